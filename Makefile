@@ -1,0 +1,57 @@
+# `make demo` and `make test` set everything up themselves: Python >= 3.11 and make are all they need.
+PYTHON ?= python3.11
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+# The CSV file of the Beijing PM2.5 data; examples/time_series.py says where it is to be had.
+CSV    ?= $(BEIJING_PM25_CSV)
+
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: demo tensorboard test lint types unit test-long coverage beijing bench-intervals pictures clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
+
+$(READY): setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $(READY)
+
+demo: $(READY)  ## train on real data, print the table of features, say where the logs lie
+	$(BIN)/python examples/quickstart.py
+
+tensorboard: $(READY)  ## open the demo's logs
+	$(BIN)/tensorboard --logdir logs
+
+test: lint types unit  ## lint, types and all fast tests
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+unit: $(READY)
+	$(BIN)/pytest
+
+test-long: $(READY)  ## the tests that take minutes
+	BEIJING_PM25_CSV='$(CSV)' $(BIN)/pytest -m long
+
+coverage: $(READY)  ## which lines the fast tests reach
+	$(BIN)/pytest --cov --cov-report=term
+
+beijing: $(READY)  ## the published Beijing PM2.5 experiment: make beijing CSV=path/to/file.csv
+	$(BIN)/python examples/time_series.py $(if $(CSV),--csv '$(CSV)')
+
+bench-intervals: $(READY)  ## how often the 95% intervals cover, beside the usual error bars
+	$(BIN)/python tests/benchmarks/intervals.py
+
+pictures: $(READY)  ## draw the pictures of the README
+	$(BIN)/python examples/pictures.py
+
+clean:  ## remove the environment and everything made
+	rm -rf $(VENV) logs .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build dist
