@@ -1,0 +1,86 @@
+"""keras_importance: see which input features a Keras model uses, every epoch, while it trains."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from importlib.metadata import version as _version
+
+    from keras_importance import plots
+    from keras_importance.callback import FeatureImportance
+    from keras_importance.data import ValidationData
+    from keras_importance.engine import Evaluator, Replacement
+    from keras_importance.errors import ImportanceWarning
+    from keras_importance.methods import (
+        GradientImportance,
+        ImportanceMethod,
+        PermutationImportance,
+        PerturbationMethod,
+        Scores,
+    )
+    from keras_importance.result import Drift, ImportanceHistory, ImportanceResult
+    from keras_importance.standalone import compute_importance
+    from keras_importance.writers import EpochReport, TensorBoardWriter, Writer
+
+    __version__ = _version("keras_importance")
+
+# TensorBoard loads this package at its start: nothing heavy is imported before a name is asked for.
+_HOME = {
+    "Drift": "result",
+    "EpochReport": "writers",
+    "Evaluator": "engine",
+    "FeatureImportance": "callback",
+    "GradientImportance": "methods",
+    "ImportanceHistory": "result",
+    "ImportanceMethod": "methods",
+    "ImportanceResult": "result",
+    "ImportanceWarning": "errors",
+    "PermutationImportance": "methods",
+    "PerturbationMethod": "methods",
+    "Replacement": "engine",
+    "Scores": "methods",
+    "TensorBoardWriter": "writers",
+    "ValidationData": "data",
+    "Writer": "writers",
+    "compute_importance": "standalone",
+}
+
+__all__ = [
+    "Drift",
+    "EpochReport",
+    "Evaluator",
+    "FeatureImportance",
+    "GradientImportance",
+    "ImportanceHistory",
+    "ImportanceMethod",
+    "ImportanceResult",
+    "ImportanceWarning",
+    "PermutationImportance",
+    "PerturbationMethod",
+    "Replacement",
+    "Scores",
+    "TensorBoardWriter",
+    "ValidationData",
+    "Writer",
+    "__version__",
+    "compute_importance",
+    "plots",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    if name == "plots":
+        return importlib.import_module(f"{__name__}.plots")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version(__name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,336 @@
+"""Validation data: anything `fit` accepts becomes one fixed, seeded sample of rows in memory."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_importance.errors import InvalidArgument
+from keras_importance.features import InputColumns
+from keras_importance.statistics import Floats, Integers
+
+Array = NDArray[Any]
+Batch = tuple[Any, Any, Any]
+
+_ACCEPTED = "(x, y) or (x, y, sample_weight) arrays, a tf.data.Dataset or a keras.utils.PyDataset"
+# Enough consecutive rows to tell windows that overlap from windows that look alike by chance.
+_ROWS_TO_COMPARE = 16
+
+
+@dataclass(frozen=True, eq=False)
+class ValidationData:
+    """A fixed sample of the validation rows.
+
+    Attributes:
+        inputs: one array `(n_rows, ..., n_columns)` or `(n_rows,)` for each input of the model.
+        columns: the names of the inputs and of their columns.
+        structure: the nest in which the model takes its inputs, with their numbers as leaves.
+        targets: a nest of arrays of `n_rows` rows; None where the data hold none.
+        weights: `(n_rows,)` sample weights; None where all rows weigh the same.
+        blocks: `(n_rows,)` block numbers where the rows are overlapping windows of one series, so
+            that rows of one block depend on one another; None for separate rows.
+        n_available: how many rows there were to sample from.
+    """
+
+    inputs: tuple[Array, ...]
+    columns: tuple[InputColumns, ...]
+    structure: Any
+    targets: Any
+    weights: Floats | None
+    blocks: Integers | None
+    n_available: int
+
+    @classmethod
+    def read(
+        cls,
+        source: Any,
+        *,
+        max_samples: int | None = None,
+        steps: int | None = None,
+        input_names: Sequence[str] = (),
+        seed: int = 0,
+    ) -> ValidationData:
+        """Reads the source once and keeps at most `max_samples` of its rows, drawn at random.
+
+        Args:
+            source: what `fit` accepts as `validation_data`.
+            max_samples: how many rows to keep; None keeps all.
+            steps: how many batches to read of a dataset; None reads it to its end.
+            input_names: names for the inputs of a list; a dict brings its own.
+            seed: seed of the sample.
+
+        Raises:
+            InvalidArgument: for generators, unknown types, no rows, rows that don't match, values
+                that are not finite.
+        """
+        sample = _Reservoir(max_samples, np.random.default_rng(seed))
+        column_names: list[tuple[str, ...] | None] = []
+        window = 0
+        for x, y, weight in _batches(source, steps):
+            if sample.n_seen == 0:
+                column_names = [_column_names(leaf) for leaf in keras.tree.flatten(x)]
+            batch = _mapped(_as_numpy, (x, y, weight))
+            if sample.n_seen == 0:
+                window = _overlapping_window(keras.tree.flatten(batch[0]))
+            sample.add(batch, _n_rows(batch))
+        if sample.n_seen == 0:
+            raise InvalidArgument(
+                "got validation data without a single row. Pass at least a few hundred rows."
+            )
+        (x, y, weight), positions = sample.rows()
+        inputs = tuple(_in_float_type(leaf) for leaf in keras.tree.flatten(x))
+        if 0 < sample.n_seen <= window:
+            raise InvalidArgument(
+                f"got {sample.n_seen} validation rows that are overlapping windows of one series, with "
+                f"more steps than rows: every row shares steps with every other, so no error can be "
+                f"estimated. Pass more than {window} rows; several times as many are better."
+            )
+        names = _input_names(x, input_names)
+        columns = tuple(
+            InputColumns(name, given or _default_names(values))
+            for name, given, values in zip(names, column_names, inputs, strict=True)
+        )
+        _check_finite(inputs, columns, y)
+        return cls(
+            inputs=inputs,
+            columns=columns,
+            structure=keras.tree.pack_sequence_as(x, list(range(len(inputs)))),
+            targets=y,
+            weights=_row_weights(weight, len(positions)),
+            # Neighbouring windows share steps across the border of a block; long blocks keep that rare.
+            blocks=positions // (2 * window) if window else None,
+            n_available=sample.n_seen,
+        )
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows were kept."""
+        return len(self.inputs[0])
+
+    def pack(self, leaves: Sequence[Any]) -> Any:
+        """The nest that the model takes, filled with one value for each input."""
+        return keras.tree.map_structure(lambda number: leaves[number], self.structure)
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def _batches(source: Any, steps: int | None) -> Iterator[Batch]:
+    """Yields `(x, y, sample_weight)` of a source that can be read without being used up."""
+    tf = sys.modules.get("tensorflow")
+    if isinstance(source, keras.utils.PyDataset):
+        yield from _batches_of_pydataset(source, steps)
+    elif tf is not None and isinstance(source, tf.data.Dataset):
+        yield from _batches_of_tf_dataset(source, steps)
+    elif hasattr(source, "__next__"):
+        raise InvalidArgument(
+            f"got a Python generator ({type(source).__name__}) as validation data; reading it would "
+            f"take rows away from fit. Pass validation_data= as {_ACCEPTED}."
+        )
+    elif isinstance(source, (tuple, list)):
+        yield keras.utils.unpack_x_y_sample_weight(source)
+    elif isinstance(source, dict) or hasattr(source, "__array__"):
+        yield source, None, None
+    else:
+        raise InvalidArgument(
+            f"got validation data of type {type(source).__name__}. Pass validation_data= as "
+            f"{_ACCEPTED}."
+        )
+
+
+def _batches_of_pydataset(source: Any, steps: int | None) -> Iterator[Batch]:
+    n_batches = source.num_batches
+    if n_batches is None and steps is None:
+        raise InvalidArgument(
+            "got an endless PyDataset as validation data. Give it a num_batches, or fit a "
+            "validation_steps=."
+        )
+    n_batches = min(n for n in (n_batches, steps) if n is not None)
+    for index in range(n_batches):
+        yield keras.utils.unpack_x_y_sample_weight(source[index])
+
+
+def _batches_of_tf_dataset(source: Any, steps: int | None) -> Iterator[Batch]:
+    if steps is not None:
+        source = source.take(steps)
+    # tf.data.INFINITE_CARDINALITY
+    if int(source.cardinality()) == -1:
+        raise InvalidArgument(
+            "got an endless tf.data.Dataset as validation data. Pass validation_data=dataset.take(n), "
+            "or give fit a validation_steps=."
+        )
+    for batch in source:
+        yield keras.utils.unpack_x_y_sample_weight(batch)
+
+
+class _Reservoir:
+    """A random sample of fixed size of rows that arrive in batches, kept in their order.
+
+    Every row draws a key; the rows with the smallest keys stay.
+    """
+
+    def __init__(self, size: int | None, rng: np.random.Generator) -> None:
+        self.n_seen = 0
+        self._size = size
+        self._rng = rng
+        self._batches: list[Any] = []
+        self._keys: list[Floats] = []
+        self._positions: list[Integers] = []
+
+    def add(self, batch: Any, n_rows: int) -> None:
+        self._batches.append(batch)
+        self._keys.append(self._rng.random(n_rows))
+        self._positions.append(np.arange(self.n_seen, self.n_seen + n_rows))
+        self.n_seen += n_rows
+        if self._size is not None and sum(map(len, self._keys)) > 2 * self._size:
+            self._shrink()
+
+    def rows(self) -> tuple[Batch, Integers]:
+        """The sampled rows and their positions in the source."""
+        self._shrink()
+        return self._batches[0], self._positions[0]
+
+    def _shrink(self) -> None:
+        keys = np.concatenate(self._keys)
+        keep = np.sort(np.argsort(keys, kind="stable")[: self._size])
+        merged = _mapped(lambda *parts: np.concatenate(parts), *self._batches)
+        self._batches = [_mapped(lambda leaf: leaf[keep], merged)]
+        self._keys = [keys[keep]]
+        self._positions = [np.concatenate(self._positions)[keep]]
+
+
+# --- normalising --------------------------------------------------------------------------------
+
+
+def _mapped(function: Callable[..., Any], *nests: Any) -> Any:
+    return keras.tree.map_structure(function, *nests, none_is_leaf=False)
+
+
+def _as_numpy(leaf: Any) -> Array:
+    if hasattr(leaf, "to_numpy"):
+        values = np.asarray(leaf.to_numpy())
+    elif isinstance(leaf, (np.ndarray, list, int, float, str)):
+        values = np.asarray(leaf)
+    else:
+        try:
+            values = np.asarray(keras.ops.convert_to_numpy(leaf))
+        except Exception as error:
+            raise InvalidArgument(
+                f"got validation data with a {type(leaf).__name__}, which has no dense NumPy form "
+                f"({error}). Pass dense arrays."
+            ) from error
+    if values.dtype == object and not isinstance(values.flat[0] if values.size else "", (str, bytes)):
+        raise InvalidArgument(
+            f"got validation data of mixed types (a {type(leaf).__name__} of dtype object). Convert "
+            "the columns to one numeric type, or pass a dict with one array per column."
+        )
+    if values.ndim == 0:
+        raise InvalidArgument(
+            f"got the single value {leaf!r} as validation data. Pass validation_data= as {_ACCEPTED}."
+        )
+    return values
+
+
+def _in_float_type(values: Array) -> Array:
+    """Floats as `fit` feeds them to the model: in Keras' own float type."""
+    return values.astype(keras.config.floatx()) if values.dtype.kind == "f" else values
+
+
+def _n_rows(batch: Batch) -> int:
+    lengths = [
+        (what, len(leaf))
+        for what, part in zip(("x", "y", "sample_weight"), batch, strict=True)
+        for leaf in keras.tree.flatten(part)
+        if leaf is not None
+    ]
+    if not lengths:
+        raise InvalidArgument(f"got no arrays as validation data. Pass {_ACCEPTED}.")
+    if len({length for _, length in lengths}) > 1:
+        listing = ", ".join(f"{what} {length}" for what, length in lengths)
+        raise InvalidArgument(
+            f"got validation data with unequal numbers of rows ({listing}). Pass as many targets "
+            "and weights as rows of inputs."
+        )
+    return lengths[0][1]
+
+
+def _column_names(leaf: Any) -> tuple[str, ...] | None:
+    columns = getattr(leaf, "columns", None)
+    return None if columns is None else tuple(str(column) for column in columns)
+
+
+def _default_names(values: Array) -> tuple[str, ...]:
+    n_columns = values.shape[-1] if values.ndim > 1 else 1
+    return tuple(f"x{number}" for number in range(n_columns))
+
+
+def _input_names(x: Any, given: Sequence[str]) -> list[str]:
+    paths = [path for path, _ in keras.tree.flatten_with_path(x)]
+    if all(isinstance(key, str) for path in paths for key in path):
+        return ["/".join(path) for path in paths]
+    if len(given) == len(paths):
+        return list(given)
+    return [f"input_{number}" for number in range(len(paths))]
+
+
+def _row_weights(weight: Any, n_rows: int) -> Floats | None:
+    if weight is None:
+        return None
+    leaves = keras.tree.flatten(weight)
+    values = np.asarray(leaves[0], np.float64)
+    if len(leaves) > 1 or values.size != n_rows:
+        shapes = ", ".join(str(np.shape(leaf)) for leaf in leaves)
+        raise InvalidArgument(
+            f"got sample weights of shape {shapes}. Importance needs one weight per row: pass "
+            f"validation_data= with weights of shape ({n_rows},)."
+        )
+    values = values.reshape(n_rows)
+    if not np.all(np.isfinite(values)) or np.any(values < 0) or not np.any(values > 0):
+        raise InvalidArgument(
+            "got sample weights that are negative, not finite or all zero. Pass weights >= 0 with at "
+            "least one above 0."
+        )
+    return values
+
+
+def _check_finite(inputs: Iterable[Array], columns: Sequence[InputColumns], targets: Any) -> None:
+    for values, names in zip(inputs, columns, strict=True):
+        if values.dtype.kind == "f" and not np.all(np.isfinite(values)):
+            bad = ~np.isfinite(values.reshape(-1, len(names.columns)))
+            listed = [names.columns[c] for c in np.flatnonzero(bad.any(axis=0))[:8]]
+            raise InvalidArgument(
+                f"got NaN or infinite values in the validation data, in {_plural(listed)} "
+                f"{', '.join(map(repr, listed))} ({int(bad.sum())} values). Impute or drop them."
+            )
+    for values in keras.tree.flatten(targets):
+        if values is not None and values.dtype.kind == "f" and not np.all(np.isfinite(values)):
+            raise InvalidArgument(
+                "got NaN or infinite values in the targets of the validation data. Drop those rows."
+            )
+
+
+def _plural(names: Sequence[str]) -> str:
+    return "column" if len(names) == 1 else "columns"
+
+
+def _overlapping_window(inputs: Sequence[Array]) -> int:
+    """How many consecutive rows share time steps; 0 unless the rows are windows of one series.
+
+    Row `i + 1` is row `i` moved on by `stride` steps, as a sliding window makes them.
+    """
+    for values in inputs:
+        if values.ndim != 3 or len(values) <= 2 or values.dtype.kind not in "fiu":
+            continue
+        rows = values[:_ROWS_TO_COMPARE]
+        n_steps = rows.shape[1]
+        for stride in range(1, n_steps // 2 + 1):
+            earlier, later = rows[:-1, stride:], rows[1:, :-stride]
+            if np.array_equal(earlier, later) and not np.array_equal(earlier, rows[:-1, :-stride]):
+                return -(-n_steps // stride)
+    return 0

@@ -1,0 +1,6 @@
+"""Runs a model fast on a fixed sample: row scores of perturbed inputs, and input gradients."""
+
+from keras_importance.engine.evaluator import Evaluator, input_names
+from keras_importance.engine.scoring import Replacement
+
+__all__ = ["Evaluator", "Replacement", "input_names"]

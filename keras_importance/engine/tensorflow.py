@@ -1,0 +1,38 @@
+"""The engine on TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+
+def compiled(model: Any, program: Callable[..., Any]) -> Callable[..., Any]:
+    """`program(call, *arguments)` as one graph, where `call(x)` is the model's inference."""
+    return tf.function(partial(program, partial(model, training=False)))  # type: ignore[no-any-return]
+
+
+def gradients(function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> list[Any | None]:
+    """Gradients of the sum of `function(leaves)`; None for a leaf it doesn't depend on."""
+    leaves = list(leaves)
+    differentiable = [leaf for leaf in leaves if leaf.dtype.is_floating]
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(differentiable)
+        total = tf.reduce_sum(function(leaves))
+    found = iter(tape.gradient(total, differentiable))
+    return [next(found) if leaf.dtype.is_floating else None for leaf in leaves]
+
+
+def on_device(values: NDArray[np.generic]) -> Any:
+    """The values as a tensor."""
+    return tf.constant(values)
+
+
+def is_chief(model: Any) -> bool:
+    """Whether this process is the one that writes, under the model's distribution strategy."""
+    strategy = getattr(model, "distribute_strategy", None) or tf.distribute.get_strategy()
+    return bool(strategy.extended.should_save_summary)

@@ -1,0 +1,35 @@
+"""How the package complains: an error before training, a warning while it runs."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_LOGGER = logging.getLogger("keras_importance")
+
+
+class ImportanceWarning(UserWarning):
+    """Something about an evaluation of importance deserves attention; the training went on."""
+
+
+class InvalidArgument(ValueError):
+    """An argument that can't be used; its message starts with what was received."""
+
+
+@contextmanager
+def speaking_as(who: str) -> Iterator[None]:
+    """Puts the name that the user wrote in front of an `InvalidArgument` raised inside."""
+    try:
+        yield
+    except InvalidArgument as error:
+        raise ValueError(f"{who} {error}") from error
+
+
+def warn(message: str) -> None:
+    """Warns, and never raises: where warnings are errors, the message is logged instead."""
+    try:
+        warnings.warn(message, ImportanceWarning, stacklevel=2)
+    except ImportanceWarning:
+        _LOGGER.warning(message)

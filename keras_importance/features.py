@@ -1,0 +1,200 @@
+"""What counts as one feature: a column, or a group of columns, of one or several inputs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_importance.errors import InvalidArgument
+
+Column = tuple[int, int]
+"""Number of the input, and number of the column along the input's last axis."""
+
+
+@dataclass(frozen=True)
+class InputColumns:
+    """The name of one input of the model, and the names of its columns."""
+
+    name: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One or more columns that are perturbed, left out and reported together."""
+
+    name: str
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """The features that importance is asked of; each column of the inputs belongs to exactly one."""
+
+    features: tuple[Feature, ...]
+    inputs: tuple[InputColumns, ...]
+
+    @classmethod
+    def from_argument(cls, argument: Any, inputs: Sequence[InputColumns]) -> FeatureSet:
+        """The features that the user's `features` argument means.
+
+        Args:
+            argument: None for a feature a column; a list of names, one for each column; or a dict
+                `{group: members}`, a member being a column's name, an input's name (all its
+                columns), an index, or `(input, index or name)`. Columns in no group stay features
+                of their own.
+            inputs: the inputs of the model.
+
+        Raises:
+            InvalidArgument: for names of the wrong number or twice the same, unknown members, empty
+                and overlapping groups.
+        """
+        inputs = tuple(inputs)
+        columns = [(i, c) for i, one in enumerate(inputs) for c in range(len(one.columns))]
+        names = _column_names(inputs)
+        if isinstance(argument, Mapping):
+            features = _groups(argument, dict(zip(columns, names, strict=True)), inputs)
+        else:
+            if argument is not None:
+                names = _names(argument, len(columns))
+            features = [Feature(name, (column,)) for name, column in zip(names, columns, strict=True)]
+        _check_unique([feature.name for feature in features])
+        return cls(tuple(features), inputs)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the features, in the order in which every result reports them."""
+        return tuple(feature.name for feature in self.features)
+
+    def masks(self) -> list[NDArray[np.bool_]]:
+        """For each input, `(n_features, n_columns)`: the columns that belong to the feature."""
+        masks = [np.zeros((len(self), len(one.columns)), bool) for one in self.inputs]
+        for row, feature in enumerate(self.features):
+            for number, column in feature.columns:
+                masks[number][row, column] = True
+        return masks
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+def _column_names(inputs: Sequence[InputColumns]) -> list[str]:
+    if len(inputs) == 1:
+        return list(inputs[0].columns)
+    return [
+        one.name if len(one.columns) == 1 else f"{one.name}/{column}"
+        for one in inputs
+        for column in one.columns
+    ]
+
+
+def _names(argument: Any, n_columns: int) -> list[str]:
+    if isinstance(argument, str) or not isinstance(argument, Iterable):
+        raise InvalidArgument(
+            f"got features={argument!r}. Pass None, a list with one name per input column, or a "
+            "dict of groups such as {'wind': [0, 1]}."
+        )
+    names = [str(name) for name in argument]
+    if len(names) != n_columns:
+        raise InvalidArgument(
+            f"got {len(names)} feature names for {n_columns} input columns. Pass one name per "
+            "column, or a dict of groups such as {'wind': [0, 1]}."
+        )
+    return names
+
+
+def _groups(
+    argument: Mapping[Any, Any], name_of: Mapping[Column, str], inputs: Sequence[InputColumns]
+) -> list[Feature]:
+    features = []
+    owner: dict[Column, str] = {}
+    for group, members in argument.items():
+        columns = tuple(dict.fromkeys(_columns_of_members(group, members, name_of, inputs)))
+        if not columns:
+            raise InvalidArgument(
+                f"got the empty group {group!r}. Give it at least one column, or leave it out."
+            )
+        for column in columns:
+            if column in owner:
+                raise InvalidArgument(
+                    f"got column {name_of[column]!r} in two groups, {owner[column]!r} and "
+                    f"{group!r}. Groups must not overlap: keep it in one of them."
+                )
+            owner[column] = str(group)
+        features.append(Feature(str(group), columns))
+    alone = [Feature(name, (column,)) for column, name in name_of.items() if column not in owner]
+    return sorted(features + alone, key=lambda feature: min(feature.columns))
+
+
+def _columns_of_members(
+    group: Any, members: Any, name_of: Mapping[Column, str], inputs: Sequence[InputColumns]
+) -> Iterable[Column]:
+    one = isinstance(members, (str, int, np.integer)) or _is_input_and_column(members, inputs)
+    for member in [members] if one else members:
+        found = _columns_of_member(member, name_of, inputs)
+        if not found:
+            raise InvalidArgument(
+                f"got {member!r} in the group {group!r}, which is no column. "
+                f"{_known_columns(name_of, inputs)}"
+            )
+        yield from found
+
+
+def _columns_of_member(
+    member: Any, name_of: Mapping[Column, str], inputs: Sequence[InputColumns]
+) -> list[Column]:
+    if isinstance(member, (int, np.integer)):
+        if len(inputs) > 1:
+            return []
+        member = (0, member)
+    if isinstance(member, str):
+        by_name = [column for column, name in name_of.items() if name == member]
+        of_input = [column for column in name_of if inputs[column[0]].name == member]
+        return by_name or (of_input if len(inputs) > 1 else [])
+    if not (isinstance(member, tuple) and len(member) == 2):
+        return []
+    number = _position(member[0], [one.name for one in inputs])
+    if number is None:
+        return []
+    column = _position(member[1], inputs[number].columns)
+    return [] if column is None else [(number, column)]
+
+
+def _is_input_and_column(members: Any, inputs: Sequence[InputColumns]) -> bool:
+    """Whether `members` is one pair such as `("weather", 0)`, not a tuple of two members."""
+    return (
+        isinstance(members, tuple)
+        and len(members) == 2
+        and len(inputs) > 1
+        and members[0] in [one.name for one in inputs]
+        and isinstance(members[1], (int, np.integer))
+    )
+
+
+def _position(key: Any, names: Sequence[str]) -> int | None:
+    if isinstance(key, str):
+        return names.index(key) if key in names else None
+    if isinstance(key, (int, np.integer)) and -len(names) <= key < len(names):
+        return int(key) % len(names)
+    return None
+
+
+def _known_columns(name_of: Mapping[Column, str], inputs: Sequence[InputColumns]) -> str:
+    names = list(name_of.values())
+    shown = ", ".join(repr(name) for name in names[:12]) + (", ..." if len(names) > 12 else "")
+    if len(inputs) > 1:
+        return f"With {len(inputs)} inputs name it, or pass (input, index). Columns: {shown}."
+    return f"Pass a name or an index from 0 to {len(names) - 1}. Columns: {shown}."
+
+
+def _check_unique(names: Sequence[str]) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise InvalidArgument(
+            f"got the feature name {twice[0]!r} more than once. Give every feature a name of its own."
+        )

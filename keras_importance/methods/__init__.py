@@ -1,0 +1,69 @@
+"""How much does a feature matter? One method a file, one line in the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from keras_importance.errors import InvalidArgument
+from keras_importance.methods.base import ImportanceMethod, Scores
+from keras_importance.methods.gradient import GradientImportance
+from keras_importance.methods.permutation import PermutationImportance
+from keras_importance.methods.perturbation import PerturbationMethod
+
+METHODS: dict[str, type[ImportanceMethod]] = {
+    "gradient": GradientImportance,
+    "permutation": PermutationImportance,
+}
+
+__all__ = [
+    "METHODS",
+    "GradientImportance",
+    "ImportanceMethod",
+    "PermutationImportance",
+    "PerturbationMethod",
+    "Scores",
+    "methods_from_argument",
+]
+
+
+def methods_from_argument(argument: Any) -> tuple[ImportanceMethod, ...]:
+    """The methods that the user's `methods` argument means: names, instances, or one of them.
+
+    Raises:
+        InvalidArgument: for unknown names, classes in place of instances, none at all, or two methods
+            of the same name.
+    """
+    given = (
+        [argument]
+        if isinstance(argument, (str, ImportanceMethod)) or not isinstance(argument, Iterable)
+        else list(argument)
+    )
+    methods = tuple(_method(one) for one in given)
+    names = [method.name for method in methods]
+    if not methods:
+        raise InvalidArgument(f"got no methods. Pass some of {_known()}, or instances.")
+    if len(set(names)) < len(names):
+        raise InvalidArgument(
+            f"got two methods of the same name in {names}. Give one of the instances another name=."
+        )
+    return methods
+
+
+def _method(given: Any) -> ImportanceMethod:
+    if isinstance(given, ImportanceMethod):
+        return given
+    if isinstance(given, str) and given in METHODS:
+        return METHODS[given]()
+    if isinstance(given, type) and issubclass(given, ImportanceMethod):
+        raise InvalidArgument(
+            f"got the class {given.__name__} in methods. Pass an instance: {given.__name__}()."
+        )
+    raise InvalidArgument(
+        f"got the unknown method {given!r}. Pass some of {_known()}, or an instance of "
+        "ImportanceMethod."
+    )
+
+
+def _known() -> str:
+    return ", ".join(repr(name) for name in METHODS)

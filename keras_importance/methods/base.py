@@ -1,0 +1,108 @@
+"""What a method of importance is: `compute` is the seam, `__call__` checks and wraps."""
+
+from __future__ import annotations
+
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from keras_importance.engine import Evaluator
+from keras_importance.errors import InvalidArgument
+from keras_importance.result import ErrorSource, ImportanceResult
+from keras_importance.statistics import Floats
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What a method computes, one entry a feature; see `ImportanceResult` for the meanings.
+
+    Attributes:
+        importances: `(n_features, n_repeats)`, larger means more useful, NaN for no answer.
+        std_error: `(n_features,)`; None where the method has none.
+        metric: what the importances are measured in.
+        baseline_score: the metric on the untouched rows.
+        direction: `(n_features,)` signed effects, or None.
+        by_step: `(n_steps, n_features)`, or None.
+        error_source: what the standard error covers.
+        notes: why a feature has no number, by its name.
+    """
+
+    importances: Floats
+    metric: str
+    std_error: Floats | None = None
+    baseline_score: float = math.nan
+    direction: Floats | None = None
+    by_step: Floats | None = None
+    error_source: ErrorSource = "rows"
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+class ImportanceMethod(ABC):
+    """A way to say how much each feature matters to a model.
+
+    A subclass sets `name` and implements `compute`; an instance of it in `methods=` is then logged,
+    drawn and kept like the built-in ones. Methods hold settings only: nothing that depends on a model
+    or on data is stored on them.
+
+    Args:
+        name: name of the method in results and TensorBoard tags (letters, digits, `_`); None for the
+            class's own.
+    """
+
+    name: str
+
+    def __init__(self, *, name: str | None = None) -> None:
+        if name is not None:
+            self.name = name
+        given = getattr(self, "name", None)
+        if not isinstance(given, str) or not _NAME.fullmatch(given):
+            raise ValueError(
+                f"{type(self).__name__} got name={given!r}. Pass a name of letters, digits and '_' "
+                "that starts with a letter or digit: it becomes part of TensorBoard's tags."
+            )
+
+    @abstractmethod
+    def compute(self, evaluator: Evaluator) -> Scores:
+        """Scores of the evaluator's features, in their order."""
+
+    def check(self, evaluator: Evaluator) -> None:  # noqa: B027 (most methods take any data)
+        """Raises `InvalidArgument` before training where the data can't answer the question."""
+
+    def __call__(self, evaluator: Evaluator, epoch: int | None = None) -> ImportanceResult:
+        """The result of one evaluation."""
+        scores = self.compute(evaluator)
+        names = evaluator.features.names
+        importances = np.asarray(scores.importances, np.float64)
+        std_error = scores.std_error
+        return ImportanceResult(
+            method=self.name,
+            epoch=epoch,
+            feature_names=names,
+            importances=importances,
+            std_error=np.full(len(names), math.nan) if std_error is None else std_error,
+            baseline_score=float(scores.baseline_score),
+            metric=scores.metric,
+            n_samples=evaluator.data.n_rows,
+            direction=scores.direction,
+            by_step=scores.by_step,
+            error_source=scores.error_source,
+            notes=scores.notes,
+        )
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({settings})"
+
+
+def need_targets(method: ImportanceMethod, evaluator: Evaluator) -> None:
+    """Raises `InvalidArgument` where the validation data hold no targets."""
+    if evaluator.data.targets is None:
+        raise InvalidArgument(
+            f"got validation data without targets, which {method.name!r} needs. Pass (x, y)."
+        )

@@ -1,0 +1,292 @@
+"""Gradient importance: how strongly the output responds to each input, in the input's own scale."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_importance.engine import Evaluator
+from keras_importance.engine.gradients import InputGradients
+from keras_importance.features import Column
+from keras_importance.methods.base import ImportanceMethod, Scores, need_targets
+from keras_importance.statistics import Floats, influence_standard_error, weighted_mean
+
+Array = NDArray[Any]
+
+Of = Literal["auto", "output", "loss"]
+Aggregation = Literal["mean", "rms"]
+
+# Up to here every output is differentiated by itself; beyond, the outputs are added up with random signs.
+_MAX_OUTPUTS = 16
+_CROSSENTROPIES = (
+    keras.losses.CategoricalCrossentropy,
+    keras.losses.CategoricalFocalCrossentropy,
+    keras.losses.SparseCategoricalCrossentropy,
+)
+_CROSSENTROPY_NAMES = ("categorical_crossentropy", "sparse_categorical_crossentropy")
+
+
+class GradientImportance(ImportanceMethod):
+    """Mean size of the gradient with respect to each feature, times the feature's spread.
+
+        importance_j = mean_{i,t} sqrt(g_itj' S_j g_itj),    g = d output / d x
+
+    over rows `i` and time steps `t`, with `S_j` the covariance of the feature's columns: for one
+    column `s_j · mean |g|`, what a step of one standard deviation does to the output, in the output's
+    unit. The size is taken before the average, so effects of opposite sign don't cancel. Rescaling an
+    input (and its weights against it) changes nothing; in a one-hot block only differences between
+    categories count.
+
+    Several outputs count by the length of the gradients of all of them, `sqrt(sum_m g_m²)`; beyond 16
+    outputs that is estimated with random signs. A classifier trained with categorical cross-entropy
+    is differentiated at the log-probability of the true class: the probabilities sum to 1, and so
+    have no gradient of their sum.
+
+    `direction` is the signed mean `s_j · mean g` of a single output, never the ranking: it vanishes
+    where effects change sign. An input of whole numbers has no gradient; it gets NaN and a note.
+
+    Source: Sobol & Kucherenko (2009), Math. Comput. Simul. 79; Hutchinson (1990) for random signs.
+
+    Args:
+        of: `"output"`, `"loss"`, or `"auto"`: the loss for categorical cross-entropy, else the output.
+        aggregation: `"mean"` of the sizes, or `"rms"`, their root mean square, which stresses the
+            rows with large gradients; over steps the squares are then added up, not averaged.
+        name: name in results and tags.
+    """
+
+    name = "gradient"
+
+    def __init__(
+        self, of: Of = "auto", *, aggregation: Aggregation = "mean", name: str | None = None
+    ) -> None:
+        super().__init__(name=name)
+        for argument, value, known in (("of", of, Of), ("aggregation", aggregation, Aggregation)):
+            if value not in get_args(known):
+                choices = ", ".join(map(repr, get_args(known)))
+                raise ValueError(
+                    f"{type(self).__name__} got {argument}={value!r}. Pass one of {choices}."
+                )
+        self.of = of
+        self.aggregation = aggregation
+
+    def check(self, evaluator: Evaluator) -> None:
+        """The gradient of the loss needs targets."""
+        if self._of_loss(evaluator):
+            need_targets(self, evaluator)
+
+    def compute(self, evaluator: Evaluator) -> Scores:
+        """One forward and backward pass for each output, or one for the loss."""
+        of_loss = self._of_loss(evaluator)
+        passes = _loss_gradients(evaluator) if of_loss else _output_gradients(evaluator)
+        notes = _notes(evaluator, passes[0])
+        parts = [
+            _part(evaluator, key, members, passes, self.aggregation)
+            for key, members in _parts(evaluator, notes).items()
+        ]
+        return Scores(
+            metric="loss" if of_loss else "output",
+            notes=notes,
+            **_joined(evaluator, parts, signed=not of_loss and len(passes) == 1),
+        )
+
+    def _of_loss(self, evaluator: Evaluator) -> bool:
+        return self.of == "loss" or (
+            self.of == "auto" and _is_crossentropy(getattr(evaluator.model, "loss", None))
+        )
+
+
+# --- which scalars are differentiated -----------------------------------------------------------
+
+
+def _is_crossentropy(loss: Any) -> bool:
+    if isinstance(loss, str):
+        return loss in _CROSSENTROPY_NAMES or loss in {one.__name__ for one in _CROSSENTROPIES}
+    return isinstance(loss, _CROSSENTROPIES) or (
+        getattr(loss, "__name__", None) in _CROSSENTROPY_NAMES
+    )
+
+
+def _loss_gradients(evaluator: Evaluator) -> list[InputGradients]:
+    return [evaluator.differentiator.of_loss()]
+
+
+def _output_gradients(evaluator: Evaluator) -> list[InputGradients]:
+    """Gradients whose squares add up to those of all outputs, exactly or on average over signs."""
+    n_rows, n_outputs = evaluator.data.n_rows, evaluator.differentiator.n_outputs
+    gradients_of = evaluator.differentiator.of_outputs
+    if n_outputs <= _MAX_OUTPUTS:
+        return [gradients_of(np.tile(one, (n_rows, 1))) for one in np.eye(n_outputs)]
+    rng = evaluator.rng()
+    scale = 1 / math.sqrt(_MAX_OUTPUTS)
+    return [
+        gradients_of(scale * rng.choice([-1.0, 1.0], size=(n_rows, n_outputs)))
+        for _ in range(_MAX_OUTPUTS)
+    ]
+
+
+def _notes(evaluator: Evaluator, gradients: InputGradients) -> dict[str, str]:
+    """Why a feature has no gradient, by its name."""
+    reasons: dict[int, str] = {}
+    for number, (values, gradient) in enumerate(
+        zip(evaluator.data.inputs, gradients, strict=True)
+    ):
+        if gradient is not None:
+            continue
+        name = evaluator.data.columns[number].name
+        if values.dtype.kind != "f":
+            reasons[number] = f"input {name!r} holds {values.dtype} values, which have no gradient"
+        elif evaluator.differentiator.depends_on(number):
+            reasons[number] = f"the model turns input {name!r} into whole numbers: no gradient"
+    return {
+        feature.name: reasons[number]
+        for feature in evaluator.features.features
+        for number, _ in feature.columns
+        if number in reasons
+    }
+
+
+# --- sizes of the gradients ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Features, or parts of features, of as many steps and as many columns.
+
+    Attributes:
+        features: number of the feature, for each part.
+        score: `(n_parts,)`.
+        influence: `(n_rows, n_parts)` what each row adds to the score.
+        by_step: `(n_steps, n_parts)`.
+        direction: `(n_parts,)`, NaN where a part has several columns.
+    """
+
+    features: list[int]
+    score: Floats
+    influence: Floats
+    by_step: Floats
+    direction: Floats
+
+
+_PartKey = tuple[int, int]
+"""Number of steps and number of columns."""
+_Members = list[tuple[int, tuple[Column, ...]]]
+"""Number of a feature, and those of its columns that have as many steps."""
+
+
+def _parts(evaluator: Evaluator, notes: Mapping[str, str]) -> dict[_PartKey, _Members]:
+    """The features with a gradient, sorted by the shape of their columns."""
+    steps = [math.prod(values.shape[1:-1]) for values in evaluator.data.inputs]
+    parts: dict[_PartKey, _Members] = {}
+    for number, feature in enumerate(evaluator.features.features):
+        if feature.name in notes:
+            continue
+        by_steps: dict[int, list[Column]] = {}
+        for column in feature.columns:
+            by_steps.setdefault(steps[column[0]], []).append(column)
+        for n_steps, columns in by_steps.items():
+            parts.setdefault((n_steps, len(columns)), []).append((number, tuple(columns)))
+    return parts
+
+
+def _part(
+    evaluator: Evaluator,
+    key: _PartKey,
+    members: _Members,
+    passes: Sequence[InputGradients],
+    aggregation: Aggregation,
+) -> _Part:
+    data = evaluator.data
+    n_steps, width = key
+    weights = np.ones(data.n_rows) if data.weights is None else data.weights
+    weights = weights / weights.mean()
+    columns = [column for _, group in members for column in group]
+
+    def gathered(leaves: Sequence[Array | None]) -> Array:
+        """`(n_rows, n_steps, n_parts, width)`"""
+        taken = [_column(leaves[number], column, data.n_rows, n_steps) for number, column in columns]
+        return np.stack(taken, axis=-1).reshape(data.n_rows, n_steps, len(members), width)
+
+    x = gathered(data.inputs).astype(np.float64)
+    x -= weighted_mean(x.mean(axis=1), weights, axis=0)
+    g = np.stack([gathered(gradients) for gradients in passes])
+    covariance = np.einsum("n,nsfv,nsfw->fvw", weights, x, x, optimize=True) / x[..., 0, 0].size
+    squares = np.maximum(
+        np.einsum("mnsfv,fvw,mnsfw->nsf", g, covariance, g, optimize=True, dtype=np.float64), 0.0
+    )
+    if aggregation == "mean":
+        sizes = np.sqrt(squares)
+        by_step = weighted_mean(sizes, weights, axis=0)
+        score = by_step.mean(axis=0)
+        rows = sizes.mean(axis=1)
+        # How the score changes with the covariance of the columns, which is an estimate too.
+        slope = np.divide(0.5, sizes, out=np.zeros_like(sizes), where=sizes > 0) / n_steps
+        chain = np.ones_like(score)
+    else:
+        by_step = np.sqrt(weighted_mean(squares, weights, axis=0))
+        score = np.sqrt(np.sum(by_step**2, axis=0))
+        rows = squares.sum(axis=1)
+        slope = np.ones_like(squares)
+        chain = np.divide(0.5, score, out=np.zeros_like(score), where=score > 0)
+    by_covariance = (
+        np.einsum("n,nsf,mnsfv,mnsfw->fvw", weights, slope, g, g, optimize=True) / data.n_rows
+    )
+    spread = np.einsum("nsfv,fvw,nsfw->nf", x, by_covariance, x, optimize=True) / n_steps
+    influence = chain * weights[:, None] * (
+        rows - weighted_mean(rows, weights, axis=0) + spread - weighted_mean(spread, weights, axis=0)
+    )
+    direction = np.full(len(members), math.nan)
+    if width == 1:
+        mean_gradient = weighted_mean(g[0, :, :, :, 0].mean(axis=1), weights, axis=0)
+        direction = np.sqrt(covariance[:, 0, 0]) * mean_gradient
+    return _Part([number for number, _ in members], score, influence, by_step, direction)
+
+
+def _column(leaf: Array | None, column: int, n_rows: int, n_steps: int) -> Array:
+    """`(n_rows, n_steps)`; zeros for an input that the model ignores."""
+    if leaf is None:
+        return np.zeros((n_rows, n_steps))
+    return leaf.reshape(n_rows, n_steps, -1)[:, :, column]
+
+
+def _joined(evaluator: Evaluator, parts: Sequence[_Part], *, signed: bool) -> dict[str, Any]:
+    """The arrays of a result; the parts of a feature over inputs of unequal steps add up in squares."""
+    n_rows, n_features = evaluator.data.n_rows, len(evaluator.features)
+    squares = np.full(n_features, math.nan)
+    chained = np.zeros((n_rows, n_features))
+    direction = np.full(n_features, math.nan)
+    n_parts = np.zeros(n_features, int)
+    for part in parts:
+        squares[part.features] = np.nan_to_num(squares[part.features]) + part.score**2
+        chained[:, part.features] += part.score * part.influence
+        direction[part.features] = part.direction
+        n_parts[part.features] += 1
+    score = np.sqrt(squares)
+    influence = np.divide(chained, score, out=np.zeros_like(chained), where=score > 0)
+    std_error = influence_standard_error(influence, evaluator.data.blocks)
+    std_error[np.isnan(score)] = math.nan
+    direction[n_parts > 1] = math.nan
+    return {
+        "importances": score[:, None],
+        "std_error": std_error,
+        "direction": direction if signed else None,
+        "by_step": _by_step(evaluator, parts),
+    }
+
+
+def _by_step(evaluator: Evaluator, parts: Sequence[_Part]) -> Floats | None:
+    """The map of steps x features, where the sequences have one common number of steps."""
+    lengths = {values.shape[1] for values in evaluator.data.inputs if values.ndim == 3}
+    if len(lengths) != 1 or any(values.ndim > 3 for values in evaluator.data.inputs):
+        return None
+    n_steps = lengths.pop()
+    by_step = np.full((n_steps, len(evaluator.features)), math.nan)
+    for part in parts:
+        if len(part.by_step) == n_steps:
+            by_step[:, part.features] = part.by_step
+    return by_step

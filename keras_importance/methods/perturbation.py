@@ -1,0 +1,75 @@
+"""The one loop of all methods that replace a feature and see how much worse the model gets."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+
+from keras_importance.data import ValidationData
+from keras_importance.engine import Evaluator, Replacement
+from keras_importance.errors import InvalidArgument
+from keras_importance.methods.base import ImportanceMethod, Scores, need_targets
+from keras_importance.statistics import Donors, donor_standard_error, repeats_standard_error
+
+
+class PerturbationMethod(ImportanceMethod):
+    """Replaces one feature at a time with the help of donor rows, and scores what that costs.
+
+        importance_j = mean_{i,k} [score(f(x_i with feature j replaced, donor k)), y_i)
+                                   - score(f(x_i), y_i)]
+
+    for a score of which a larger value is worse, with the sign turned for the others. A subclass says
+    in `replacement` what takes the feature's place.
+
+    Args:
+        n_repeats: donors per row. Five are enough: more rows narrow the intervals, more repeats hardly.
+        name: name in results and tags; None for the class's own.
+    """
+
+    def __init__(self, n_repeats: int = 5, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        if isinstance(n_repeats, bool) or not isinstance(n_repeats, (int, np.integer)):
+            raise TypeError(
+                f"{type(self).__name__} got n_repeats={n_repeats!r}. Pass a whole number, 1 or more."
+            )
+        if n_repeats < 1:
+            raise ValueError(
+                f"{type(self).__name__} got n_repeats={n_repeats}. Pass a whole number, 1 or more."
+            )
+        self.n_repeats = int(n_repeats)
+
+    @abstractmethod
+    def replacement(self, data: ValidationData) -> Replacement:
+        """What a row gets in place of a feature: what it keeps plus what its donor gives."""
+
+    def check(self, evaluator: Evaluator) -> None:
+        """Needs targets and more rows than repeats."""
+        need_targets(self, evaluator)
+        n_rows = evaluator.data.n_rows
+        if n_rows <= self.n_repeats:
+            raise InvalidArgument(
+                f"got {n_rows} validation rows for the {self.n_repeats} repeats of {self.name!r}, "
+                f"which need {self.n_repeats + 1} rows at least. Pass more rows or a smaller n_repeats."
+            )
+
+    def compute(self, evaluator: Evaluator) -> Scores:
+        """Scores every feature with the same donors, in every evaluation."""
+        data = evaluator.data
+        donors = Donors.draw(data.n_rows, self.n_repeats, evaluator.rng())
+        baseline = evaluator.baseline()
+        by_rows = baseline.ndim == 1
+        importances, errors = [], []
+        for scores in evaluator.perturbed(self.replacement(data), donors):
+            worsening = evaluator.worsening(scores, baseline)
+            importances.append(evaluator.mean_score(worsening))
+            if by_rows:
+                errors.append(donor_standard_error(worsening, donors, data.weights, data.blocks))
+        values = np.stack(importances)
+        return Scores(
+            importances=values,
+            std_error=np.array(errors) if by_rows else repeats_standard_error(values),
+            baseline_score=float(evaluator.mean_score(baseline)),
+            metric=evaluator.metric.name,
+            error_source="rows" if by_rows else "repeats",
+        )

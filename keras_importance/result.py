@@ -1,0 +1,341 @@
+"""What an evaluation found (ImportanceResult), and what all evaluations found (ImportanceHistory)."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from keras_importance.statistics import (
+    Floats,
+    jensen_shannon,
+    normal_quantile,
+    spearman,
+    student_quantile,
+    top_k_overlap,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ErrorSource = Literal["rows", "repeats"]
+
+_LEVEL = 0.95
+_FORMAT = "keras_importance.history"
+_VERSION = 1
+_UNREADABLE = (
+    ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class ImportanceResult:
+    """How much each feature matters to a model, by one method, at one epoch.
+
+    A larger importance always means a more useful feature, whichever way the metric points. The
+    intervals are for one feature at a time, at 95%.
+
+    Attributes:
+        method: name of the method, such as `"permutation"`.
+        epoch: 0-based epoch of the evaluation; None outside training.
+        feature_names: names of the features, in the order of every array here.
+        importances: `(n_features, n_repeats)` importance of each feature in each repeat.
+        std_error: `(n_features,)` standard error of `importances_mean`.
+        baseline_score: the metric on the untouched rows; NaN where the method scores nothing.
+        metric: name of the metric or the quantity that the method differentiates; its unit is the
+            unit of the importances.
+        n_samples: how many rows were used.
+        direction: `(n_features,)` signed mean effect of a feature on the output; None where the
+            method, or an output of several units, has no sign.
+        by_step: `(n_steps, n_features)` importance at each time step, NaN for features without
+            steps; None where there are no sequences.
+        error_source: `"rows"` where the error is that of a new validation set of the same size;
+            `"repeats"` where it covers the shuffling alone, for metrics that are no mean over rows.
+        notes: why a feature has no number, by the feature's name.
+    """
+
+    method: str
+    epoch: int | None
+    feature_names: tuple[str, ...]
+    importances: Floats
+    std_error: Floats
+    baseline_score: float
+    metric: str
+    n_samples: int
+    direction: Floats | None = None
+    by_step: Floats | None = None
+    error_source: ErrorSource = "rows"
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n_features = len(self.feature_names)
+        shapes = {
+            "importances": (n_features, *np.shape(self.importances)[1:]),
+            "std_error": (n_features,),
+            "direction": (n_features,),
+            "by_step": (*np.shape(self.by_step)[:1], n_features),
+        }
+        for name, shape in shapes.items():
+            given = getattr(self, name)
+            if given is None:
+                continue
+            values = np.array(given, np.float64)
+            if values.shape != shape or (name == "importances" and values.ndim != 2):
+                raise ValueError(
+                    f"{self.method!r} returned {name} of shape {values.shape} for {n_features} "
+                    "features. Return one row, or for by_step one column, per feature."
+                )
+            values.setflags(write=False)
+            object.__setattr__(self, name, values)
+        object.__setattr__(self, "feature_names", tuple(self.feature_names))
+        object.__setattr__(self, "notes", MappingProxyType(dict(self.notes)))
+
+    @property
+    def n_repeats(self) -> int:
+        """How many repeats the importances were averaged over."""
+        return int(self.importances.shape[1])
+
+    @property
+    def importances_mean(self) -> Floats:
+        """`(n_features,)` mean over the repeats: the importance."""
+        return np.asarray(self.importances.mean(axis=1))
+
+    @property
+    def importances_std(self) -> Floats:
+        """`(n_features,)` standard deviation over the repeats; no standard error, see `std_error`."""
+        return np.asarray(self.importances.std(axis=1))
+
+    @property
+    def ci_low(self) -> Floats:
+        """`(n_features,)` lower bound of the 95% interval."""
+        return self.importances_mean - self._half_width
+
+    @property
+    def ci_high(self) -> Floats:
+        """`(n_features,)` upper bound of the 95% interval."""
+        return self.importances_mean + self._half_width
+
+    @property
+    def rank(self) -> Floats:
+        """`(n_features,)` 1 for the most important feature; NaN for those without a number."""
+        mean = self.importances_mean
+        rank = np.full(len(mean), math.nan)
+        known = np.flatnonzero(np.isfinite(mean))
+        rank[known[np.argsort(-mean[known], kind="stable")]] = np.arange(1, len(known) + 1)
+        return rank
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row a feature, most important first. Needs pandas."""
+        return ImportanceHistory((self,)).to_dataframe()
+
+    @property
+    def _half_width(self) -> Floats:
+        probability = (1 + _LEVEL) / 2
+        if self.error_source == "repeats" and self.n_repeats > 1:
+            return student_quantile(probability, self.n_repeats - 1) * self.std_error
+        return normal_quantile(probability) * self.std_error
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "notes": dict(self.notes)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, notes=MappingProxyType(state["notes"]))
+
+
+class Drift(NamedTuple):
+    """How far the importances of a method moved between two evaluations, by one measure."""
+
+    epoch: int
+    method: str
+    measure: str
+    value: float
+
+
+@dataclass(frozen=True, eq=False)
+class ImportanceHistory:
+    """The results of all evaluations so far: immutable; adding results makes a new history."""
+
+    results: tuple[ImportanceResult, ...] = ()
+
+    def __add__(self, results: Iterable[ImportanceResult]) -> ImportanceHistory:
+        """This history with further results; a result for the same method and epoch is replaced."""
+        merged = {(one.method, one.epoch): one for one in (*self.results, *results)}
+        return ImportanceHistory(tuple(sorted(merged.values(), key=_epoch_of)))
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __iter__(self) -> Iterator[ImportanceResult]:
+        return iter(self.results)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods, in order of appearance."""
+        return tuple(dict.fromkeys(one.method for one in self.results))
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """The epochs that were evaluated, in order."""
+        return tuple(sorted({one.epoch for one in self.results if one.epoch is not None}))
+
+    @property
+    def newest(self) -> dict[str, ImportanceResult]:
+        """The newest result of each method."""
+        return {one.method: one for one in self.results}
+
+    def of(self, method: str) -> ImportanceHistory:
+        """The results of one method."""
+        return ImportanceHistory(tuple(one for one in self.results if one.method == method))
+
+    def before(self, epoch: int) -> ImportanceHistory:
+        """The results of earlier epochs."""
+        return ImportanceHistory(tuple(one for one in self.results if _epoch_of(one) < epoch))
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """A tidy table: one row for each epoch, method and feature, most important first.
+
+        Columns: `epoch, method, feature, importance, std_error, ci_low, ci_high, rank,
+        importance_std, direction, metric, baseline_score, n_samples, error_source, note`.
+
+        Raises:
+            ImportError: without pandas.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError(
+                "to_dataframe() needs pandas: pip install 'keras_importance[pandas]'."
+            ) from error
+        tables = [pd.DataFrame(_columns(one)).sort_values("rank") for one in self.results]
+        if not tables:
+            return pd.DataFrame(columns=list(_COLUMNS))
+        return pd.concat(tables, ignore_index=True)
+
+    def drift(self) -> tuple[Drift, ...]:
+        """How far the importances moved from each evaluation to the next one of the same method.
+
+        `spearman`: rank correlation over the features whose interval lies above 0 in either of the
+        two evaluations; over all features it would follow the noise of the useless ones.
+        `jensen_shannon`: divergence in bits of the positive importances as shares of their sum.
+        `top_k_overlap`: what the k largest have in common, k a third of the features and 10 at most.
+        A measure that is undefined for a pair of evaluations is NaN.
+        """
+        return tuple(
+            drift
+            for method in self.methods
+            for earlier, later in zip(
+                self.of(method).results, self.of(method).results[1:], strict=False
+            )
+            if earlier.feature_names == later.feature_names and later.epoch is not None
+            for drift in _drift_between(earlier, later)
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the history to one file, whole or not at all: a NumPy archive without pickles."""
+        arrays: dict[str, Any] = {}
+        headers = []
+        for number, one in enumerate(self.results):
+            headers.append({name: _plain(getattr(one, name)) for name in _HEADER})
+            for name in _ARRAYS:
+                if getattr(one, name) is not None:
+                    arrays[f"{number}/{name}"] = getattr(one, name)
+        header = {"format": _FORMAT, "version": _VERSION, "results": headers}
+        target = Path(path)
+        scratch = target.with_name(f"{target.name}.{os.getpid()}.partial")
+        try:
+            with scratch.open("wb") as file:
+                np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)
+            scratch.replace(target)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> ImportanceHistory:
+        """Reads what `save` wrote.
+
+        Raises:
+            FileNotFoundError: without such a file.
+            ValueError: for a file that is damaged or was not written by `save`.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                header = json.loads(str(archive["header"]))
+                if (header["format"], header["version"]) != (_FORMAT, _VERSION):
+                    raise ValueError(f"it says {header['format']} version {header['version']}")
+                return cls(
+                    tuple(
+                        _result_from(archive, number, fields)
+                        for number, fields in enumerate(header["results"])
+                    )
+                )
+        except _UNREADABLE as error:
+            raise ValueError(
+                f"ImportanceHistory.load got {os.fspath(path)!r}, which save() of this version did not "
+                f"write, or which is damaged ({error}). Save the history again."
+            ) from error
+
+
+_ARRAYS = ("importances", "std_error", "direction", "by_step")
+_HEADER = (
+    "method", "epoch", "feature_names", "baseline_score", "metric", "n_samples", "error_source", "notes",
+)  # fmt: skip
+_COLUMNS = (
+    "epoch", "method", "feature", "importance", "std_error", "ci_low", "ci_high", "rank",
+    "importance_std", "direction", "metric", "baseline_score", "n_samples", "error_source", "note",
+)  # fmt: skip
+
+
+def _columns(one: ImportanceResult) -> dict[str, Any]:
+    n_features = len(one.feature_names)
+    values = (
+        one.epoch, one.method, one.feature_names, one.importances_mean, one.std_error, one.ci_low,
+        one.ci_high, one.rank, one.importances_std,
+        np.full(n_features, math.nan) if one.direction is None else one.direction,
+        one.metric, one.baseline_score, one.n_samples, one.error_source,
+        [one.notes.get(name, "") for name in one.feature_names],
+    )  # fmt: skip
+    return dict(zip(_COLUMNS, values, strict=True))
+
+
+def _drift_between(earlier: ImportanceResult, later: ImportanceResult) -> Iterator[Drift]:
+    before, now = earlier.importances_mean, later.importances_mean
+    # A comparison with NaN is false: features without a number or an error take no part.
+    matter = (earlier.ci_low > 0) | (later.ci_low > 0)
+    k = max(1, min(10, len(now) // 3))
+    measures = {
+        "spearman": spearman(before[matter], now[matter]),
+        "jensen_shannon": jensen_shannon(before, now),
+        "top_k_overlap": top_k_overlap(before, now, k),
+    }
+    for measure, value in measures.items():
+        yield Drift(int(_epoch_of(later)), later.method, measure, value)
+
+
+def _epoch_of(one: ImportanceResult) -> float:
+    return math.inf if one.epoch is None else one.epoch
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON knows it; NaN is written as null."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _result_from(archive: Any, number: int, fields: dict[str, Any]) -> ImportanceResult:
+    arrays = {name: archive[f"{number}/{name}"] for name in _ARRAYS if f"{number}/{name}" in archive}
+    score = fields.pop("baseline_score")
+    return ImportanceResult(
+        **fields, **arrays, baseline_score=math.nan if score is None else float(score)
+    )

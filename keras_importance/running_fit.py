@@ -1,0 +1,40 @@
+"""What the running `fit` validates on, read from its arguments."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+
+@dataclass(frozen=True)
+class FitArguments:
+    """The arguments of a running `fit` that concern validation.
+
+    Attributes:
+        validation_data: what `fit` validates on; with `validation_split`, the part split off.
+        validation_steps: how many batches of it `fit` reads; None for all.
+    """
+
+    validation_data: Any
+    validation_steps: int | None
+
+
+def fit_arguments(model: Any) -> FitArguments | None:
+    """The arguments of the `fit` of `model` that called us; None where no `fit` did.
+
+    Keras shows a callback neither `validation_data` nor whether there is any. Its evaluation iterator
+    (`model._eval_epoch_iterator`) exists only after the first validation, too late to refuse wrong data
+    before training, holds no column names, and is used up when it wraps a generator. The public
+    arguments of `fit`, found in the frame of the caller, are the same on every backend.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        # A subclass may wrap fit; the innermost frame that knows the argument is Keras' own.
+        if frame.f_code.co_name == "fit":
+            names = frame.f_locals
+            if names.get("self") is model and "validation_data" in names:
+                return FitArguments(names["validation_data"], names.get("validation_steps"))
+        frame = frame.f_back
+    return None

@@ -1,0 +1,53 @@
+"""Importance without a callback: of a model that is trained already."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras_importance.data import ValidationData
+from keras_importance.engine import Evaluator, input_names
+from keras_importance.errors import speaking_as
+from keras_importance.features import FeatureSet
+from keras_importance.methods import methods_from_argument
+from keras_importance.result import ImportanceResult
+
+
+def compute_importance(
+    model: Any,
+    validation_data: Any,
+    *,
+    methods: Any = ("gradient", "permutation"),
+    features: Any = None,
+    metric: Any = "loss",
+    max_samples: int | None = None,
+    seed: int = 0,
+) -> dict[str, ImportanceResult]:
+    """How much each feature matters to a trained model, by each method.
+
+    Args:
+        model: a compiled Keras model.
+        validation_data: `(x, y)` or `(x, y, sample_weight)`, a `tf.data.Dataset` or a `PyDataset`.
+        methods: names (`"gradient"`, `"permutation"`) or instances of `ImportanceMethod`.
+        features: None, a list of names, or a dict `{group: members}`; see `FeatureImportance`.
+        metric: `"loss"`, the name of a compiled metric, a `keras.metrics.Metric` or a callable
+            `(y_true, y_pred)` that returns one value per row or one number.
+        max_samples: how many rows to use, drawn at random; None for all.
+        seed: seed of everything drawn at random.
+
+    Returns:
+        The result of each method, by its name.
+
+    Raises:
+        ValueError: for arguments that don't fit the model or one another.
+    """
+    with speaking_as("compute_importance"):
+        chosen = methods_from_argument(methods)
+        data = ValidationData.read(
+            validation_data, max_samples=max_samples, input_names=input_names(model), seed=seed
+        )
+        evaluator = Evaluator(
+            model, data, FeatureSet.from_argument(features, data.columns), metric, seed
+        )
+        for method in chosen:
+            method.check(evaluator)
+        return {method.name: method(evaluator) for method in chosen}
