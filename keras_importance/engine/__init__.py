@@ -1,6 +1,7 @@
 """Runs a model fast on a fixed sample: row scores of perturbed inputs, and input gradients."""
 
+from keras_importance.engine.backend import is_chief
 from keras_importance.engine.evaluator import Evaluator, input_names
 from keras_importance.engine.scoring import Replacement
 
-__all__ = ["Evaluator", "Replacement", "input_names"]
+__all__ = ["Evaluator", "Replacement", "input_names", "is_chief"]

@@ -45,3 +45,8 @@ def current() -> Backend:
         )
     # Only the active backend may be imported: the others need not be installed.
     return cast("Backend", importlib.import_module(f"keras_importance.engine.{name}"))
+
+
+def is_chief(model: Any) -> bool:
+    """Whether this process is the one that writes."""
+    return current().is_chief(model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -226,10 +226,10 @@ def _named_metric(name: str, model: Any) -> Metric:
     if isinstance(metric, keras.metrics.Metric):
         return _keras_metric(metric)
     if isinstance(metric, str) and name.lower() in ("accuracy", "acc"):
-        return Metric(name, row_scores=_accuracy_rows)
+        return Metric(name, row_scores=_accuracy())
     function = keras.metrics.get(metric)
     if isinstance(function, keras.metrics.Metric):
-        return _keras_metric(function)
+        return replace(_keras_metric(function), name=name)
     return Metric(name, row_scores=_from_function(function))
 
 
@@ -267,11 +267,17 @@ def _from_function(function: Callable[..., Any], **arguments: Any) -> Callable[[
     return row_scores
 
 
-def _accuracy_rows(y_true: Any, y_pred: Any) -> Any:
-    function = keras.metrics.get(_ACCURACY[_kind_of_labels(y_true, y_pred)])
-    if isinstance(function, keras.metrics.Metric):
-        function = function._fn
-    return _from_function(function)(y_true, y_pred)
+def _accuracy() -> Callable[[Any, Any], Any]:
+    """Keras' "accuracy", which depends on the shapes of labels and outputs."""
+    # Made here, not while a graph is traced: these objects come with variables.
+    functions = {
+        kind: _from_function(keras.metrics.get(name)._fn) for kind, name in _ACCURACY.items()
+    }
+
+    def row_scores(y_true: Any, y_pred: Any) -> Any:
+        return functions[_kind_of_labels(y_true, y_pred)](y_true, y_pred)
+
+    return row_scores
 
 
 def _kind_of_labels(y_true: Any, y_pred: Any) -> str:

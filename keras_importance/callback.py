@@ -1,0 +1,292 @@
+"""FeatureImportance: the Keras callback. Life cycle and wiring, nothing else."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_importance.data import ValidationData
+from keras_importance.engine import Evaluator, input_names, is_chief
+from keras_importance.errors import InvalidArgument, speaking_as, warn
+from keras_importance.features import FeatureSet
+from keras_importance.methods import ImportanceMethod, methods_from_argument
+from keras_importance.random_state import untouched_random_state
+from keras_importance.result import ImportanceHistory, ImportanceResult
+from keras_importance.running_fit import fit_arguments
+from keras_importance.writers import EpochReport, TensorBoardWriter, Writer
+
+_N_PRINTED = 5
+
+
+class FeatureImportance(keras.callbacks.Callback):
+    """Computes at the end of each epoch how much each input feature matters, and logs it.
+
+    ```python
+    importance = FeatureImportance(log_dir="logs/run-1")
+    model.fit(x, y, validation_split=0.2, epochs=30, callbacks=[importance])
+
+    importance.history.to_dataframe()
+    importance.results["permutation"].importances_mean
+    ```
+
+    The rows are read once, before training, and stay the same for all epochs. The training is not
+    changed: weights and `History` are bit-identical with and without the callback. What fails inside an
+    evaluation becomes a warning; what is wrong with the arguments is an error before the first epoch.
+
+    A second `fit` starts the history anew from its `initial_epoch`.
+
+    Args:
+        validation_data: None for what `fit` itself validates on, else anything `fit` accepts as
+            validation data: `(x, y)`, `(x, y, sample_weight)`, a `tf.data.Dataset` or a `PyDataset`.
+        methods: names (`"gradient"`, `"permutation"`) or instances of `ImportanceMethod`.
+        features: None for one feature a column, named after DataFrame columns, dict keys or input names,
+            else `x0, x1, ...`; a list with one name per column; or a dict `{group: members}` of names,
+            indices or `(input, index)` pairs. A group is one feature; columns in no group stay features
+            of their own. With several inputs a column is named `<input>/<column>`, an input of one
+            column `<input>`.
+        metric: what permutation measures: `"loss"` (the compiled one), the name of a compiled metric, a
+            `keras.metrics.Metric`, or a callable `(y_true, y_pred)` on NumPy arrays that returns one
+            value per row, or one number. A larger importance always means a more useful feature.
+        log_dir: directory of the training's TensorBoard runs; the run `<log_dir>/importance` is
+            written. None writes nothing.
+        every: epochs between evaluations; the last epoch always counts.
+        max_samples: how many validation rows to use at most, drawn at random once; None for all.
+        writers: further `Writer`s that take the report of each evaluation.
+        add_to_logs: whether to put the importances into `logs` as `importance_<method>/<feature>`, where
+            callbacks that come later in the list, `History` and the progress bar see them.
+        seed: seed of everything drawn at random.
+        verbose: 0 prints nothing, 1 a line an evaluation.
+
+    Attributes:
+        history: the `ImportanceHistory` of the training so far.
+        results: the newest `ImportanceResult` of each method, by its name.
+
+    Raises:
+        ValueError: here or at the beginning of `fit`, for arguments that can't be used.
+    """
+
+    def __init__(
+        self,
+        validation_data: Any = None,
+        *,
+        methods: Any = ("gradient", "permutation"),
+        features: Any = None,
+        metric: Any = "loss",
+        log_dir: str | os.PathLike[str] | None = None,
+        every: int = 1,
+        max_samples: int | None = 5000,
+        writers: Sequence[Writer] = (),
+        add_to_logs: bool = False,
+        seed: int = 0,
+        verbose: int = 0,
+    ) -> None:
+        super().__init__()
+        with speaking_as("FeatureImportance"):
+            self.methods = methods_from_argument(methods)
+            self.every = _whole_number("every", every, at_least=1)
+            self.max_samples = (
+                None
+                if max_samples is None
+                else _whole_number("max_samples", max_samples, at_least=2)
+            )
+            self.seed = _whole_number("seed", seed, at_least=0)
+            self.verbose = _whole_number("verbose", int(verbose), at_least=0)
+            self.writers = _checked_writers(writers)
+            self.log_dir = None if log_dir is None else _checked_path(log_dir)
+        self.validation_data = validation_data
+        self.features = features
+        self.metric = metric
+        self.add_to_logs = bool(add_to_logs)
+        self.history = ImportanceHistory()
+        self._forget_training()
+
+    @property
+    def results(self) -> dict[str, ImportanceResult]:
+        """The newest result of each method."""
+        return self.history.newest
+
+    # --- life cycle -----------------------------------------------------------------------------
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Reads and checks everything, so that what is wrong fails before the first epoch."""
+        self._close_writers()
+        self._forget_training()
+        with speaking_as("FeatureImportance"), untouched_random_state():
+            self._evaluator = self._new_evaluator()
+            self._open_writers = self._new_writers()
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Starts the clock; the first epoch of a `fit` decides what earlier history stays."""
+        if self._first_epoch is None:
+            self._first_epoch = epoch
+            self.history = self._history_before(epoch)
+        self._epoch_started = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Evaluates every `every` epochs, and in the last one."""
+        self._epoch_ended = (epoch, time.perf_counter() - self._epoch_started)
+        is_last = self.model.stop_training or epoch + 1 == (self.params or {}).get("epochs")
+        if is_last or (epoch + 1) % self.every == 0:
+            self._evaluate(logs)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Evaluates a last epoch that only a later callback knew to be the last."""
+        if self._epoch_ended is not None and self._epoch_ended[0] not in self._evaluated:
+            self._evaluate(None)
+        self._close_writers()
+        self._forget_training()
+
+    # --- one evaluation -------------------------------------------------------------------------
+
+    def _evaluate(self, logs: dict[str, Any] | None) -> None:
+        if self._evaluator is None or self._epoch_ended is None:
+            return
+        epoch, epoch_seconds = self._epoch_ended
+        started = time.perf_counter()
+        self._evaluated.add(epoch)
+        with untouched_random_state():
+            results = self._results_of_each_method(epoch)
+            if not results:
+                return
+            self.history += results
+            report = EpochReport(epoch, self.history, started, epoch_seconds)
+            for writer in self._open_writers:
+                with self._contained(f"writing with {type(writer).__name__}"):
+                    writer.write(report)
+        if self.add_to_logs and logs is not None:
+            logs.update(_as_logs(results))
+        if self.verbose:
+            print(_line(report))  # noqa: T201 (asked for with verbose)
+
+    def _results_of_each_method(self, epoch: int) -> list[ImportanceResult]:
+        results = []
+        for method in self.methods:
+            with self._contained(f"computing {method.name!r} importance"):
+                results.append(method(self._evaluator, epoch))
+        return results
+
+    @contextmanager
+    def _contained(self, what: str) -> Iterator[None]:
+        """Turns an exception into one warning a training: nothing of ours may stop it."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 (whatever it is, the training goes on)
+            reason = f"{type(error).__name__}: {error}"
+            if (what, reason) not in self._warned:
+                self._warned.add((what, reason))
+                warn(
+                    f"FeatureImportance failed at {what}; the training goes on without it. "
+                    f"Reason: {reason}"
+                )
+
+    # --- preparation ----------------------------------------------------------------------------
+
+    def _new_evaluator(self) -> Evaluator:
+        source, steps = self.validation_data, None
+        if source is None:
+            arguments = fit_arguments(self.model)
+            if arguments is None or arguments.validation_data is None:
+                raise InvalidArgument(
+                    "got no validation data, neither of its own nor from fit. Pass validation_data= or "
+                    "validation_split= to fit, or FeatureImportance(validation_data=...)."
+                )
+            source, steps = arguments.validation_data, arguments.validation_steps
+        data = ValidationData.read(
+            source,
+            max_samples=self.max_samples,
+            steps=steps,
+            input_names=input_names(self.model),
+            seed=self.seed,
+        )
+        features = FeatureSet.from_argument(self.features, data.columns)
+        evaluator = Evaluator(self.model, data, features, self.metric, self.seed)
+        for method in self.methods:
+            method.check(evaluator)
+        return evaluator
+
+    def _new_writers(self) -> tuple[Writer, ...]:
+        if not is_chief(self.model):
+            return ()
+        if self.log_dir is None:
+            return self.writers
+        try:
+            return (TensorBoardWriter(self.log_dir), *self.writers)
+        except OSError as error:
+            raise InvalidArgument(
+                f"got log_dir={self.log_dir!r}, which can't be written to ({error}). Pass a directory "
+                "that can, or None."
+            ) from error
+
+    def _history_before(self, epoch: int) -> ImportanceHistory:
+        """The results of earlier epochs, where they are about the same features."""
+        earlier = self.history.before(epoch)
+        assert self._evaluator is not None  # noqa: S101 (on_train_begin made it)
+        names = self._evaluator.features.names
+        same = all(one.feature_names == names for one in earlier)
+        return earlier if same else ImportanceHistory()
+
+    def _close_writers(self) -> None:
+        for writer in self._open_writers:
+            with self._contained(f"closing {type(writer).__name__}"):
+                writer.close()
+
+    def _forget_training(self) -> None:
+        """Drops all that belongs to one training; what stays can be copied and pickled."""
+        self._evaluator: Evaluator | None = None
+        self._open_writers: tuple[Writer, ...] = ()
+        self._first_epoch: int | None = None
+        self._epoch_started = 0.0
+        self._epoch_ended: tuple[int, float] | None = None
+        self._evaluated: set[int] = set()
+        self._warned: set[tuple[str, str]] = set()
+
+
+# --- arguments ----------------------------------------------------------------------------------
+
+
+def _whole_number(name: str, value: Any, *, at_least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
+        raise InvalidArgument(f"got {name}={value!r}. Pass a whole number, {at_least} or more.")
+    return int(value)
+
+
+def _checked_path(log_dir: Any) -> str:
+    if not isinstance(log_dir, (str, os.PathLike)) or not os.fspath(log_dir):
+        raise InvalidArgument(f"got log_dir={log_dir!r}. Pass the path of a directory, or None.")
+    return str(os.fspath(log_dir))
+
+
+def _checked_writers(writers: Any) -> tuple[Writer, ...]:
+    given = [writers] if isinstance(writers, Writer) else list(writers)
+    for one in given:
+        if not isinstance(one, Writer):
+            raise InvalidArgument(
+                f"got {one!r} in writers. Pass instances of keras_importance.Writer."
+            )
+    return tuple(given)
+
+
+# --- what is told besides the writers -----------------------------------------------------------
+
+
+def _as_logs(results: Sequence[ImportanceResult]) -> dict[str, float]:
+    return {
+        f"importance_{one.method}/{name}": float(value)
+        for one in results
+        for name, value in zip(one.feature_names, one.importances_mean, strict=True)
+    }
+
+
+def _line(report: EpochReport) -> str:
+    parts = []
+    for one in report.results:
+        order = np.argsort(one.rank)[:_N_PRINTED]
+        top = ", ".join(f"{one.feature_names[i]} {one.importances_mean[i]:.3g}" for i in order)
+        parts.append(f"{one.method}: {top}")
+    return f"Epoch {report.epoch + 1}: importance in {report.seconds:.2g}s - {' - '.join(parts)}"

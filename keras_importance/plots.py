@@ -1,0 +1,238 @@
+"""Pictures of results and histories, as matplotlib figures that belong to no window."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from keras_importance.statistics import Floats
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from keras_importance.result import ImportanceHistory, ImportanceResult
+
+# Okabe & Ito's blue and vermilion: told apart by colour-blind people, and in print.
+_USEFUL = "#0072B2"
+_HARMFUL = "#D55E00"
+_UNSURE = "#9DB4C6"
+_INK = "#22303C"
+_FAINT = "#5D6B78"
+_GRID = "#E3E8EC"
+_SHADES = LinearSegmentedColormap.from_list(
+    "importance", ["#F6F9FB", "#CFE3F1", "#7FB7DA", "#2C82BE", "#0B4A7F", "#06264A"]
+)
+_SHADES.set_bad("#E8E4DC")
+
+_MAX_NAMED = 40
+_MAX_NAME_LENGTH = 34
+_ROW_HEIGHT = 0.24
+_OTHERS_HEIGHT = 2.4
+_SCALE_HEIGHT = 3.0
+_MAX_TICKS = 12
+_DPI = 110
+
+_WHAT = {
+    "gradient": "Gradient importance",
+    "permutation": "Permutation importance",
+}
+
+
+def ranking(result: ImportanceResult, *, max_features: int = _MAX_NAMED) -> Figure:
+    """Bars of the most important features with their 95% intervals, most important on top.
+
+    Dark bars lie above 0 with their whole interval, pale ones don't, orange ones lie below 0.
+
+    Args:
+        result: what to draw.
+        max_features: how many bars; a line below the axis says what the others are.
+    """
+    order = _by_importance(result.importances_mean)[:max_features]
+    mean, low, high = (
+        values[order] for values in (result.importances_mean, result.ci_low, result.ci_high)
+    )
+    n_bars = len(order)
+    figure = _figure(n_bars * _ROW_HEIGHT + 1.75)
+    axes = figure.add_subplot()
+    rows = np.arange(n_bars)
+    colours = [
+        _USEFUL if above > 0 else _HARMFUL if below < 0 else _UNSURE
+        for above, below in zip(low, high, strict=True)
+    ]
+    axes.barh(rows, mean, height=0.68, color=colours, zorder=2)
+    known = np.isfinite(low)
+    axes.hlines(rows[known], low[known], high[known], color=_INK, linewidth=1.3, zorder=3)
+    axes.axvline(0, color=_FAINT, linewidth=0.8, zorder=1)
+    axes.set_ylim(n_bars - 0.4, -0.6)
+    _name_rows(axes, [result.feature_names[i] for i in order])
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.grid(axis="x", color=_GRID, zorder=0)
+    _frame(axes)
+    _label_x(axes, "\n".join([_unit(result), *_not_shown(result, order)]))
+    error = "" if result.error_source == "rows" else " of the shuffling alone"
+    key = "blue above 0, pale around 0, orange below 0"
+    _title(figure, result, f"{_rows(result)} · 95% intervals{error}: {key}")
+    return figure
+
+
+def over_epochs(history: ImportanceHistory, method: str | None = None) -> Figure:
+    """All features x epochs so far, the darker the more important; one row a feature.
+
+    Rows are ordered by the newest evaluation. Beyond 40 features, the others share a panel below.
+
+    Args:
+        history: what to draw.
+        method: name of the method; None for the first one.
+    """
+    method = method or history.methods[0]
+    newest = history.newest[method]
+    results = [
+        one for one in history.of(method) if one.feature_names == newest.feature_names
+    ]
+    values = np.stack([one.importances_mean for one in results], axis=1)
+    figure = _heatmap(values, _by_importance(newest.importances_mean), newest.feature_names)
+    columns = range(0, len(results), -(-len(results) // _MAX_TICKS))
+    figure.axes[-1].set_xticks(columns, [str(results[column].epoch) for column in columns])
+    _label_x(figure.axes[-1], "epoch")
+    _title(figure, newest, f"{_unit(newest)} · {_rows(newest)}", " over time, up to")
+    _colour_scale(figure)
+    return figure
+
+
+def over_steps(result: ImportanceResult) -> Figure:
+    """Time steps x features of sequences, the darker the more important; step 0 is the first one.
+
+    Args:
+        result: what to draw; its `by_step` must not be None.
+
+    Raises:
+        ValueError: for a result without time steps.
+    """
+    if result.by_step is None:
+        raise ValueError(
+            f"over_steps got a result of {result.method!r} without by_step: the method keeps no map of "
+            "time steps, or the inputs are no sequences."
+        )
+    total = np.nanmean(np.where(np.isfinite(result.by_step), result.by_step, 0), axis=0)
+    with_steps = np.isfinite(result.by_step).any(axis=0)
+    order = [i for i in _by_importance(total) if with_steps[i]]
+    figure = _heatmap(result.by_step.T, order, result.feature_names)
+    figure.axes[-1].xaxis.set_major_locator(MaxNLocator(_MAX_TICKS, integer=True))
+    _label_x(figure.axes[-1], "time step")
+    _title(figure, result, f"{_unit(result)} · {_rows(result)}", " at each time step,")
+    _colour_scale(figure)
+    return figure
+
+
+# --- shared drawing -----------------------------------------------------------------------------
+
+
+def _figure(height: float) -> Figure:
+    return Figure(figsize=(8.2, max(height, 2.2)), dpi=_DPI, layout="constrained", facecolor="white")
+
+
+def _heatmap(values: Floats, order: Sequence[int], names: Sequence[str]) -> Figure:
+    """One row a feature; the rows beyond those with names lie in a lower panel."""
+    named, others = list(order)[:_MAX_NAMED], list(order)[_MAX_NAMED:]
+    heights = [max(len(named), 1) * _ROW_HEIGHT, *([_OTHERS_HEIGHT] if others else [])]
+    figure = _figure(sum(heights) + 1.5)
+    panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
+    top = np.nanmax(values[list(order)], initial=0.0)
+    norm = PowerNorm(0.5, vmin=0.0, vmax=top if top > 0 else 1.0)
+    for axes, rows in zip(panels, (named, others), strict=False):
+        # Below 0 is noise or harm; the ranking tells which, the shades start at 0.
+        shown = np.ma.masked_invalid(np.maximum(values[rows], 0.0))
+        axes.imshow(shown, aspect="auto", cmap=_SHADES, norm=norm, interpolation="nearest")
+        _frame(axes)
+    _name_rows(panels[0], [names[i] for i in named])
+    if others:
+        panels[1].set_yticks([])
+        panels[1].set_ylabel(f"{len(others):,} other features", color=_FAINT, fontsize=9)
+    return figure
+
+
+def _name_rows(axes: Axes, names: Sequence[str]) -> None:
+    axes.set_yticks(np.arange(len(names)), [shortened(name) for name in names])
+    for label in axes.get_yticklabels():
+        label.set_parse_math(False)
+        label.set_fontsize(9)
+
+
+def _frame(axes: Axes) -> None:
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, colors=_INK, labelsize=9)
+
+
+def _label_x(axes: Axes, text: str) -> None:
+    axes.set_xlabel(text, color=_FAINT, fontsize=9, parse_math=False)
+
+
+def _title(figure: Figure, result: ImportanceResult, subtitle: str, over: str = ",") -> None:
+    axes = figure.axes[0]
+    what = _WHAT.get(result.method, result.method.replace("_", " ").capitalize())
+    where = "" if result.epoch is None else f"{over} epoch {result.epoch}"
+    title = f"{what}{where or over.rstrip(',')}"
+    axes.set_title(title, loc="left", color=_INK, fontsize=12, fontweight="bold", pad=22)
+    axes.text(
+        0, 1, f"{subtitle}\n", transform=axes.transAxes, color=_FAINT, fontsize=9, va="center",
+        parse_math=False,
+    )  # fmt: skip
+
+
+def _colour_scale(figure: Figure) -> None:
+    image = figure.axes[0].images[0]
+    shrink = min(0.95, _SCALE_HEIGHT / figure.get_figheight())
+    bar: Any = figure.colorbar(
+        image, ax=list(figure.axes), shrink=shrink, aspect=_SCALE_HEIGHT / 0.14, pad=0.015,
+        anchor=(0.0, 1.0),
+    )  # fmt: skip
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=0, colors=_FAINT, labelsize=8)
+
+
+def _rows(result: ImportanceResult) -> str:
+    return f"{result.n_samples:,} validation rows"
+
+
+def _unit(result: ImportanceResult) -> str:
+    if result.method == "gradient":
+        return f"change of the {result.metric} per standard deviation"
+    if math.isnan(result.baseline_score):
+        return f"importance ({result.metric})"
+    return f"how much {result.metric} worsens (now {result.baseline_score:.4g})"
+
+
+def _not_shown(result: ImportanceResult, shown: Sequence[int]) -> list[str]:
+    mean = result.importances_mean
+    hidden = np.setdiff1d(np.flatnonzero(np.isfinite(mean)), shown)
+    lines = []
+    if len(hidden):
+        lines.append(
+            f"{len(hidden):,} more features between {mean[hidden].min():.3g} and "
+            f"{mean[hidden].max():.3g}"
+        )
+    n_unknown = int(np.sum(~np.isfinite(mean)))
+    if n_unknown:
+        lines.append(f"{n_unknown:,} without a number: see the report")
+    return lines
+
+
+def _by_importance(values: Floats) -> list[int]:
+    """The features with a number, most important first."""
+    order = np.argsort(-np.nan_to_num(values), kind="stable")
+    return [int(i) for i in order if np.isfinite(values[i])]
+
+
+def shortened(name: str, length: int = _MAX_NAME_LENGTH) -> str:
+    """The name with its middle left out where it is too long to stand beside a picture."""
+    name = " ".join(name.split())
+    if len(name) <= length:
+        return name
+    head = (length - 1) * 2 // 3
+    return f"{name[:head]}…{name[head + 1 - length :]}"

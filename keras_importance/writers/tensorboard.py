@@ -1,0 +1,191 @@
+"""Writes scalars, pictures and the table into TensorBoard's event files, with or without TensorFlow."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tensorboard.compat.proto import event_pb2, summary_pb2
+from tensorboard.plugins.image import metadata as image_metadata
+from tensorboard.plugins.scalar import metadata as scalar_metadata
+from tensorboard.plugins.text import metadata as text_metadata
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.util.tensor_util import make_tensor_proto
+
+from keras_importance import plots
+from keras_importance.result import ImportanceHistory, ImportanceResult
+from keras_importance.writers.base import EpochReport, Writer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RUN = "importance"
+
+# TensorBoard draws some thousand curves at most, and people read far fewer.
+_MAX_CURVES = 200
+_NEW_CURVES_PER_EPOCH = 50
+_MAX_TABLE_ROWS = 200
+_MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]()#+!|~<>"})
+
+
+class TensorBoardWriter(Writer):
+    """Writes into the run `<log_dir>/importance`, one step an epoch, flushed each epoch.
+
+    Args:
+        log_dir: the directory that holds the runs of the training, as for `keras.callbacks.TensorBoard`.
+
+    Raises:
+        OSError: where the directory can't be made or written to.
+    """
+
+    def __init__(self, log_dir: str | os.PathLike[str]) -> None:
+        self.log_dir = os.path.join(os.fspath(log_dir), RUN)
+        self._events = EventFileWriter(self.log_dir)
+
+    def write(self, report: EpochReport) -> None:
+        """Writes all summaries of the report as one event."""
+        values = [*_scalars(report), *_drift(report), *_images(report), _table(report)]
+        # Last, so that the cost counts the pictures.
+        values += _cost(report)
+        event = event_pb2.Event(
+            wall_time=time.time(), step=report.epoch, summary=summary_pb2.Summary(value=values)
+        )
+        self._events.add_event(event)
+        self._events.flush()
+
+    def close(self) -> None:
+        """Closes the event file."""
+        self._events.close()
+
+
+def logged_features(history: ImportanceHistory, method: str) -> tuple[str, ...]:
+    """The features of a method that have a curve of their own.
+
+    All of them up to 200. Of more, the 50 most important of each evaluation join until there are 200;
+    who has a curve keeps it, so that no curve has gaps.
+    """
+    logged: dict[str, None] = {}
+    for result in history.of(method):
+        names = np.array(result.feature_names, dtype=object)
+        if len(names) > _MAX_CURVES:
+            names = names[np.argsort(result.rank)][:_NEW_CURVES_PER_EPOCH]
+        for name in names:
+            if len(logged) < _MAX_CURVES:
+                logged[name] = None
+    return tuple(logged)
+
+
+# --- the tags -----------------------------------------------------------------------------------
+
+
+def _scalars(report: EpochReport) -> Iterator[Any]:
+    for result in report.results:
+        logged = set(logged_features(report.history, result.method))
+        for name, value in zip(result.feature_names, result.importances_mean, strict=True):
+            if name in logged:
+                yield from _scalar(f"importance_{result.method}/{name}", value)
+
+
+def _drift(report: EpochReport) -> Iterator[Any]:
+    for drift in report.history.drift():
+        if drift.epoch == report.epoch:
+            yield from _scalar(f"importance_drift/{drift.method}_{drift.measure}", drift.value)
+
+
+def _cost(report: EpochReport) -> Iterator[Any]:
+    seconds = report.seconds
+    yield from _scalar("importance_cost/seconds", seconds)
+    if report.epoch_seconds > 0:
+        yield from _scalar("importance_cost/share_of_epoch", seconds / report.epoch_seconds)
+
+
+def _images(report: EpochReport) -> Iterator[Any]:
+    for result in report.results:
+        tag = f"importance_{result.method}_images"
+        if not np.isfinite(result.importances_mean).any():
+            continue
+        yield _image(f"{tag}/ranking", lambda result=result: plots.ranking(result))
+        yield _image(
+            f"{tag}/over_epochs",
+            lambda result=result: plots.over_epochs(report.history, result.method),
+        )
+        if result.by_step is not None:
+            yield _image(f"{tag}/over_steps", lambda result=result: plots.over_steps(result))
+
+
+def _table(report: EpochReport) -> Any:
+    return _text("importance_report/flags", table(report.results))
+
+
+def table(results: Iterable[ImportanceResult]) -> str:
+    """A Markdown table of the features, by their importance for the last of the methods."""
+    results = list(results)
+    leading = results[-1]
+    order = np.argsort(np.nan_to_num(leading.rank, nan=np.inf), kind="stable")
+    shown = order[:_MAX_TABLE_ROWS]
+    head = ["rank", "feature", *(f"{one.method} (95% interval)" for one in results), "note"]
+    lines = [_line(head), _line(["---:", "---", *(["---:"] * len(results)), "---"])]
+    for place, row in enumerate(shown, start=1):
+        name = leading.feature_names[row]
+        cells = [_cell(one, int(row)) for one in results]
+        notes = "; ".join(one.notes[name] for one in results if name in one.notes)
+        lines.append(_line([str(place), _escaped(name), *cells, _escaped(notes)]))
+    if len(order) > len(shown):
+        lines.append(f"\n{len(order) - len(shown):,} less important features are not listed.")
+    return "\n".join(lines)
+
+
+def _cell(result: ImportanceResult, row: int) -> str:
+    mean = result.importances_mean[row]
+    if not np.isfinite(mean):
+        return "–"
+    if not np.isfinite(result.std_error[row]):
+        return f"{mean:.4g}"
+    return f"{mean:.4g} ({result.ci_low[row]:.4g} to {result.ci_high[row]:.4g})"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _escaped(text: str) -> str:
+    """The text as data: no Markdown, no HTML, no line breaks."""
+    return " ".join(text.split()).translate(_MARKDOWN)
+
+
+# --- summaries ----------------------------------------------------------------------------------
+
+
+def _scalar(tag: str, value: float) -> Iterator[Any]:
+    """A scalar summary; nothing where there is no number to show."""
+    if np.isfinite(value):
+        yield summary_pb2.Summary.Value(
+            tag=tag,
+            metadata=scalar_metadata.create_summary_metadata("", ""),
+            tensor=make_tensor_proto(np.float32(value)),
+        )
+
+
+def _image(tag: str, draw: Callable[[], Figure]) -> Any:
+    figure = draw()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    width, height = figure.canvas.get_width_height()
+    encoded = [str(width).encode(), str(height).encode(), buffer.getvalue()]
+    return summary_pb2.Summary.Value(
+        tag=tag,
+        metadata=image_metadata.create_summary_metadata("", ""),
+        tensor=make_tensor_proto(encoded, dtype=np.dtype(object)),
+    )
+
+
+def _text(tag: str, text: str) -> Any:
+    return summary_pb2.Summary.Value(
+        tag=tag,
+        metadata=text_metadata.create_summary_metadata("", ""),
+        tensor=make_tensor_proto([text.encode()], dtype=np.dtype(object)),
+    )
