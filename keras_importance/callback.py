@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -13,9 +14,9 @@ import numpy as np
 
 from keras_importance.data import ValidationData
 from keras_importance.engine import Evaluator, input_names, is_chief
-from keras_importance.errors import InvalidArgument, speaking_as, warn
+from keras_importance.errors import InvalidArgumentError, speaking_as, warn
 from keras_importance.features import FeatureSet
-from keras_importance.methods import ImportanceMethod, methods_from_argument
+from keras_importance.methods import methods_from_argument
 from keras_importance.random_state import untouched_random_state
 from keras_importance.result import ImportanceHistory, ImportanceResult
 from keras_importance.running_fit import fit_arguments
@@ -91,9 +92,7 @@ class FeatureImportance(keras.callbacks.Callback):
             self.methods = methods_from_argument(methods)
             self.every = _whole_number("every", every, at_least=1)
             self.max_samples = (
-                None
-                if max_samples is None
-                else _whole_number("max_samples", max_samples, at_least=2)
+                None if max_samples is None else _whole_number("max_samples", max_samples, at_least=2)
             )
             self.seed = _whole_number("seed", seed, at_least=0)
             self.verbose = _whole_number("verbose", int(verbose), at_least=0)
@@ -104,7 +103,7 @@ class FeatureImportance(keras.callbacks.Callback):
         self.metric = metric
         self.add_to_logs = bool(add_to_logs)
         self.history = ImportanceHistory()
-        self._forget_training()
+        self._training: _Training | None = None
 
     @property
     def results(self) -> dict[str, ImportanceResult]:
@@ -113,77 +112,64 @@ class FeatureImportance(keras.callbacks.Callback):
 
     # --- life cycle -----------------------------------------------------------------------------
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Reads and checks everything, so that what is wrong fails before the first epoch."""
-        self._close_writers()
-        self._forget_training()
+        self._end_training()  # a fit that raised left without on_train_end
         with speaking_as("FeatureImportance"), untouched_random_state():
-            self._evaluator = self._new_evaluator()
-            self._open_writers = self._new_writers()
+            evaluator = self._new_evaluator()
+            self._training = _Training(evaluator, self._new_writers())
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Starts the clock; the first epoch of a `fit` decides what earlier history stays."""
-        if self._first_epoch is None:
-            self._first_epoch = epoch
-            self.history = self._history_before(epoch)
-        self._epoch_started = time.perf_counter()
+        training = self._training
+        if training is None:
+            return
+        if training.epoch is None:
+            self.history = _same_features(self.history.before(epoch), training.evaluator.features)
+        training.epoch, training.epoch_started = epoch, time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Evaluates every `every` epochs, and in the last one."""
-        self._epoch_ended = (epoch, time.perf_counter() - self._epoch_started)
+        training = self._training
+        if training is None:
+            return
+        training.epoch_seconds = time.perf_counter() - training.epoch_started
         is_last = self.model.stop_training or epoch + 1 == (self.params or {}).get("epochs")
         if is_last or (epoch + 1) % self.every == 0:
-            self._evaluate(logs)
+            self._evaluate(training, epoch, logs)
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Evaluates a last epoch that only a later callback knew to be the last."""
-        if self._epoch_ended is not None and self._epoch_ended[0] not in self._evaluated:
-            self._evaluate(None)
-        self._close_writers()
-        self._forget_training()
+        training = self._training
+        if training is not None and training.epoch not in (None, training.evaluated):
+            self._evaluate(training, training.epoch, None)
+        self._end_training()
 
     # --- one evaluation -------------------------------------------------------------------------
 
-    def _evaluate(self, logs: dict[str, Any] | None) -> None:
-        if self._evaluator is None or self._epoch_ended is None:
-            return
-        epoch, epoch_seconds = self._epoch_ended
+    def _evaluate(self, training: _Training, epoch: int, logs: dict[str, Any] | None) -> None:
         started = time.perf_counter()
-        self._evaluated.add(epoch)
+        training.evaluated = epoch
         with untouched_random_state():
-            results = self._results_of_each_method(epoch)
+            results = self._results_of_each_method(training, epoch)
             if not results:
                 return
             self.history += results
-            report = EpochReport(epoch, self.history, started, epoch_seconds)
-            for writer in self._open_writers:
-                with self._contained(f"writing with {type(writer).__name__}"):
+            report = EpochReport(epoch, self.history, started, training.epoch_seconds)
+            for writer in training.writers:
+                with training.contained(f"writing with {type(writer).__name__}"):
                     writer.write(report)
         if self.add_to_logs and logs is not None:
             logs.update(_as_logs(results))
         if self.verbose:
             print(_line(report))  # noqa: T201 (asked for with verbose)
 
-    def _results_of_each_method(self, epoch: int) -> list[ImportanceResult]:
+    def _results_of_each_method(self, training: _Training, epoch: int) -> list[ImportanceResult]:
         results = []
         for method in self.methods:
-            with self._contained(f"computing {method.name!r} importance"):
-                results.append(method(self._evaluator, epoch))
+            with training.contained(f"computing {method.name!r} importance in epoch {epoch}"):
+                results.append(method(training.evaluator, epoch))
         return results
-
-    @contextmanager
-    def _contained(self, what: str) -> Iterator[None]:
-        """Turns an exception into one warning a training: nothing of ours may stop it."""
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 (whatever it is, the training goes on)
-            reason = f"{type(error).__name__}: {error}"
-            if (what, reason) not in self._warned:
-                self._warned.add((what, reason))
-                warn(
-                    f"FeatureImportance failed at {what}; the training goes on without it. "
-                    f"Reason: {reason}"
-                )
 
     # --- preparation ----------------------------------------------------------------------------
 
@@ -192,7 +178,7 @@ class FeatureImportance(keras.callbacks.Callback):
         if source is None:
             arguments = fit_arguments(self.model)
             if arguments is None or arguments.validation_data is None:
-                raise InvalidArgument(
+                raise InvalidArgumentError(
                     "got no validation data, neither of its own nor from fit. Pass validation_data= or "
                     "validation_split= to fit, or FeatureImportance(validation_data=...)."
                 )
@@ -218,33 +204,51 @@ class FeatureImportance(keras.callbacks.Callback):
         try:
             return (TensorBoardWriter(self.log_dir), *self.writers)
         except OSError as error:
-            raise InvalidArgument(
+            raise InvalidArgumentError(
                 f"got log_dir={self.log_dir!r}, which can't be written to ({error}). Pass a directory "
                 "that can, or None."
             ) from error
 
-    def _history_before(self, epoch: int) -> ImportanceHistory:
-        """The results of earlier epochs, where they are about the same features."""
-        earlier = self.history.before(epoch)
-        assert self._evaluator is not None  # noqa: S101 (on_train_begin made it)
-        names = self._evaluator.features.names
-        same = all(one.feature_names == names for one in earlier)
-        return earlier if same else ImportanceHistory()
+    def _end_training(self) -> None:
+        """Drops all that belongs to one training; what stays can be copied and pickled."""
+        if self._training is not None:
+            self._training.close()
+        self._training = None
 
-    def _close_writers(self) -> None:
-        for writer in self._open_writers:
-            with self._contained(f"closing {type(writer).__name__}"):
+
+@dataclass
+class _Training:
+    """The state of one run of `fit`."""
+
+    evaluator: Evaluator
+    writers: tuple[Writer, ...]
+    epoch: int | None = None
+    epoch_started: float = 0.0
+    epoch_seconds: float = 0.0
+    evaluated: int | None = None
+    warned: set[str] = field(default_factory=set)
+
+    @contextmanager
+    def contained(self, what: str) -> Iterator[None]:
+        """Turns an exception into one warning a reason: nothing of ours may stop a training."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 (whatever it is, the training goes on)
+            reason = f"{type(error).__name__}: {error}"
+            if reason not in self.warned:
+                self.warned.add(reason)
+                warn(f"FeatureImportance failed {what}; the training goes on. Reason: {reason}")
+
+    def close(self) -> None:
+        for writer in self.writers:
+            with self.contained(f"closing {type(writer).__name__}"):
                 writer.close()
 
-    def _forget_training(self) -> None:
-        """Drops all that belongs to one training; what stays can be copied and pickled."""
-        self._evaluator: Evaluator | None = None
-        self._open_writers: tuple[Writer, ...] = ()
-        self._first_epoch: int | None = None
-        self._epoch_started = 0.0
-        self._epoch_ended: tuple[int, float] | None = None
-        self._evaluated: set[int] = set()
-        self._warned: set[tuple[str, str]] = set()
+
+def _same_features(history: ImportanceHistory, features: FeatureSet) -> ImportanceHistory:
+    """The history, where it is about these features; else none."""
+    same = all(one.feature_names == features.names for one in history)
+    return history if same else ImportanceHistory()
 
 
 # --- arguments ----------------------------------------------------------------------------------
@@ -252,13 +256,13 @@ class FeatureImportance(keras.callbacks.Callback):
 
 def _whole_number(name: str, value: Any, *, at_least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
-        raise InvalidArgument(f"got {name}={value!r}. Pass a whole number, {at_least} or more.")
+        raise InvalidArgumentError(f"got {name}={value!r}. Pass a whole number, {at_least} or more.")
     return int(value)
 
 
 def _checked_path(log_dir: Any) -> str:
     if not isinstance(log_dir, (str, os.PathLike)) or not os.fspath(log_dir):
-        raise InvalidArgument(f"got log_dir={log_dir!r}. Pass the path of a directory, or None.")
+        raise InvalidArgumentError(f"got log_dir={log_dir!r}. Pass the path of a directory, or None.")
     return str(os.fspath(log_dir))
 
 
@@ -266,7 +270,7 @@ def _checked_writers(writers: Any) -> tuple[Writer, ...]:
     given = [writers] if isinstance(writers, Writer) else list(writers)
     for one in given:
         if not isinstance(one, Writer):
-            raise InvalidArgument(
+            raise InvalidArgumentError(
                 f"got {one!r} in writers. Pass instances of keras_importance.Writer."
             )
     return tuple(given)

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.errors import InvalidArgument
+from keras_importance.errors import InvalidArgumentError
 from keras_importance.features import InputColumns
 from keras_importance.statistics import Floats, Integers
 
@@ -66,7 +66,7 @@ class ValidationData:
             seed: seed of the sample.
 
         Raises:
-            InvalidArgument: for generators, unknown types, no rows, rows that don't match, values
+            InvalidArgumentError: for generators, unknown types, no rows, rows that don't match, values
                 that are not finite.
         """
         sample = _Reservoir(max_samples, np.random.default_rng(seed))
@@ -80,13 +80,13 @@ class ValidationData:
                 window = _overlapping_window(keras.tree.flatten(batch[0]))
             sample.add(batch, _n_rows(batch))
         if sample.n_seen == 0:
-            raise InvalidArgument(
+            raise InvalidArgumentError(
                 "got validation data without a single row. Pass at least a few hundred rows."
             )
         (x, y, weight), positions = sample.rows()
         inputs = tuple(_in_float_type(leaf) for leaf in keras.tree.flatten(x))
         if 0 < sample.n_seen <= window:
-            raise InvalidArgument(
+            raise InvalidArgumentError(
                 f"got {sample.n_seen} validation rows that are overlapping windows of one series, with "
                 f"more steps than rows: every row shares steps with every other, so no error can be "
                 f"estimated. Pass more than {window} rows; several times as many are better."
@@ -129,7 +129,7 @@ def _batches(source: Any, steps: int | None) -> Iterator[Batch]:
     elif tf is not None and isinstance(source, tf.data.Dataset):
         yield from _batches_of_tf_dataset(source, steps)
     elif hasattr(source, "__next__"):
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             f"got a Python generator ({type(source).__name__}) as validation data; reading it would "
             f"take rows away from fit. Pass validation_data= as {_ACCEPTED}."
         )
@@ -138,16 +138,15 @@ def _batches(source: Any, steps: int | None) -> Iterator[Batch]:
     elif isinstance(source, dict) or hasattr(source, "__array__"):
         yield source, None, None
     else:
-        raise InvalidArgument(
-            f"got validation data of type {type(source).__name__}. Pass validation_data= as "
-            f"{_ACCEPTED}."
+        raise InvalidArgumentError(
+            f"got validation data of type {type(source).__name__}. Pass validation_data= as {_ACCEPTED}."
         )
 
 
 def _batches_of_pydataset(source: Any, steps: int | None) -> Iterator[Batch]:
     n_batches = source.num_batches
     if n_batches is None and steps is None:
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             "got an endless PyDataset as validation data. Give it a num_batches, or fit a "
             "validation_steps=."
         )
@@ -161,7 +160,7 @@ def _batches_of_tf_dataset(source: Any, steps: int | None) -> Iterator[Batch]:
         source = source.take(steps)
     # tf.data.INFINITE_CARDINALITY
     if int(source.cardinality()) == -1:
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             "got an endless tf.data.Dataset as validation data. Pass validation_data=dataset.take(n), "
             "or give fit a validation_steps=."
         )
@@ -221,17 +220,17 @@ def _as_numpy(leaf: Any) -> Array:
         try:
             values = np.asarray(keras.ops.convert_to_numpy(leaf))
         except Exception as error:
-            raise InvalidArgument(
+            raise InvalidArgumentError(
                 f"got validation data with a {type(leaf).__name__}, which has no dense NumPy form "
                 f"({error}). Pass dense arrays."
             ) from error
     if values.dtype == object and not isinstance(values.flat[0] if values.size else "", (str, bytes)):
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             f"got validation data of mixed types (a {type(leaf).__name__} of dtype object). Convert "
             "the columns to one numeric type, or pass a dict with one array per column."
         )
     if values.ndim == 0:
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             f"got the single value {leaf!r} as validation data. Pass validation_data= as {_ACCEPTED}."
         )
     return values
@@ -250,10 +249,10 @@ def _n_rows(batch: Batch) -> int:
         if leaf is not None
     ]
     if not lengths:
-        raise InvalidArgument(f"got no arrays as validation data. Pass {_ACCEPTED}.")
+        raise InvalidArgumentError(f"got no arrays as validation data. Pass {_ACCEPTED}.")
     if len({length for _, length in lengths}) > 1:
         listing = ", ".join(f"{what} {length}" for what, length in lengths)
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             f"got validation data with unequal numbers of rows ({listing}). Pass as many targets "
             "and weights as rows of inputs."
         )
@@ -286,13 +285,13 @@ def _row_weights(weight: Any, n_rows: int) -> Floats | None:
     values = np.asarray(leaves[0], np.float64)
     if len(leaves) > 1 or values.size != n_rows:
         shapes = ", ".join(str(np.shape(leaf)) for leaf in leaves)
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             f"got sample weights of shape {shapes}. Importance needs one weight per row: pass "
             f"validation_data= with weights of shape ({n_rows},)."
         )
     values = values.reshape(n_rows)
     if not np.all(np.isfinite(values)) or np.any(values < 0) or not np.any(values > 0):
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             "got sample weights that are negative, not finite or all zero. Pass weights >= 0 with at "
             "least one above 0."
         )
@@ -304,13 +303,13 @@ def _check_finite(inputs: Iterable[Array], columns: Sequence[InputColumns], targ
         if values.dtype.kind == "f" and not np.all(np.isfinite(values)):
             bad = ~np.isfinite(values.reshape(-1, len(names.columns)))
             listed = [names.columns[c] for c in np.flatnonzero(bad.any(axis=0))[:8]]
-            raise InvalidArgument(
+            raise InvalidArgumentError(
                 f"got NaN or infinite values in the validation data, in {_plural(listed)} "
                 f"{', '.join(map(repr, listed))} ({int(bad.sum())} values). Impute or drop them."
             )
     for values in keras.tree.flatten(targets):
         if values is not None and values.dtype.kind == "f" and not np.all(np.isfinite(values)):
-            raise InvalidArgument(
+            raise InvalidArgumentError(
                 "got NaN or infinite values in the targets of the validation data. Drop those rows."
             )
 
@@ -328,7 +327,7 @@ def _overlapping_window(inputs: Sequence[Array]) -> int:
         if values.ndim != 3 or len(values) <= 2 or values.dtype.kind not in "fiu":
             continue
         rows = values[:_ROWS_TO_COMPARE]
-        n_steps = rows.shape[1]
+        n_steps = int(rows.shape[1])
         for stride in range(1, n_steps // 2 + 1):
             earlier, later = rows[:-1, stride:], rows[1:, :-stride]
             if np.array_equal(earlier, later) and not np.array_equal(earlier, rows[:-1, :-stride]):

@@ -14,16 +14,16 @@ class ImportanceWarning(UserWarning):
     """Something about an evaluation of importance deserves attention; the training went on."""
 
 
-class InvalidArgument(ValueError):
+class InvalidArgumentError(ValueError):
     """An argument that can't be used; its message starts with what was received."""
 
 
 @contextmanager
 def speaking_as(who: str) -> Iterator[None]:
-    """Puts the name that the user wrote in front of an `InvalidArgument` raised inside."""
+    """Puts the name that the user wrote in front of an `InvalidArgumentError` raised inside."""
     try:
         yield
-    except InvalidArgument as error:
+    except InvalidArgumentError as error:
         raise ValueError(f"{who} {error}") from error
 
 

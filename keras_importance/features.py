@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.errors import InvalidArgument
+from keras_importance.errors import InvalidArgumentError
 
 Column = tuple[int, int]
 """Number of the input, and number of the column along the input's last axis."""
@@ -51,7 +51,7 @@ class FeatureSet:
             inputs: the inputs of the model.
 
         Raises:
-            InvalidArgument: for names of the wrong number or twice the same, unknown members, empty
+            InvalidArgumentError: for names of the wrong number or twice the same, unknown members, empty
                 and overlapping groups.
         """
         inputs = tuple(inputs)
@@ -95,13 +95,13 @@ def _column_names(inputs: Sequence[InputColumns]) -> list[str]:
 
 def _names(argument: Any, n_columns: int) -> list[str]:
     if isinstance(argument, str) or not isinstance(argument, Iterable):
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             f"got features={argument!r}. Pass None, a list with one name per input column, or a "
             "dict of groups such as {'wind': [0, 1]}."
         )
     names = [str(name) for name in argument]
     if len(names) != n_columns:
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             f"got {len(names)} feature names for {n_columns} input columns. Pass one name per "
             "column, or a dict of groups such as {'wind': [0, 1]}."
         )
@@ -116,12 +116,12 @@ def _groups(
     for group, members in argument.items():
         columns = tuple(dict.fromkeys(_columns_of_members(group, members, name_of, inputs)))
         if not columns:
-            raise InvalidArgument(
+            raise InvalidArgumentError(
                 f"got the empty group {group!r}. Give it at least one column, or leave it out."
             )
         for column in columns:
             if column in owner:
-                raise InvalidArgument(
+                raise InvalidArgumentError(
                     f"got column {name_of[column]!r} in two groups, {owner[column]!r} and "
                     f"{group!r}. Groups must not overlap: keep it in one of them."
                 )
@@ -138,7 +138,7 @@ def _columns_of_members(
     for member in [members] if one else members:
         found = _columns_of_member(member, name_of, inputs)
         if not found:
-            raise InvalidArgument(
+            raise InvalidArgumentError(
                 f"got {member!r} in the group {group!r}, which is no column. "
                 f"{_known_columns(name_of, inputs)}"
             )
@@ -195,6 +195,6 @@ def _known_columns(name_of: Mapping[Column, str], inputs: Sequence[InputColumns]
 def _check_unique(names: Sequence[str]) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             f"got the feature name {twice[0]!r} more than once. Give every feature a name of its own."
         )

@@ -92,9 +92,7 @@ def over_epochs(history: ImportanceHistory, method: str | None = None) -> Figure
     """
     method = method or history.methods[0]
     newest = history.newest[method]
-    results = [
-        one for one in history.of(method) if one.feature_names == newest.feature_names
-    ]
+    results = [one for one in history.of(method) if one.feature_names == newest.feature_names]
     values = np.stack([one.importances_mean for one in results], axis=1)
     figure = _heatmap(values, _by_importance(newest.importances_mean), newest.feature_names)
     columns = range(0, len(results), -(-len(results) // _MAX_TICKS))
@@ -120,8 +118,8 @@ def over_steps(result: ImportanceResult) -> Figure:
             "time steps, or the inputs are no sequences."
         )
     total = np.nanmean(np.where(np.isfinite(result.by_step), result.by_step, 0), axis=0)
-    with_steps = np.isfinite(result.by_step).any(axis=0)
-    order = [i for i in _by_importance(total) if with_steps[i]]
+    with_steps = set(np.flatnonzero(np.isfinite(result.by_step).any(axis=0)))
+    order = [i for i in _by_importance(total) if i in with_steps]
     figure = _heatmap(result.by_step.T, order, result.feature_names)
     figure.axes[-1].xaxis.set_major_locator(MaxNLocator(_MAX_TICKS, integer=True))
     _label_x(figure.axes[-1], "time step")

@@ -82,7 +82,7 @@ class ImportanceResult:
             "importances": (n_features, *np.shape(self.importances)[1:]),
             "std_error": (n_features,),
             "direction": (n_features,),
-            "by_step": (*np.shape(self.by_step)[:1], n_features),
+            "by_step": (0 if self.by_step is None else len(self.by_step), n_features),
         }
         for name, shape in shapes.items():
             given = getattr(self, name)
@@ -232,9 +232,7 @@ class ImportanceHistory:
         return tuple(
             drift
             for method in self.methods
-            for earlier, later in zip(
-                self.of(method).results, self.of(method).results[1:], strict=False
-            )
+            for earlier, later in zip(self.of(method).results, self.of(method).results[1:], strict=False)
             if earlier.feature_names == later.feature_names and later.epoch is not None
             for drift in _drift_between(earlier, later)
         )

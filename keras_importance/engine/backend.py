@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.errors import InvalidArgument
+from keras_importance.errors import InvalidArgumentError
 
 SUPPORTED = ("tensorflow",)
 
@@ -23,9 +23,7 @@ class Backend(Protocol):
     def compiled(self, model: Any, program: Callable[..., Any]) -> Callable[..., Any]:
         """`program(call, *arguments)` compiled, where `call(x)` is the model's inference."""
 
-    def gradients(
-        self, function: Callable[[list[Any]], Any], leaves: Sequence[Any]
-    ) -> list[Any | None]:
+    def gradients(self, function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> list[Any | None]:
         """Gradients of the sum of `function(leaves)`; None for a leaf it doesn't depend on."""
 
     def on_device(self, values: NDArray[np.generic]) -> Any:
@@ -39,7 +37,7 @@ def current() -> Backend:
     """The module for the active backend."""
     name = keras.backend.backend()
     if name not in SUPPORTED:
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             f"got the Keras backend {name!r}. It runs on {', '.join(SUPPORTED)}: set "
             "KERAS_BACKEND=tensorflow before importing keras."
         )

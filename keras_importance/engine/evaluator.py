@@ -14,7 +14,7 @@ from keras_importance.engine import backend
 from keras_importance.engine.gradients import Differentiator
 from keras_importance.engine.metrics import Metric, metric_from_argument
 from keras_importance.engine.scoring import Array, Replacement, Scorer
-from keras_importance.errors import InvalidArgument
+from keras_importance.errors import InvalidArgumentError
 from keras_importance.features import FeatureSet
 from keras_importance.statistics import Donors, Floats
 
@@ -83,7 +83,7 @@ class Evaluator:
         """The compiled loss; None for a model without one."""
         try:
             return metric_from_argument("loss", self.model, weighted=False)
-        except InvalidArgument:
+        except InvalidArgumentError:
             return None
 
     @cached_property
@@ -95,6 +95,4 @@ class Evaluator:
 def input_names(model: Any) -> list[str]:
     """The names that the user gave the model's inputs; `input_0, ...` where Keras made one up."""
     names = [str(one.name) for one in getattr(model, "inputs", None) or []]
-    return [
-        f"input_{number}" if _MADE_UP.match(name) else name for number, name in enumerate(names)
-    ]
+    return [f"input_{number}" if _MADE_UP.match(name) else name for number, name in enumerate(names)]

@@ -35,9 +35,7 @@ class Differentiator:
         self._gradients = engine.gradients
         self._on_device = engine.on_device
         self._inputs = [engine.on_device(values) for values in _in_types_of(model, data.inputs)]
-        self._targets = keras.tree.map_structure(
-            engine.on_device, data.targets, none_is_leaf=False
-        )
+        self._targets = keras.tree.map_structure(engine.on_device, data.targets, none_is_leaf=False)
         self._chunk_rows = min(chunk_rows(data), data.n_rows)
         self._of_outputs = engine.compiled(model, self._output_program)
         self._of_loss = engine.compiled(model, self._loss_program)
@@ -50,7 +48,7 @@ class Differentiator:
         return sum(math.prod(output.shape[1:]) for output in outputs)
 
     def of_outputs(self, directions: Array) -> InputGradients:
-        """Gradients of `sum_m directions[i, m] · output_m(x_i)`; `directions` is `(n_rows, n_outputs)`."""
+        """Gradients of `sum_m directions[i, m] · output_m(x_i)`; directions `(n_rows, n_outputs)`."""
         weights = self._on_device(directions.astype(keras.config.floatx()))
         return self._joined(self._of_outputs, weights)
 
@@ -80,8 +78,7 @@ class Differentiator:
             for parts, n_real in self._chunks(program, extra)
         ]
         return [
-            None if parts[0] is None else np.concatenate(parts)
-            for parts in zip(*chunks, strict=True)
+            None if parts[0] is None else np.concatenate(parts) for parts in zip(*chunks, strict=True)
         ]
 
     def _chunks(self, program: Any, extra: Any) -> Iterator[tuple[list[Any], int]]:
@@ -98,9 +95,7 @@ class Differentiator:
 
         def scalar(leaves: list[Any]) -> Any:
             outputs = keras.tree.flatten(call(self._data.pack(leaves)))
-            flat = [
-                keras.ops.reshape(output, (-1, math.prod(output.shape[1:]))) for output in outputs
-            ]
+            flat = [keras.ops.reshape(output, (-1, math.prod(output.shape[1:]))) for output in outputs]
             outputs = keras.ops.cast(keras.ops.concatenate(flat, axis=-1), directions.dtype)
             return keras.ops.sum(outputs * directions, axis=-1)
 

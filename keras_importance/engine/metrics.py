@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.errors import InvalidArgument
+from keras_importance.errors import InvalidArgumentError
 
 Array = NDArray[Any]
 
@@ -48,9 +48,7 @@ class Metric:
     set_score: Callable[[Any, Any, Any], Any] | None = None
     worse_is: int | None = None
 
-    def direction(
-        self, y_true: Any, output_shapes: Sequence[tuple[int, ...]], seed: int
-    ) -> int:
+    def direction(self, y_true: Any, output_shapes: Sequence[tuple[int, ...]], seed: int) -> int:
         """+1 where a larger value is worse, -1 where it is better.
 
         Told from the metric itself: the targets as their own prediction must be better than the same
@@ -89,7 +87,7 @@ def metric_from_argument(argument: Any, model: Any, *, weighted: bool) -> Metric
         weighted: whether the validation rows have weights, so the metric has to take them.
 
     Raises:
-        InvalidArgument: for an unknown name, a model without a loss, a metric that can't be weighted.
+        InvalidArgumentError: for an unknown name, a model without a loss, a metric without a copy.
     """
     if isinstance(argument, str):
         if argument == "loss":
@@ -99,7 +97,7 @@ def metric_from_argument(argument: Any, model: Any, *, weighted: bool) -> Metric
         return _keras_metric(argument)
     if callable(argument):
         return Metric(_name_of(argument), set_score=_from_callable(argument, weighted))
-    raise InvalidArgument(
+    raise InvalidArgumentError(
         f"got metric={argument!r}. Pass 'loss', the name of a compiled metric, a keras.metrics.Metric "
         "or a callable (y_true, y_pred)."
     )
@@ -115,7 +113,7 @@ def _compiled_loss(model: Any) -> Callable[[Any, Any], Any]:
     """
     loss = getattr(model, "loss", None)
     if loss is None:
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             "got metric='loss' and a model that was compiled without a loss. Compile it with one, or "
             "pass metric= as a callable (y_true, y_pred)."
         )
@@ -128,9 +126,7 @@ def _compiled_loss(model: Any) -> Callable[[Any, Any], Any]:
         losses = _for_each_output(loss, list(outputs), n_outputs, repeat=True)
         scales = _for_each_output(weights, list(outputs), n_outputs, repeat=True)
         total = 0.0
-        for target, output, one, scale in zip(
-            targets, outputs.values(), losses, scales, strict=True
-        ):
+        for target, output, one, scale in zip(targets, outputs.values(), losses, scales, strict=True):
             if one is not None:
                 rows = _loss_rows(one, target, output)
                 total = total + (rows if scale is None else scale * rows)
@@ -147,9 +143,7 @@ def _flat_outputs(model: Any, y_pred: Any) -> dict[Any, Any]:
     return dict(zip(names, flat, strict=True))
 
 
-def _for_each_output(
-    value: Any, names: list[Any], n_outputs: int, *, repeat: bool = False
-) -> list[Any]:
+def _for_each_output(value: Any, names: list[Any], n_outputs: int, *, repeat: bool = False) -> list[Any]:
     if isinstance(value, dict):
         return [value.get(name) for name in names]
     if isinstance(value, (list, tuple)):
@@ -218,7 +212,7 @@ def _named_metric(name: str, model: Any) -> Metric:
     known = {_name_of(one): one for one in given if one is not None}
     if name not in known:
         names = ", ".join(repr(one) for one in ("loss", *known))
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             f"got the unknown metric {name!r}. The model is compiled with {names}; pass one of them, a "
             "keras.metrics.Metric or a callable (y_true, y_pred)."
         )
@@ -243,7 +237,7 @@ def _keras_metric(metric: Any) -> Metric:
         # The state of a metric that the model was compiled with belongs to the training.
         copy = type(metric).from_config(metric.get_config())
     except TypeError as error:
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             f"got the metric {metric.name!r}, which can't be copied ({error}). Give its class a "
             "get_config() with all arguments of its constructor."
         ) from error
@@ -270,9 +264,7 @@ def _from_function(function: Callable[..., Any], **arguments: Any) -> Callable[[
 def _accuracy() -> Callable[[Any, Any], Any]:
     """Keras' "accuracy", which depends on the shapes of labels and outputs."""
     # Made here, not while a graph is traced: these objects come with variables.
-    functions = {
-        kind: _from_function(keras.metrics.get(name)._fn) for kind, name in _ACCURACY.items()
-    }
+    functions = {kind: _from_function(keras.metrics.get(name)._fn) for kind, name in _ACCURACY.items()}
 
     def row_scores(y_true: Any, y_pred: Any) -> Any:
         return functions[_kind_of_labels(y_true, y_pred)](y_true, y_pred)

@@ -57,9 +57,7 @@ class Scorer:
         self._chunk_rows = chunk_rows(data)
         self._inputs = [engine.on_device(values) for values in data.inputs]
         self._masks = [engine.on_device(mask) for mask in features.masks()]
-        self._targets = keras.tree.map_structure(
-            engine.on_device, data.targets, none_is_leaf=False
-        )
+        self._targets = keras.tree.map_structure(engine.on_device, data.targets, none_is_leaf=False)
         self._on_device = engine.on_device
         self._program = engine.compiled(model, self._scores_of_chunk)
 
@@ -68,7 +66,7 @@ class Scorer:
         rows = np.arange(self._data.n_rows)
         itself = Donors(rows[None], rows[None])
         replacement = Replacement(self._data.inputs)
-        return next(self._scores(replacement, itself, n_features=1))[0]
+        return np.asarray(next(self._scores(replacement, itself, n_features=1))[0])
 
     def perturbed(self, replacement: Replacement, donors: Donors) -> Iterator[Array]:
         """For each feature the scores of every repeat: `(n_repeats, n_rows)`, or `(n_repeats,)`.
@@ -96,9 +94,7 @@ class Scorer:
 
     # --- the one loop ---------------------------------------------------------------------------
 
-    def _scores(
-        self, replacement: Replacement, donors: Donors, n_features: int
-    ) -> Iterator[Array]:
+    def _scores(self, replacement: Replacement, donors: Donors, n_features: int) -> Iterator[Array]:
         """Cuts the stream of scored chunks into one piece a feature."""
         n_repeats, n_rows = donors.rows.shape
         piece = n_repeats * n_rows
@@ -116,9 +112,7 @@ class Scorer:
                 n_pending -= piece
             pending = [merged]
 
-    def _chunks(
-        self, replacement: Replacement, donors: Integers, n_features: int
-    ) -> Iterator[Any]:
+    def _chunks(self, replacement: Replacement, donors: Integers, n_features: int) -> Iterator[Any]:
         donated = self._leaves_on_device(replacement.donated)
         kept = None if replacement.kept is None else self._leaves_on_device(replacement.kept)
         n_repeats, n_rows = donors.shape
@@ -168,9 +162,7 @@ class Scorer:
 
     def _finished(self, chunk: Any, n_repeats: int, n_rows: int) -> Array:
         """The scores of one feature, each repeat apart."""
-        repeats = [
-            _rows(chunk, slice(k * n_rows, (k + 1) * n_rows)) for k in range(n_repeats)
-        ]
+        repeats = [_rows(chunk, slice(k * n_rows, (k + 1) * n_rows)) for k in range(n_repeats)]
         if self.metric.row_scores is not None:
             return np.stack(repeats).astype(np.float64)
         assert self.metric.set_score is not None  # noqa: S101 (one of the two is always there)
@@ -201,5 +193,6 @@ def _rows(nest: Any, rows: slice) -> Any:
 
 
 def chunk_rows(data: ValidationData) -> int:
+    """How many rows go through the model at once."""
     values_per_row = sum(leaf[0].size for leaf in data.inputs)
     return int(np.clip(_MAX_CHUNK_VALUES // values_per_row, 1, _MAX_CHUNK_ROWS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from keras_importance.errors import InvalidArgument
+from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.base import ImportanceMethod, Scores
 from keras_importance.methods.gradient import GradientImportance
 from keras_importance.methods.permutation import PermutationImportance
@@ -31,7 +31,7 @@ def methods_from_argument(argument: Any) -> tuple[ImportanceMethod, ...]:
     """The methods that the user's `methods` argument means: names, instances, or one of them.
 
     Raises:
-        InvalidArgument: for unknown names, classes in place of instances, none at all, or two methods
+        InvalidArgumentError: for unknown names, classes in place of instances, no method at all, or two
             of the same name.
     """
     given = (
@@ -42,9 +42,9 @@ def methods_from_argument(argument: Any) -> tuple[ImportanceMethod, ...]:
     methods = tuple(_method(one) for one in given)
     names = [method.name for method in methods]
     if not methods:
-        raise InvalidArgument(f"got no methods. Pass some of {_known()}, or instances.")
+        raise InvalidArgumentError(f"got no methods. Pass some of {_known()}, or instances.")
     if len(set(names)) < len(names):
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             f"got two methods of the same name in {names}. Give one of the instances another name=."
         )
     return methods
@@ -56,12 +56,11 @@ def _method(given: Any) -> ImportanceMethod:
     if isinstance(given, str) and given in METHODS:
         return METHODS[given]()
     if isinstance(given, type) and issubclass(given, ImportanceMethod):
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             f"got the class {given.__name__} in methods. Pass an instance: {given.__name__}()."
         )
-    raise InvalidArgument(
-        f"got the unknown method {given!r}. Pass some of {_known()}, or an instance of "
-        "ImportanceMethod."
+    raise InvalidArgumentError(
+        f"got the unknown method {given!r}. Pass some of {_known()}, or an instance of ImportanceMethod."
     )
 
 

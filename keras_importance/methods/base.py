@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from keras_importance.engine import Evaluator
-from keras_importance.errors import InvalidArgument
+from keras_importance.errors import InvalidArgumentError
 from keras_importance.result import ErrorSource, ImportanceResult
 from keras_importance.statistics import Floats
 
@@ -72,7 +72,7 @@ class ImportanceMethod(ABC):
         """Scores of the evaluator's features, in their order."""
 
     def check(self, evaluator: Evaluator) -> None:  # noqa: B027 (most methods take any data)
-        """Raises `InvalidArgument` before training where the data can't answer the question."""
+        """Raises `InvalidArgumentError` before training where the data can't answer the question."""
 
     def __call__(self, evaluator: Evaluator, epoch: int | None = None) -> ImportanceResult:
         """The result of one evaluation."""
@@ -101,8 +101,8 @@ class ImportanceMethod(ABC):
 
 
 def need_targets(method: ImportanceMethod, evaluator: Evaluator) -> None:
-    """Raises `InvalidArgument` where the validation data hold no targets."""
+    """Raises `InvalidArgumentError` where the validation data hold no targets."""
     if evaluator.data.targets is None:
-        raise InvalidArgument(
+        raise InvalidArgumentError(
             f"got validation data without targets, which {method.name!r} needs. Pass (x, y)."
         )

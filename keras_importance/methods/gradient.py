@@ -22,7 +22,7 @@ Array = NDArray[Any]
 Of = Literal["auto", "output", "loss"]
 Aggregation = Literal["mean", "rms"]
 
-# Up to here every output is differentiated by itself; beyond, the outputs are added up with random signs.
+# Up to here each output is differentiated by itself; beyond, they are added up with random signs.
 _MAX_OUTPUTS = 16
 _CROSSENTROPIES = (
     keras.losses.CategoricalCrossentropy,
@@ -107,9 +107,7 @@ class GradientImportance(ImportanceMethod):
 def _is_crossentropy(loss: Any) -> bool:
     if isinstance(loss, str):
         return loss in _CROSSENTROPY_NAMES or loss in {one.__name__ for one in _CROSSENTROPIES}
-    return isinstance(loss, _CROSSENTROPIES) or (
-        getattr(loss, "__name__", None) in _CROSSENTROPY_NAMES
-    )
+    return isinstance(loss, _CROSSENTROPIES) or (getattr(loss, "__name__", None) in _CROSSENTROPY_NAMES)
 
 
 def _loss_gradients(evaluator: Evaluator) -> list[InputGradients]:
@@ -133,9 +131,7 @@ def _output_gradients(evaluator: Evaluator) -> list[InputGradients]:
 def _notes(evaluator: Evaluator, gradients: InputGradients) -> dict[str, str]:
     """Why a feature has no gradient, by its name."""
     reasons: dict[int, str] = {}
-    for number, (values, gradient) in enumerate(
-        zip(evaluator.data.inputs, gradients, strict=True)
-    ):
+    for number, (values, gradient) in enumerate(zip(evaluator.data.inputs, gradients, strict=True)):
         if gradient is not None:
             continue
         name = evaluator.data.columns[number].name
@@ -208,7 +204,7 @@ def _part(
     columns = [column for _, group in members for column in group]
 
     def gathered(leaves: Sequence[Array | None]) -> Array:
-        """`(n_rows, n_steps, n_parts, width)`"""
+        """The columns of the parts as `(n_rows, n_steps, n_parts, width)`."""
         taken = [_column(leaves[number], column, data.n_rows, n_steps) for number, column in columns]
         return np.stack(taken, axis=-1).reshape(data.n_rows, n_steps, len(members), width)
 
@@ -237,8 +233,10 @@ def _part(
         np.einsum("n,nsf,mnsfv,mnsfw->fvw", weights, slope, g, g, optimize=True) / data.n_rows
     )
     spread = np.einsum("nsfv,fvw,nsfw->nf", x, by_covariance, x, optimize=True) / n_steps
-    influence = chain * weights[:, None] * (
-        rows - weighted_mean(rows, weights, axis=0) + spread - weighted_mean(spread, weights, axis=0)
+    influence = (
+        chain
+        * weights[:, None]
+        * (rows - weighted_mean(rows, weights, axis=0) + spread - weighted_mean(spread, weights, axis=0))
     )
     direction = np.full(len(members), math.nan)
     if width == 1:

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_importance.data import ValidationData
 from keras_importance.engine import Evaluator, Replacement
-from keras_importance.errors import InvalidArgument
+from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.base import ImportanceMethod, Scores, need_targets
 from keras_importance.statistics import Donors, donor_standard_error, repeats_standard_error
 
@@ -48,7 +48,7 @@ class PerturbationMethod(ImportanceMethod):
         need_targets(self, evaluator)
         n_rows = evaluator.data.n_rows
         if n_rows <= self.n_repeats:
-            raise InvalidArgument(
+            raise InvalidArgumentError(
                 f"got {n_rows} validation rows for the {self.n_repeats} repeats of {self.name!r}, "
                 f"which need {self.n_repeats + 1} rows at least. Pass more rows or a smaller n_repeats."
             )

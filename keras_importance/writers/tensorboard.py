@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,13 +108,10 @@ def _images(report: EpochReport) -> Iterator[Any]:
         tag = f"importance_{result.method}_images"
         if not np.isfinite(result.importances_mean).any():
             continue
-        yield _image(f"{tag}/ranking", lambda result=result: plots.ranking(result))
-        yield _image(
-            f"{tag}/over_epochs",
-            lambda result=result: plots.over_epochs(report.history, result.method),
-        )
+        yield _image(f"{tag}/ranking", plots.ranking(result))
+        yield _image(f"{tag}/over_epochs", plots.over_epochs(report.history, result.method))
         if result.by_step is not None:
-            yield _image(f"{tag}/over_steps", lambda result=result: plots.over_steps(result))
+            yield _image(f"{tag}/over_steps", plots.over_steps(result))
 
 
 def _table(report: EpochReport) -> Any:
@@ -142,7 +139,7 @@ def table(results: Iterable[ImportanceResult]) -> str:
 def _cell(result: ImportanceResult, row: int) -> str:
     mean = result.importances_mean[row]
     if not np.isfinite(mean):
-        return "–"
+        return "none"
     if not np.isfinite(result.std_error[row]):
         return f"{mean:.4g}"
     return f"{mean:.4g} ({result.ci_low[row]:.4g} to {result.ci_high[row]:.4g})"
@@ -170,8 +167,7 @@ def _scalar(tag: str, value: float) -> Iterator[Any]:
         )
 
 
-def _image(tag: str, draw: Callable[[], Figure]) -> Any:
-    figure = draw()
+def _image(tag: str, figure: Figure) -> Any:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     width, height = figure.canvas.get_width_height()
