@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from keras_importance.statistics import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
 
     from keras_importance.result import ImportanceHistory, ImportanceResult
 
@@ -32,7 +34,12 @@ _SHADES.set_bad("#E8E4DC")
 
 _MAX_NAMED = 40
 _MAX_NAME_LENGTH = 34
+_WIDTH = 8.2
 _ROW_HEIGHT = 0.24
+_MARGIN = 0.2
+_TITLE_HEIGHT = 0.66
+_LETTER_WIDTH = 0.074
+_GAP = 0.12
 _OTHERS_HEIGHT = 2.4
 _SCALE_HEIGHT = 3.0
 _MAX_TICKS = 12
@@ -57,24 +64,25 @@ def ranking(result: ImportanceResult, *, max_features: int = _MAX_NAMED) -> Figu
     mean, low, high = (
         values[order] for values in (result.importances_mean, result.ci_low, result.ci_high)
     )
-    n_bars = len(order)
-    figure = _figure(n_bars * _ROW_HEIGHT + 1.75)
-    axes = figure.add_subplot()
-    rows = np.arange(n_bars)
+    names = [result.feature_names[i] for i in order]
+    below = [_unit(result), *_not_shown(result, order)]
+    figure = _panels([len(order) * _ROW_HEIGHT], names, right=0.25, n_lines=len(below))
+    axes = figure.axes[0]
+    rows = np.arange(len(order))
     colours = [
-        _USEFUL if above > 0 else _HARMFUL if below < 0 else _UNSURE
-        for above, below in zip(low, high, strict=True)
+        _USEFUL if lower > 0 else _HARMFUL if upper < 0 else _UNSURE
+        for lower, upper in zip(low, high, strict=True)
     ]
     axes.barh(rows, mean, height=0.68, color=colours, zorder=2)
     known = np.isfinite(low)
     axes.hlines(rows[known], low[known], high[known], color=_INK, linewidth=1.3, zorder=3)
     axes.axvline(0, color=_FAINT, linewidth=0.8, zorder=1)
-    axes.set_ylim(n_bars - 0.4, -0.6)
-    _name_rows(axes, [result.feature_names[i] for i in order])
+    axes.set_ylim(len(order) - 0.4, -0.6)
+    _name_rows(axes, names)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.grid(axis="x", color=_GRID, zorder=0)
     _frame(axes)
-    _label_x(axes, "\n".join([_unit(result), *_not_shown(result, order)]))
+    _label_x(axes, "\n".join(below))
     error = "" if result.error_source == "rows" else " of the shuffling alone"
     key = "blue above 0, pale around 0, orange below 0"
     _title(figure, result, f"{_rows(result)} · 95% intervals{error}: {key}")
@@ -95,11 +103,11 @@ def over_epochs(history: ImportanceHistory, method: str | None = None) -> Figure
     results = [one for one in history.of(method) if one.feature_names == newest.feature_names]
     values = np.stack([one.importances_mean for one in results], axis=1)
     figure = _heatmap(values, _by_importance(newest.importances_mean), newest.feature_names)
+    panel = _lowest_panel(figure)
     columns = range(0, len(results), -(-len(results) // _MAX_TICKS))
-    figure.axes[-1].set_xticks(columns, [str(results[column].epoch) for column in columns])
-    _label_x(figure.axes[-1], "epoch")
+    panel.set_xticks(columns, [str(results[column].epoch) for column in columns])
+    _label_x(panel, "epoch")
     _title(figure, newest, f"{_unit(newest)} · {_rows(newest)}", " over time, up to")
-    _colour_scale(figure)
     return figure
 
 
@@ -121,38 +129,83 @@ def over_steps(result: ImportanceResult) -> Figure:
     with_steps = set(np.flatnonzero(np.isfinite(result.by_step).any(axis=0)))
     order = [i for i in _by_importance(total) if i in with_steps]
     figure = _heatmap(result.by_step.T, order, result.feature_names)
-    figure.axes[-1].xaxis.set_major_locator(MaxNLocator(_MAX_TICKS, integer=True))
-    _label_x(figure.axes[-1], "time step")
+    panel = _lowest_panel(figure)
+    panel.xaxis.set_major_locator(MaxNLocator(_MAX_TICKS, integer=True))
+    _label_x(panel, "time step")
     _title(figure, result, f"{_unit(result)} · {_rows(result)}", " at each time step,")
-    _colour_scale(figure)
     return figure
 
 
 # --- shared drawing -----------------------------------------------------------------------------
 
 
-def _figure(height: float) -> Figure:
-    return Figure(figsize=(8.2, max(height, 2.2)), dpi=_DPI, layout="constrained", facecolor="white")
+def _panels(heights: Sequence[float], names: Sequence[str], *, right: float, n_lines: int = 1) -> Figure:
+    """A figure of panels below one another, with room for names at the left and lines below.
+
+    All lengths in inches. The room is reckoned, not measured: matplotlib's own layout engines draw
+    everything twice.
+    """
+    left = _MARGIN + 0.1 + _LETTER_WIDTH * max((_letters(shortened(name)) for name in names), default=0)
+    bottom = 0.28 + 0.17 * n_lines
+    height = _TITLE_HEIGHT + sum(heights) + _GAP * (len(heights) - 1) + bottom
+    figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor="white")
+    top = height - _TITLE_HEIGHT
+    for panel_height in heights:
+        top -= panel_height
+        box = (left, top, _WIDTH - left - right, panel_height)
+        figure.add_axes(_in_parts(figure, box))
+        top -= _GAP
+    return figure
+
+
+def _in_parts(figure: Figure, box: tuple[float, float, float, float]) -> tuple[float, ...]:
+    width, height = figure.get_size_inches()
+    return tuple(np.divide(box, (width, height, width, height)))
+
+
+def _letters(name: str) -> float:
+    """How many small Latin letters the name is as wide as."""
+    return sum(
+        1.9 if unicodedata.east_asian_width(letter) in "WF" else 1.25 if letter.isupper() else 1.0
+        for letter in name
+    )
 
 
 def _heatmap(values: Floats, order: Sequence[int], names: Sequence[str]) -> Figure:
     """One row a feature; the rows beyond those with names lie in a lower panel."""
     named, others = list(order)[:_MAX_NAMED], list(order)[_MAX_NAMED:]
     heights = [max(len(named), 1) * _ROW_HEIGHT, *([_OTHERS_HEIGHT] if others else [])]
-    figure = _figure(sum(heights) + 1.5)
-    panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
+    shown_names = [names[i] for i in named]
+    figure = _panels(heights, shown_names, right=0.85)
     top = np.nanmax(values[list(order)], initial=0.0)
     norm = PowerNorm(0.5, vmin=0.0, vmax=top if top > 0 else 1.0)
-    for axes, rows in zip(panels, (named, others), strict=False):
+    for axes, rows in zip(figure.axes, (named, others), strict=False):
         # Below 0 is noise or harm; the ranking tells which, the shades start at 0.
         shown = np.ma.masked_invalid(np.maximum(values[rows], 0.0))
-        axes.imshow(shown, aspect="auto", cmap=_SHADES, norm=norm, interpolation="nearest")
+        image = axes.imshow(shown, aspect="auto", cmap=_SHADES, norm=norm, interpolation="nearest")
+        axes.set_xticks([])
         _frame(axes)
-    _name_rows(panels[0], [names[i] for i in named])
+    _name_rows(figure.axes[0], shown_names)
     if others:
-        panels[1].set_yticks([])
-        panels[1].set_ylabel(f"{len(others):,} other features", color=_FAINT, fontsize=9)
+        figure.axes[1].set_yticks([])
+        figure.axes[1].set_ylabel(f"{len(others):,} other features", color=_FAINT, fontsize=9)
+    _colour_scale(figure, image, heights[0])
     return figure
+
+
+def _colour_scale(figure: Figure, image: AxesImage, room: float) -> None:
+    height = min(room, _SCALE_HEIGHT)
+    top = figure.get_figheight() - _TITLE_HEIGHT
+    axes = figure.add_axes(_in_parts(figure, (_WIDTH - 0.75, top - height, 0.14, height)))
+    bar: Any = figure.colorbar(image, cax=axes)
+    bar.outline.set_visible(False)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.tick_params(length=0, colors=_FAINT, labelsize=8)
+
+
+def _lowest_panel(figure: Figure) -> Axes:
+    """The last panel before the colour scale."""
+    return figure.axes[-2]
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:
@@ -172,26 +225,19 @@ def _label_x(axes: Axes, text: str) -> None:
 
 
 def _title(figure: Figure, result: ImportanceResult, subtitle: str, over: str = ",") -> None:
-    axes = figure.axes[0]
     what = _WHAT.get(result.method, result.method.replace("_", " ").capitalize())
     where = "" if result.epoch is None else f"{over} epoch {result.epoch}"
-    title = f"{what}{where or over.rstrip(',')}"
-    axes.set_title(title, loc="left", color=_INK, fontsize=12, fontweight="bold", pad=22)
-    axes.text(
-        0, 1, f"{subtitle}\n", transform=axes.transAxes, color=_FAINT, fontsize=9, va="center",
-        parse_math=False,
-    )  # fmt: skip
-
-
-def _colour_scale(figure: Figure) -> None:
-    image = figure.axes[0].images[0]
-    shrink = min(0.95, _SCALE_HEIGHT / figure.get_figheight())
-    bar: Any = figure.colorbar(
-        image, ax=list(figure.axes), shrink=shrink, aspect=_SCALE_HEIGHT / 0.14, pad=0.015,
-        anchor=(0.0, 1.0),
-    )  # fmt: skip
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(length=0, colors=_FAINT, labelsize=8)
+    lines = (
+        (
+            f"{what}{where or over.split(',')[0]}",
+            0.24,
+            {"color": _INK, "fontsize": 12, "weight": "bold"},
+        ),
+        (subtitle, 0.47, {"color": _FAINT, "fontsize": 9}),
+    )
+    for text, depth, style in lines:
+        x, y, *_ = _in_parts(figure, (_MARGIN, figure.get_figheight() - depth, 0, 0))
+        figure.text(x, y, text, va="center", parse_math=False, **style)  # type: ignore[arg-type]
 
 
 def _rows(result: ImportanceResult) -> str:
