@@ -19,7 +19,7 @@ from keras_importance import FeatureImportance, plots
 N_NOISE = 5
 
 
-def diabetes_with_noise(seed: int = 0) -> tuple[pd.DataFrame, pd.Series]:
+def diabetes_with_noise(seed: int = 1) -> tuple[pd.DataFrame, pd.Series]:
     """The measurements with noise columns, and the progression of the disease, all standardised."""
     x, y = load_diabetes(return_X_y=True, as_frame=True)
     rng = np.random.default_rng(seed)

@@ -1,10 +1,10 @@
 """Which of the last 48 hours of weather does a network use to predict Beijing's air pollution?
 
-The published experiment on the hourly data of 2010-2014: trained on 2010-2012, validated on 2013;
-PM2.5 interpolated and standardised; seven weather columns, standardised, in windows of 48 hours that
-predict the next hour. The data are "Beijing PM2.5" by Song Xi Chen (CC BY 4.0), to be had from the UCI Machine
-Learning Repository as data set 381, https://archive.ics.uci.edu/dataset/381. Without `--csv`, a generated
-series with the same columns stands in.
+The published experiment on the hourly data of 2010-2014: trained on 2010-2012, validated on 2013.
+PM2.5 is interpolated and standardised; seven weather columns, standardised, come in windows of 48 hours
+that predict the next hour. The data are "Beijing PM2.5" by Song Xi Chen (CC BY 4.0), to be had from the
+UCI Machine Learning Repository as data set 381, https://archive.ics.uci.edu/dataset/381. Without `--csv`
+a generated series with the same columns stands in.
 """
 
 from __future__ import annotations

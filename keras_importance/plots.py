@@ -158,9 +158,11 @@ def _panels(heights: Sequence[float], names: Sequence[str], *, right: float, n_l
     return figure
 
 
-def _in_parts(figure: Figure, box: tuple[float, float, float, float]) -> tuple[float, ...]:
+def _in_parts(
+    figure: Figure, box: tuple[float, float, float, float]
+) -> tuple[float, float, float, float]:
     width, height = figure.get_size_inches()
-    return tuple(np.divide(box, (width, height, width, height)))
+    return box[0] / width, box[1] / height, box[2] / width, box[3] / height
 
 
 def _letters(name: str) -> float:
