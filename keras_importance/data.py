@@ -216,14 +216,13 @@ def _as_numpy(leaf: Any) -> Array:
         values = np.asarray(leaf.to_numpy())
     elif isinstance(leaf, (np.ndarray, list, int, float, str)):
         values = np.asarray(leaf)
+    elif hasattr(leaf, "row_splits"):
+        raise InvalidArgumentError(
+            f"got validation data with a {type(leaf).__name__}, whose rows differ in length. Pad it to a "
+            "dense array."
+        )
     else:
-        try:
-            values = np.asarray(keras.ops.convert_to_numpy(leaf))
-        except Exception as error:
-            raise InvalidArgumentError(
-                f"got validation data with a {type(leaf).__name__}, which has no dense NumPy form "
-                f"({error}). Pass dense arrays."
-            ) from error
+        values = np.asarray(keras.ops.convert_to_numpy(leaf))
     if values.dtype == object and not isinstance(values.flat[0] if values.size else "", (str, bytes)):
         raise InvalidArgumentError(
             f"got validation data of mixed types (a {type(leaf).__name__} of dtype object). Convert "

@@ -74,8 +74,8 @@ def donor_standard_error(
                     - sum over cells (sum_{d in cell} d)² / K²) / n²
 
     where a cell holds the differences with the recipient in one block and the donor in another. With
-    blocks of one row this is `(var(psi) - mean(d²) / K) / n`, unbiased also for `K = 1`. It is the
-    variance of dyadic data clustered by both members.
+    blocks of one row this is `(var(psi) - mean(d²) / K) / n`, right also for `K = 1`. It is the
+    variance of dyadic data clustered by both members. NaN for four blocks or fewer.
 
     Args:
         differences: `(n_repeats, n_rows)`, perturbed minus baseline score of each row.
@@ -101,9 +101,11 @@ def donor_standard_error(
         cell = block[None, :] * n_blocks + block[donors.rows]
         _, cell = np.unique(cell, return_inverse=True)
         twice = np.sum(np.bincount(cell.ravel(), centred.ravel()) ** 2) / n_repeats**2
-    if n_blocks < 2:
+    # Centring by the estimate takes (2 error)² from each psi_i² and error²/K from the cells.
+    lost = 4 - 1 / n_repeats
+    if n_blocks <= lost:
         return math.nan
-    variance = (np.sum(psi**2) - twice) / n_rows**2 * n_blocks / (n_blocks - 1)
+    variance = (np.sum(psi**2) - twice) / n_rows**2 * n_blocks / (n_blocks - lost)
     return math.sqrt(max(float(variance), 0.0))
 
 

@@ -1,0 +1,234 @@
+"""Laws of the donors, standard errors, quantiles and distances."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from keras_importance import statistics
+
+sizes = st.tuples(st.integers(2, 40), st.integers(1, 8)).filter(lambda pair: pair[1] < pair[0])
+values = arrays(np.float64, st.integers(3, 30), elements=st.floats(-1e3, 1e3, width=32))
+
+
+# --- donors -------------------------------------------------------------------------------------
+
+
+@given(sizes, st.integers(0, 2**32))
+def test_every_row_donates_once_a_repeat_and_never_to_itself(size, seed):
+    n_rows, n_repeats = size
+    donors = statistics.Donors.draw(n_rows, n_repeats, np.random.default_rng(seed))
+    for rows in donors.rows:
+        assert sorted(rows) == list(range(n_rows))
+        assert not np.any(rows == np.arange(n_rows))
+
+
+@given(sizes, st.integers(0, 2**32))
+def test_the_donors_of_a_row_are_distinct(size, seed):
+    n_rows, n_repeats = size
+    donors = statistics.Donors.draw(n_rows, n_repeats, np.random.default_rng(seed))
+    assert all(len(set(column)) == n_repeats for column in donors.rows.T)
+
+
+@given(sizes, st.integers(0, 2**32))
+def test_recipients_invert_donors(size, seed):
+    n_rows, n_repeats = size
+    donors = statistics.Donors.draw(n_rows, n_repeats, np.random.default_rng(seed))
+    for rows, recipients in zip(donors.rows, donors.recipients, strict=True):
+        assert np.array_equal(rows[recipients], np.arange(n_rows))
+
+
+@pytest.mark.parametrize("n_repeats", [0, 5, 6])
+def test_as_many_repeats_as_rows_are_refused(n_repeats):
+    with pytest.raises(ValueError, match="repeats need at least"):
+        statistics.Donors.draw(5, n_repeats, np.random.default_rng(0))
+
+
+# --- standard errors ----------------------------------------------------------------------------
+
+
+def _drawn(n_rows, n_repeats, seed=0):
+    rng = np.random.default_rng(seed)
+    donors = statistics.Donors.draw(n_rows, n_repeats, rng)
+    return rng.standard_normal((n_repeats, n_rows)) + rng.standard_normal(n_rows), donors
+
+
+@pytest.mark.parametrize("n_repeats", [1, 2, 5])
+def test_variance_is_unbiased_over_all_effects(n_repeats):
+    """d[k, i] = a_i + b_donor + c_i,donor with a, b, c of known variance and cov(a_i, b_i).
+
+    The mean has variance (var(a) + var(b) + 2 cov(a, b)) / n + var(c) / (n K), here
+    (1 + 0.64 + 2 * 0.48) / n + 0.25 / (n K); the estimate must average to it.
+    """
+    n_rows, rng = 100, np.random.default_rng(1)
+    truth = (1 + 0.64 + 2 * 0.48) / n_rows + 0.25 / (n_rows * n_repeats)
+    estimates = []
+    for _ in range(5000):
+        donors = statistics.Donors.draw(n_rows, n_repeats, rng)
+        a = rng.standard_normal(n_rows)
+        b = 0.48 * a + 0.64 * rng.standard_normal(n_rows)
+        c = 0.5 * rng.standard_normal((n_repeats, n_rows))
+        differences = a + b[donors.rows] + c
+        estimates.append(statistics.donor_standard_error(differences, donors) ** 2)
+    assert np.mean(estimates) == pytest.approx(truth, rel=0.02)
+
+
+def test_intervals_cover_at_their_level():
+    """Linear model, squared error: theta = 2 b² Var(x) = 2; 500 replicates of 500 rows, K = 5."""
+    rng, hits = np.random.default_rng(2), 0
+    for _ in range(500):
+        x, noise = rng.standard_normal(500), 0.5 * rng.standard_normal(500)
+        donors = statistics.Donors.draw(500, 5, rng)
+        differences = (x + noise - x[donors.rows]) ** 2 - noise**2
+        error = statistics.donor_standard_error(differences, donors)
+        hits += abs(differences.mean() - 2) < statistics.normal_quantile(0.975) * error
+    assert 0.93 <= hits / 500 <= 0.97
+
+
+def test_intervals_cover_for_weighted_rows():
+    """Weights that favour rows with large x.
+
+    With w = x² the target is E[w (x - x')²] / E[w] = (E x⁴ + E x² E x²) / E x² = 3 + 1 = 4.
+    """
+    rng, hits = np.random.default_rng(3), 0
+    for _ in range(500):
+        x = rng.standard_normal(2000)
+        donors = statistics.Donors.draw(2000, 3, rng)
+        differences = (x - x[donors.rows]) ** 2
+        error = statistics.donor_standard_error(differences, donors, weights=x**2)
+        mean = statistics.weighted_mean(differences, x**2).mean()
+        hits += abs(mean - 4) < statistics.normal_quantile(0.975) * error
+    assert 0.92 <= hits / 500 <= 0.97
+
+
+def test_intervals_cover_for_blocks_of_dependent_rows():
+    """Blocks of ten copies of a row.
+
+    Without blocks the error is far too small; with them it covers as for independent rows.
+    """
+    rng, hits = np.random.default_rng(4), {"blocks": 0, "rows": 0}
+    blocks = np.repeat(np.arange(60), 10)
+    for _ in range(400):
+        x = np.repeat(rng.standard_normal(60), 10)
+        donors = statistics.Donors.draw(600, 5, rng)
+        differences = (x - x[donors.rows]) ** 2
+        for name, ids in (("blocks", blocks), ("rows", None)):
+            error = statistics.donor_standard_error(differences, donors, blocks=ids)
+            hits[name] += abs(differences.mean() - 2) < statistics.normal_quantile(0.975) * error
+    assert 0.88 <= hits["blocks"] / 400 <= 0.98
+    assert hits["rows"] / 400 < 0.7
+
+
+@given(sizes, st.floats(0.1, 10))
+def test_equal_weights_and_single_blocks_change_nothing(size, weight):
+    n_rows, n_repeats = size
+    differences, donors = _drawn(n_rows, n_repeats)
+    plain = statistics.donor_standard_error(differences, donors)
+    assert statistics.donor_standard_error(
+        differences, donors, np.full(n_rows, weight)
+    ) == pytest.approx(plain, nan_ok=True)
+    own_block = np.arange(n_rows) * 7
+    assert statistics.donor_standard_error(differences, donors, blocks=own_block) == pytest.approx(
+        plain, nan_ok=True
+    )
+
+
+@given(sizes, st.floats(-5, 5), st.floats(0.1, 10))
+def test_standard_error_follows_shift_and_scale(size, shift, scale):
+    differences, donors = _drawn(*size)
+    plain = statistics.donor_standard_error(differences, donors)
+    moved = statistics.donor_standard_error(scale * differences + shift, donors)
+    assert moved == pytest.approx(scale * plain, rel=1e-6, abs=1e-7, nan_ok=True)
+
+
+def test_no_difference_has_no_error():
+    _, donors = _drawn(20, 3)
+    assert statistics.donor_standard_error(np.zeros((3, 20)), donors) == 0
+
+
+def test_one_block_has_no_known_error():
+    differences, donors = _drawn(20, 3)
+    assert math.isnan(statistics.donor_standard_error(differences, donors, blocks=np.zeros(20, int)))
+    assert np.isnan(statistics.influence_standard_error(differences[0], np.zeros(20, int)))
+
+
+def test_error_of_a_mean_is_that_of_the_textbook(rng):
+    sample = rng.standard_normal((50, 3))
+    expected = sample.std(axis=0, ddof=1) / math.sqrt(50)
+    assert statistics.influence_standard_error(sample) == pytest.approx(expected)
+    assert statistics.influence_standard_error(sample, np.arange(50)) == pytest.approx(expected)
+
+
+def test_error_over_repeats_needs_two():
+    assert np.isnan(statistics.repeats_standard_error(np.ones((4, 1)))).all()
+    assert statistics.repeats_standard_error(np.array([[1.0, 3.0]])) == pytest.approx([1.0])
+
+
+# --- quantiles ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("degrees", "quantile"),
+    [(1, 12.7062), (2, 4.30265), (3, 3.18245), (4, 2.77645), (9, 2.26216), (30, 2.04227)],
+)
+def test_student_quantiles_match_the_tables(degrees, quantile):
+    assert statistics.student_quantile(0.975, degrees) == pytest.approx(quantile, rel=1e-5)
+
+
+def test_student_approaches_normal():
+    assert statistics.student_quantile(0.975, 5000) == pytest.approx(
+        statistics.normal_quantile(0.975), rel=1e-3
+    )
+
+
+# --- distances ----------------------------------------------------------------------------------
+
+
+@given(values)
+def test_ranks_add_up_and_share_ties(sample):
+    ranks = statistics.ranks(sample)
+    assert ranks.sum() == pytest.approx(len(sample) * (len(sample) + 1) / 2)
+    for i, j in itertools.pairwise(range(len(sample))):
+        assert (ranks[i] < ranks[j]) == (sample[i] < sample[j])
+
+
+@given(values.filter(lambda sample: len(set(sample)) > 1))
+def test_spearman_sees_order_alone(sample):
+    assert statistics.spearman(sample, sample) == pytest.approx(1)
+    assert statistics.spearman(sample, -sample) == pytest.approx(-1)
+    assert statistics.spearman(sample, np.arctan(sample / 1e3)) == pytest.approx(1)
+
+
+def test_spearman_of_too_little_is_unknown():
+    assert math.isnan(statistics.spearman(np.array([1.0, 2.0]), np.array([1.0, 2.0])))
+    assert math.isnan(statistics.spearman(np.ones(5), np.arange(5.0)))
+
+
+@given(values, st.floats(0.1, 100))
+def test_jensen_shannon_is_bounded_symmetric_and_free_of_scale(sample, scale):
+    other = sample[::-1]
+    divergence = statistics.jensen_shannon(sample, other)
+    if math.isnan(divergence):
+        assert not np.any(sample > 0)
+        return
+    assert 0 <= divergence <= 1
+    assert divergence == pytest.approx(statistics.jensen_shannon(other, sample))
+    assert divergence == pytest.approx(statistics.jensen_shannon(scale * sample, other), abs=1e-9)
+    assert statistics.jensen_shannon(sample, sample) == pytest.approx(0, abs=1e-9)
+
+
+def test_jensen_shannon_of_disjoint_features_is_one_bit():
+    assert statistics.jensen_shannon(np.array([1.0, 0]), np.array([0, 2.0])) == pytest.approx(1)
+
+
+def test_top_k_overlap_counts_what_is_common():
+    first, second = np.array([5.0, 4, 3, 2, 1]), np.array([5.0, 1, 4, 2, 3])
+    assert statistics.top_k_overlap(first, second, 1) == 1
+    assert statistics.top_k_overlap(first, second, 2) == 0.5
+    assert statistics.top_k_overlap(first, second, 5) == 1
