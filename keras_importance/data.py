@@ -218,8 +218,8 @@ def _as_numpy(leaf: Any) -> Array:
         values = np.asarray(leaf)
     elif hasattr(leaf, "row_splits"):
         raise InvalidArgumentError(
-            f"got validation data with a {type(leaf).__name__}, whose rows differ in length. Pad it to a "
-            "dense array."
+            f"got validation data with a {type(leaf).__name__}, whose rows differ in length. Pad it to "
+            "a dense array."
         )
     else:
         values = np.asarray(keras.ops.convert_to_numpy(leaf))

@@ -117,7 +117,8 @@ def _compiled_loss(model: Any) -> Callable[[Any, Any], Any]:
             "got metric='loss' and a model that was compiled without a loss. Compile it with one, or "
             "pass metric= as a callable (y_true, y_pred)."
         )
-    weights = getattr(model, "loss_weights", None)
+    # Keras keeps the loss in public and its weights here.
+    weights = getattr(getattr(model, "_compile_loss", None), "_user_loss_weights", None)
 
     def row_scores(y_true: Any, y_pred: Any) -> Any:
         outputs = _flat_outputs(model, y_pred)

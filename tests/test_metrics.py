@@ -1,0 +1,229 @@
+"""Every way to name a metric, and which way it points."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, log_loss, mean_squared_error, r2_score, roc_auc_score
+
+from keras_importance import compute_importance
+
+
+def permutation(model, data, **arguments):
+    return compute_importance(model, data, methods="permutation", **arguments)["permutation"]
+
+
+def per_row(y_true, y_pred):
+    return np.square(np.ravel(y_true) - y_pred[:, 0])
+
+
+def one_number(y_true, y_pred):
+    return float(np.mean(per_row(y_true, y_pred)))
+
+
+REGRESSION = {
+    "loss": "loss",
+    "compiled name": "mae",
+    "compiled object": "rmse",
+    "metric object": keras.metrics.MeanAbsoluteError(),
+    "stateful metric": keras.metrics.RootMeanSquaredError(),
+    "stateful metric that is better when larger": keras.metrics.R2Score(),
+    "loss function": keras.losses.mean_squared_error,
+    "scikit-learn error": mean_squared_error,
+    "scikit-learn score": r2_score,
+    "callable a row": per_row,
+    "callable for all rows": one_number,
+}
+
+
+@pytest.mark.parametrize("metric", REGRESSION.values(), ids=REGRESSION)
+@pytest.mark.parametrize("column", [False, True], ids=["y (n,)", "y (n, 1)"])
+def test_useful_features_are_positive_in_any_regression_metric(metric, column, linear_model, small_data):
+    x, y = small_data
+    model = linear_model(
+        [2.0, -1.0, 0.0, 0.0], metrics=["mae", keras.metrics.RootMeanSquaredError(name="rmse")]
+    )
+    result = permutation(model, (x, y[:, None] if column else y), metric=metric)
+    assert np.all(result.importances_mean[:2] > 3 * result.std_error[:2])
+    assert result.importances_mean[0] > result.importances_mean[1]
+    assert result.importances_mean[2:] == pytest.approx(0, abs=1e-6)
+
+
+CLASSIFICATION = {
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "compiled auc": "auc",
+    "auc": keras.metrics.AUC(),
+    "precision": keras.metrics.Precision(),
+    "hinge": keras.metrics.Hinge(),
+    "scikit-learn auc": roc_auc_score,
+    "scikit-learn log loss": log_loss,
+    "callable": lambda y, p: accuracy_score(y, p[:, 0] > 0.5),
+}
+
+
+@pytest.mark.parametrize("metric", CLASSIFICATION.values(), ids=CLASSIFICATION)
+def test_useful_features_are_positive_in_any_binary_metric(metric, rng):
+    x = rng.standard_normal((400, 3))
+    y = (2 * x[:, 0] - x[:, 1] + 0.3 * rng.standard_normal(400) > 0).astype(int)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, activation="sigmoid")])
+    model.set_weights([np.array([[4.0], [-2.0], [0.0]]), np.zeros(1)])
+    model.compile(loss="binary_crossentropy", metrics=["accuracy", keras.metrics.AUC(name="auc")])
+    result = permutation(model, (x, y), metric=metric)
+    assert result.importances_mean[0] > result.importances_mean[1] > 0
+    assert result.importances_mean[2] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("one_hot", [False, True], ids=["sparse", "one-hot"])
+@pytest.mark.parametrize("metric", ["loss", "accuracy", "acc", "top"], ids=str)
+def test_useful_features_are_positive_for_several_classes(metric, one_hot, rng):
+    x = rng.standard_normal((400, 2))
+    classes = np.digitize(x[:, 0], [-0.5, 0.5])
+    kind = "Categorical" if one_hot else "SparseCategorical"
+    top = getattr(keras.metrics, f"{'' if one_hot else 'Sparse'}TopKCategoricalAccuracy")
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, activation="softmax")])
+    model.set_weights([np.array([[-4.0, 0, 4], [0, 0, 0]]), np.array([-1.0, 1, -1])])
+    model.compile(
+        loss=getattr(keras.losses, f"{kind}Crossentropy")(),
+        metrics=["accuracy", "acc", top(1, name="top")],
+    )
+    result = permutation(model, (x, np.eye(3)[classes] if one_hot else classes), metric=metric)
+    assert result.importances_mean[0] > 3 * result.std_error[0]
+    assert result.importances_mean[1] == pytest.approx(0, abs=1e-6)
+
+
+def test_the_baseline_is_what_evaluate_says(small_model, small_data):
+    model = small_model()
+    model.fit(*small_data, epochs=1, verbose=0)
+    scores = model.evaluate(*small_data, verbose=0, return_dict=True)
+    for metric in ("loss", "mae"):
+        result = permutation(model, small_data, metric=metric)
+        assert result.baseline_score == pytest.approx(scores[metric], rel=1e-5)
+
+
+def test_the_weighted_baseline_is_what_evaluate_says(small_model, small_data, rng):
+    """Keras divides by the number of rows; the weighted mean divides by the weights' sum."""
+    model, weights = small_model(), rng.uniform(0.5, 2, 300)
+    model.fit(*small_data, epochs=1, verbose=0)
+    score = model.evaluate(*small_data, sample_weight=weights, verbose=0, return_dict=True)["loss"]
+    result = permutation(model, (*small_data, weights))
+    assert result.baseline_score == pytest.approx(score / weights.mean(), rel=1e-5)
+
+
+def loss_without_rows(y_true, y_pred):
+    return keras.ops.mean(keras.ops.square(y_true - y_pred))
+
+
+class LossObject(keras.losses.Loss):
+    def call(self, y_true, y_pred):
+        return keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "mse",
+        "MeanSquaredError",
+        keras.losses.mean_squared_error,
+        keras.losses.MeanSquaredError(),
+        keras.losses.MeanSquaredError(reduction="sum"),
+        LossObject(),
+        loss_without_rows,
+        ["mse"],
+    ],
+    ids=["name", "class name", "function", "object", "sum", "subclass", "one number", "list"],
+)
+def test_every_form_of_the_same_loss_gives_the_same_importance(loss, linear_model, small_data):
+    weights = [2.0, -1.0, 0.0, 0.5]
+    expected = permutation(linear_model(weights), small_data)
+    result = permutation(linear_model(weights, loss=loss), small_data)
+    assert result.importances == pytest.approx(expected.importances, rel=1e-4, abs=1e-6)
+
+
+def test_losses_of_several_outputs_add_up_with_their_weights(rng):
+    """Outputs 2x and y with weights 1 and 10: 2 · 2² Var(x) and 10 · 2 Var(y)."""
+    x = rng.standard_normal((3000, 2))
+    inputs = keras.Input((2,))
+    first = keras.layers.Dense(1, use_bias=False, name="first")
+    second = keras.layers.Dense(1, use_bias=False, name="second")
+    model = keras.Model(inputs, {"first": first(inputs), "second": second(inputs)})
+    first.set_weights([np.array([[2.0], [0.0]])])
+    second.set_weights([np.array([[0.0], [1.0]])])
+    y = {"first": 2 * x[:, :1], "second": x[:, 1:]}
+    model.compile(loss={"first": "mse", "second": "mse"}, loss_weights={"first": 1.0, "second": 10.0})
+    result = permutation(model, (x, y))
+    assert result.importances_mean == pytest.approx([8, 20], rel=0.15)
+
+
+def test_a_sequence_of_outputs_counts_its_steps_equally(rng):
+    x = rng.standard_normal((200, 5, 2))
+    model = keras.Sequential([keras.Input((5, 2)), keras.layers.Dense(1)])
+    model.set_weights([np.array([[1.0], [0.0]]), np.zeros(1)])
+    model.compile(loss="mse")
+    result = permutation(model, (x, x[:, :, :1]))
+    assert result.importances_mean == pytest.approx([2, 0], rel=0.2, abs=1e-6)
+
+
+def test_masked_steps_do_not_count(rng):
+    """Rows of five steps of which two are padding: the mean goes over the other three."""
+    x = rng.standard_normal((300, 5, 1))
+    x[:, 3:] = 0
+    inputs = keras.Input((5, 1))
+    outputs = keras.layers.TimeDistributed(keras.layers.Dense(1))(keras.layers.Masking()(inputs))
+    model = keras.Model(inputs, outputs)
+    model.set_weights([np.array([[1.0]]), np.zeros(1)])
+    model.compile(loss="mse")
+    y = np.where(np.arange(5)[:, None] < 3, x + 1, 1000.0)
+    result = permutation(model, (x, y))
+    assert result.baseline_score == pytest.approx(1, rel=1e-4)
+
+
+def test_a_metric_of_all_rows_is_labelled_by_its_error(linear_model, small_data):
+    model = linear_model([2.0, -1.0, 0.0, 0.5])
+    by_rows, by_repeats = (
+        permutation(model, small_data, metric=metric) for metric in (per_row, one_number)
+    )
+    assert (by_rows.error_source, by_repeats.error_source) == ("rows", "repeats")
+    assert by_rows.importances == pytest.approx(by_repeats.importances, rel=1e-5, abs=1e-9)
+    # Student's t with four degrees of freedom widens the interval from repeats.
+    width = by_repeats.ci_high - by_repeats.importances_mean
+    assert width == pytest.approx(2.77645 * by_repeats.std_error, rel=1e-4)
+
+
+def test_weights_reach_a_metric_that_takes_them(linear_model, small_data):
+    weights = np.repeat([1.0, 0.0], 150)
+    result = permutation(
+        linear_model([2.0, -1.0, 0, 1]), (*small_data, weights), metric=mean_squared_error
+    )
+    expected = permutation(linear_model([2.0, -1.0, 0, 1]), (*small_data, weights))
+    assert result.importances == pytest.approx(expected.importances, rel=1e-4, abs=1e-6)
+
+
+def test_a_metric_without_weights_is_no_answer_for_weighted_rows(linear_model, small_data):
+    with pytest.raises(ValueError, match=r"'one_number' returns one number.*sample_weight"):
+        permutation(linear_model([1.0] * 4), (*small_data, np.ones(300)), metric=one_number)
+
+
+def test_a_metric_that_tells_nothing_is_refused(linear_model, small_data):
+    with pytest.raises(ValueError, match="can't be told which way it points"):
+        permutation(linear_model([1.0] * 4), small_data, metric=lambda y, p: float(p.mean() * 0))
+
+
+def test_a_metric_of_the_wrong_length_is_refused(linear_model, small_data):
+    with pytest.raises(ValueError, match="returned 7 values for 300 rows"):
+        permutation(linear_model([1.0] * 4), small_data, metric=lambda y, p: np.square(y - p[:, 0])[:7])
+
+
+def test_the_models_own_metric_keeps_its_state(rng):
+    auc = keras.metrics.AUC(name="auc")
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, activation="sigmoid")])
+    model.compile(loss="binary_crossentropy", metrics=[auc])
+    x = rng.standard_normal((50, 2))
+    y = (x[:, 0] > 0).astype(int)
+    model.evaluate(x, y, verbose=0)
+    before = [keras.ops.convert_to_numpy(value) for value in auc.variables]
+    for metric in ("auc", auc):
+        permutation(model, (x, y), metric=metric)
+    for old, new in zip(before, auc.variables, strict=True):
+        np.testing.assert_array_equal(old, keras.ops.convert_to_numpy(new))
