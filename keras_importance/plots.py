@@ -29,8 +29,7 @@ _FAINT = "#5D6B78"
 _GRID = "#E3E8EC"
 _SHADES = LinearSegmentedColormap.from_list(
     "importance", ["#F6F9FB", "#CFE3F1", "#7FB7DA", "#2C82BE", "#0B4A7F", "#06264A"]
-)
-_SHADES.set_bad("#E8E4DC")
+).with_extremes(bad="#E8E4DC")
 
 _MAX_NAMED = 40
 _MAX_NAME_LENGTH = 34

@@ -44,7 +44,11 @@ class TensorBoardWriter(Writer):
 
     def __init__(self, log_dir: str | os.PathLike[str]) -> None:
         self.log_dir = os.path.join(os.fspath(log_dir), RUN)
-        self._events = EventFileWriter(self.log_dir)
+        try:
+            self._events = EventFileWriter(self.log_dir)
+        except Exception as error:
+            # With TensorFlow installed, TensorBoard uses its file system, whose errors are no OSError.
+            raise OSError(str(error)) from error
 
     def write(self, report: EpochReport) -> None:
         """Writes all summaries of the report as one event."""

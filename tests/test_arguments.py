@@ -1,0 +1,137 @@
+"""Wrong arguments: an error before training that says who, what was received, why and what to do."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from keras_importance import (
+    FeatureImportance,
+    GradientImportance,
+    PermutationImportance,
+    compute_importance,
+)
+
+AT_ONCE = {
+    "every=0": ({"every": 0}, "FeatureImportance got every=0. Pass a whole number, 1 or more"),
+    "every=1.5": ({"every": 1.5}, "got every=1.5"),
+    "every=True": ({"every": True}, "got every=True"),
+    "max_samples": ({"max_samples": 1}, "got max_samples=1. Pass a whole number, 2 or more"),
+    "seed": ({"seed": -1}, "got seed=-1"),
+    "unknown method": ({"methods": ["gradiant"]}, "got the unknown method 'gradiant'. Pass some of 'gradient', 'perm"),
+    "method class": ({"methods": [PermutationImportance]}, r"Pass an instance: PermutationImportance\(\)"),
+    "no method": ({"methods": []}, "got no methods"),
+    "method twice": ({"methods": ["gradient", "gradient"]}, "two methods of the same name"),
+    "method number": ({"methods": 3}, "got the unknown method 3"),
+    "log_dir": ({"log_dir": 7}, "got log_dir=7. Pass the path of a directory, or None"),
+    "writer": ({"writers": ["logs"]}, "got 'logs' in writers. Pass instances of keras_importance.Writer"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "message"), AT_ONCE.values(), ids=AT_ONCE)
+def test_wrong_settings_are_refused_by_the_constructor(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        FeatureImportance(**arguments)
+
+
+BEFORE_TRAINING = {
+    "too few names": ({"features": ["a"]}, r"FeatureImportance got 1 feature names for 4 input columns. Pass one name per column, or a dict"),
+    "empty group": ({"features": {"a": []}}, "FeatureImportance got the empty group 'a'"),
+    "overlap": ({"features": {"a": [0], "b": [0, 1]}}, "FeatureImportance got column 'x0' in two groups"),
+    "unknown column": ({"features": {"a": ["x9"]}}, "FeatureImportance got 'x9' in the group 'a', which is no column"),
+    "unknown metric": ({"metric": "rmse"}, "FeatureImportance got the unknown metric 'rmse'. The model is compiled with 'loss', 'mae'"),
+    "metric of no kind": ({"metric": 3}, "FeatureImportance got metric=3"),
+    "more repeats than rows": ({"max_samples": 4}, "FeatureImportance got 4 validation rows for the 5 repeats"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "message"), BEFORE_TRAINING.values(), ids=BEFORE_TRAINING)
+def test_arguments_that_do_not_fit_are_refused_before_training(
+    arguments, message, small_model, small_data
+):
+    model = small_model()
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=message):
+        model.fit(
+            *small_data, validation_split=0.3, verbose=0, callbacks=[FeatureImportance(**arguments)]
+        )
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("source", ["fit", "callback"])
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda x, y: (np.where(x > 2, np.nan, x), y), "FeatureImportance got NaN or infinite values in the validation data"),
+        (lambda x, y: (x[:0], y[:0]), "FeatureImportance got validation data without a single row"),
+        (lambda x, y: (x, y[:10]), "unequal numbers of rows"),
+        (lambda x, y: (x, None), "validation data without targets"),
+    ],
+    ids=["NaN", "zero rows", "unequal", "no targets"],
+)  # fmt: skip
+def test_unusable_validation_data_are_refused_before_training(
+    source, spoil, message, small_model, small_data
+):
+    data, model = spoil(*small_data), small_model()
+    importance = FeatureImportance(data if source == "callback" else None)
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=message):
+        model.fit(
+            *small_data,
+            validation_data=data if source == "fit" else None,
+            verbose=0,
+            callbacks=[importance],
+        )
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_more_steps_than_overlapping_rows_are_refused_before_training():
+    series = np.random.default_rng(0).standard_normal((80, 3))
+    x = np.lib.stride_tricks.sliding_window_view(series, 48, axis=0).transpose(0, 2, 1)
+    model = keras.Sequential([keras.layers.GRU(2), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    y = np.zeros(len(x))
+    with pytest.raises(
+        ValueError, match=r"FeatureImportance got 33 validation rows.*more steps than rows"
+    ):
+        model.fit(x, y, validation_data=(x, y), verbose=0, callbacks=[FeatureImportance()])
+
+
+def test_an_unwritable_log_directory_is_refused_before_training(small_model, small_data, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    importance = FeatureImportance(log_dir=tmp_path / "file" / "logs")
+    with pytest.raises(
+        ValueError, match=r"FeatureImportance got log_dir=.*can't be written to.*Pass a directory"
+    ):
+        small_model().fit(*small_data, validation_split=0.3, verbose=0, callbacks=[importance])
+
+
+def test_a_model_without_a_loss_is_refused(small_data):
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile("adam")
+    with pytest.raises(
+        ValueError, match=r"compute_importance got metric='loss' and a model.*without a loss"
+    ):
+        compute_importance(model, small_data)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: PermutationImportance(0), ValueError, "PermutationImportance got n_repeats=0"),
+        (lambda: PermutationImportance(2.5), TypeError, "PermutationImportance got n_repeats=2.5"),
+        (lambda: GradientImportance("input"), ValueError, "GradientImportance got of='input'. Pass one of 'auto', 'output', 'loss'"),
+        (lambda: GradientImportance(aggregation="max"), ValueError, "got aggregation='max'"),
+    ],
+)  # fmt: skip
+def test_wrong_settings_of_methods_are_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_errors_of_the_standalone_function_name_it(linear_model, small_data):
+    with pytest.raises(ValueError, match="compute_importance got 2 feature names for 4 input columns"):
+        compute_importance(linear_model([1.0] * 4), small_data, features=["a", "b"])
