@@ -63,6 +63,8 @@ def ranking(result: ImportanceResult, *, max_features: int = _MAX_NAMED) -> Figu
     mean, low, high = (
         values[order] for values in (result.importances_mean, result.ci_low, result.ci_high)
     )
+    if not order:
+        return _without_numbers(result)
     names = [result.feature_names[i] for i in order]
     below = [_unit(result), *_not_shown(result, order)]
     figure = _panels([len(order) * _ROW_HEIGHT], names, right=0.25, n_lines=len(below))
@@ -101,7 +103,10 @@ def over_epochs(history: ImportanceHistory, method: str | None = None) -> Figure
     newest = history.newest[method]
     results = [one for one in history.of(method) if one.feature_names == newest.feature_names]
     values = np.stack([one.importances_mean for one in results], axis=1)
-    figure = _heatmap(values, _by_importance(newest.importances_mean), newest.feature_names)
+    order = _by_importance(newest.importances_mean)
+    if not order:
+        return _without_numbers(newest)
+    figure = _heatmap(values, order, newest.feature_names)
     panel = _lowest_panel(figure)
     columns = range(0, len(results), -(-len(results) // _MAX_TICKS))
     panel.set_xticks(columns, [str(results[column].epoch) for column in columns])
@@ -132,6 +137,13 @@ def over_steps(result: ImportanceResult) -> Figure:
     panel.xaxis.set_major_locator(MaxNLocator(_MAX_TICKS, integer=True))
     _label_x(panel, "time step")
     _title(figure, result, f"{_unit(result)} · {_rows(result)}", " at each time step,")
+    return figure
+
+
+def _without_numbers(result: ImportanceResult) -> Figure:
+    figure = _panels([_ROW_HEIGHT], (), right=0.25)
+    figure.axes[0].set_axis_off()
+    _title(figure, result, "No feature has a number here: the report says why.")
     return figure
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,8 +34,10 @@ ErrorSource = Literal["rows", "repeats"]
 _LEVEL = 0.95
 _FORMAT = "keras_importance.history"
 _VERSION = 1
+# What NumPy and zipfile raise at bytes that are no archive of ours.
 _UNREADABLE = (
-    ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error,
+    ValueError, KeyError, TypeError, AttributeError, RuntimeError, OSError, EOFError,
+    struct.error, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 
@@ -264,8 +268,9 @@ class ImportanceHistory:
             FileNotFoundError: without such a file.
             ValueError: for a file that is damaged or was not written by `save`.
         """
+        content = io.BytesIO(Path(path).read_bytes())
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with np.load(content, allow_pickle=False) as archive:
                 header = json.loads(str(archive["header"]))
                 if (header["format"], header["version"]) != (_FORMAT, _VERSION):
                     raise ValueError(f"it says {header['format']} version {header['version']}")

@@ -1,0 +1,82 @@
+"""Every example runs as a person would run it, and says what it promises."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_tensorboard import read
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(script, *arguments, timeout=600):
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / script, *map(str, arguments)],
+        capture_output=True, text=True, timeout=timeout, check=False, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_quickstart_ranks_the_known_measurements_above_the_noise(tmp_path):
+    output = run("quickstart.py", "--log-dir", tmp_path, "--pictures", tmp_path / "pictures")
+    table = output.split("permutation (in units of the loss)")[1]
+    features = [line.split()[1] for line in table.splitlines()[2:17]]
+    assert set(features[:2]) == {"bmi", "s5"}
+    assert not [name for name in features[:5] if name.startswith("noise")]
+    assert str(tmp_path) in output
+    assert "importance_report/flags" in read(tmp_path / "importance")[0]
+    assert {path.name for path in (tmp_path / "pictures").iterdir()} == {
+        "ranking.png",
+        "over_epochs.png",
+    }
+
+
+def test_groups_move_as_one(tmp_path):
+    output = run("feature_groups.py", "--log-dir", tmp_path, "--epochs", 6)
+    table = output.split("permutation")[1:]
+    ranked = [line.split(None, 1)[1] for line in table]
+    assert ranked[0].startswith("weather")
+    assert ranked[-1].startswith("staff's lucky number")
+
+
+def test_a_method_of_ones_own_is_logged_like_the_others(tmp_path):
+    output = run("custom_method.py", "--log-dir", tmp_path, "--epochs", 8)
+    values, plugins = read(tmp_path / "importance")
+    assert "importance_measurement_error/steep" in values
+    assert plugins["importance_measurement_error_images/ranking"] == "images"
+    first = {line.split()[0]: line.split()[2] for line in output.splitlines() if " 1 " in line}
+    assert first == {"permutation": "smooth", "measurement_error": "steep"}
+
+
+def test_time_series_falls_back_to_a_generated_series(tmp_path):
+    output = run("time_series.py", "--log-dir", tmp_path, "--epochs", 2, "--max-samples", 400)
+    assert "archive.ics.uci.edu/dataset/381" in output
+    values, _ = read(tmp_path / "importance")
+    assert "importance_gradient_images/over_steps" in values
+    table = output.split("permutation (in units of the loss)")[1]
+    ranked = [line.split()[2] for line in table.splitlines()[2:9]]
+    assert set(ranked[:2]) <= {"DEWP", "Iws", "TEMP"}
+
+
+@pytest.mark.long
+def test_the_published_beijing_experiment(tmp_path):
+    """Validation loss within 10% of the published 0.523, with importance in every epoch."""
+    csv = os.environ.get("BEIJING_PM25_CSV")
+    if not csv:
+        pytest.skip("set BEIJING_PM25_CSV to the published file (examples/time_series.py names it)")
+    output = run("time_series.py", "--csv", csv, "--log-dir", tmp_path, timeout=1500)
+    final, best = map(float, re.search(r"Validation loss (\S+); the best, (\S+),", output).groups())
+    assert best == pytest.approx(0.523, rel=0.1)
+    assert final == pytest.approx(0.523, rel=0.1)
+    values, _ = read(tmp_path / "importance")
+    for method in ("gradient", "permutation"):
+        assert sorted(values[f"importance_{method}/TEMP"]) == list(range(12))
+        assert 11 in values[f"importance_{method}_images/ranking"]
+        assert sorted(values[f"importance_drift/{method}_jensen_shannon"]) == list(range(1, 12))
+    assert 11 in values["importance_gradient_images/over_steps"]

@@ -1,0 +1,298 @@
+"""Results and histories: shapes, tables, files."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pickle
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from keras_importance import ImportanceHistory, ImportanceResult
+
+numbers = st.floats(-1e6, 1e6) | st.just(math.nan)
+
+
+@st.composite
+def results(draw, n_features=None, method=None, epoch=None):
+    n_features = n_features or draw(st.integers(1, 6))
+    n_repeats = draw(st.integers(1, 4))
+    texts = st.text(min_size=1, max_size=8)
+    return ImportanceResult(
+        method=method or draw(st.sampled_from(["gradient", "permutation"])),
+        epoch=draw(st.integers(0, 20)) if epoch is None else epoch,
+        feature_names=draw(st.lists(texts, min_size=n_features, max_size=n_features, unique=True)),
+        importances=draw(arrays(float, (n_features, n_repeats), elements=numbers)),
+        std_error=draw(arrays(float, n_features, elements=numbers)),
+        baseline_score=draw(numbers),
+        metric=draw(texts),
+        n_samples=draw(st.integers(1, 10**9)),
+        direction=draw(st.none() | arrays(float, n_features, elements=numbers)),
+        by_step=draw(st.none() | arrays(float, (3, n_features), elements=numbers)),
+        error_source=draw(st.sampled_from(["rows", "repeats"])),
+        notes=draw(st.dictionaries(texts, texts, max_size=2)),
+    )
+
+
+def result(epoch=0, importances=((2.0, 4.0), (0.0, 0.0), (1.0, 3.0)), method="permutation", **fields):
+    importances = np.array(importances, float)
+    fields = {
+        "feature_names": tuple(f"x{i}" for i in range(len(importances))),
+        "std_error": np.full(len(importances), 0.5),
+        "baseline_score": 1.0,
+        "metric": "loss",
+        "n_samples": 10,
+        **fields,
+    }
+    return ImportanceResult(method=method, epoch=epoch, importances=importances, **fields)
+
+
+def same(first, second):
+    for field in dataclasses.fields(ImportanceResult):
+        one, other = getattr(first, field.name), getattr(second, field.name)
+        if isinstance(one, np.ndarray):
+            np.testing.assert_array_equal(one, other)
+        elif isinstance(one, float) and math.isnan(one):
+            assert math.isnan(other)
+        else:
+            assert one == other, field.name
+    return True
+
+
+# --- one result ---------------------------------------------------------------------------------
+
+
+def test_mean_std_interval_and_rank_follow_from_the_repeats():
+    one = result()
+    assert one.importances_mean == pytest.approx([3, 0, 2])
+    assert one.importances_std == pytest.approx([1, 0, 1])
+    assert one.ci_high - one.importances_mean == pytest.approx(1.959964 * 0.5)
+    assert one.importances_mean - one.ci_low == pytest.approx(1.959964 * 0.5)
+    assert one.rank == pytest.approx([1, 3, 2])
+
+
+def test_a_feature_without_a_number_has_no_rank():
+    rank = result(importances=[[1.0], [math.nan], [2.0]]).rank
+    assert rank == pytest.approx([2, math.nan, 1], nan_ok=True)
+
+
+def test_a_result_cannot_be_changed():
+    one = result()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        one.epoch = 3
+    with pytest.raises(ValueError, match="read-only"):
+        one.importances[0] = 7
+    with pytest.raises(TypeError):
+        one.notes["x0"] = "changed"
+
+
+def test_a_result_does_not_follow_its_makers_array():
+    mine = np.ones((3, 1))
+    one = result(importances=mine)
+    mine[:] = 7
+    assert one.importances_mean == pytest.approx([1, 1, 1])
+    importances = np.ones((2, 1))
+    direct = ImportanceResult("m", 0, ("a", "b"), importances, np.ones(2), 0.0, "loss", 3)
+    importances[:] = 7
+    assert direct.importances_mean == pytest.approx([1, 1])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("importances", np.ones((2, 1))),
+        ("importances", np.ones(3)),
+        ("std_error", np.ones(2)),
+        ("direction", np.ones((3, 1))),
+        ("by_step", np.ones((3, 2))),
+    ],
+)
+def test_arrays_of_the_wrong_shape_are_refused(field, value):
+    fields = {
+        "importances": np.ones((3, 1)),
+        "std_error": np.ones(3),
+        "feature_names": ("a", "b", "c"),
+        "baseline_score": 0.0,
+        "metric": "loss",
+        "n_samples": 3,
+        field: value,
+    }
+    with pytest.raises(ValueError, match=f"'mine' returned {field} of shape .* for 3 features"):
+        ImportanceResult(method="mine", epoch=0, **fields)
+
+
+@given(results())
+def test_a_pickled_result_is_the_same(one):
+    assert same(one, pickle.loads(pickle.dumps(one)))
+
+
+# --- histories ----------------------------------------------------------------------------------
+
+
+def test_adding_results_leaves_the_old_history_alone():
+    empty = ImportanceHistory()
+    longer = empty + [result(0)]
+    assert len(empty) == 0
+    assert len(longer) == 1
+
+
+@given(st.lists(results(), max_size=12))
+def test_a_history_is_ordered_and_has_one_result_a_method_and_epoch(some):
+    history = ImportanceHistory()
+    for one in some:
+        history += [one]
+    assert list(history.epochs) == sorted({one.epoch for one in some})
+    keys = [(one.method, one.epoch) for one in history]
+    assert len(keys) == len(set(keys))
+    last = {(one.method, one.epoch): one for one in some}
+    assert all(last[key] is one for key, one in zip(keys, history, strict=True))
+    for method, one in history.newest.items():
+        assert one.epoch == max(each.epoch for each in some if each.method == method)
+
+
+def test_before_keeps_earlier_epochs():
+    history = ImportanceHistory() + [result(epoch) for epoch in range(5)]
+    assert history.before(2).epochs == (0, 1)
+
+
+def test_the_table_is_tidy_and_ordered_by_rank():
+    history = ImportanceHistory() + [
+        result(0),
+        result(1, [[0.0], [9.0], [math.nan]], notes={"x2": "why"}),
+    ]
+    table = history.to_dataframe()
+    columns = "epoch method feature importance std_error ci_low ci_high rank".split()
+    assert list(table.columns[:8]) == columns
+    assert list(table.feature) == ["x0", "x2", "x1", "x1", "x0", "x2"]
+    assert list(table.epoch) == [0, 0, 0, 1, 1, 1]
+    assert table.note.iloc[-1] == "why"
+    assert result().to_dataframe().feature.tolist() == ["x0", "x2", "x1"]
+    assert list(ImportanceHistory().to_dataframe().columns) == list(table.columns)
+
+
+def test_without_pandas_the_table_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"pip install 'keras_importance\[pandas\]'"):
+        result().to_dataframe()
+
+
+# --- drift --------------------------------------------------------------------------------------
+
+
+def test_drift_compares_each_evaluation_with_the_one_before():
+    history = ImportanceHistory() + [
+        result(0, [[4.0], [3.0], [2.0]]),
+        result(2, [[4.0], [3.0], [2.0]]),
+        result(4, [[2.0], [3.0], [4.0]]),
+    ]
+    values = {(one.epoch, one.measure): one.value for one in history.drift()}
+    assert values[2, "spearman"] == pytest.approx(1)
+    assert values[2, "jensen_shannon"] == pytest.approx(0, abs=1e-9)
+    assert values[2, "top_k_overlap"] == 1
+    assert values[4, "spearman"] == pytest.approx(-1)
+    assert values[4, "top_k_overlap"] == 0
+    assert 0 < values[4, "jensen_shannon"] < 1
+    assert not [key for key in values if key[0] == 0]
+
+
+def test_rank_agreement_leaves_out_features_that_may_be_noise():
+    """Two features with intervals round 0 trade places; over the others nothing changes."""
+    before = [[5.0], [4.0], [3.0], [0.2], [0.1]]
+    after = [[5.0], [4.0], [3.0], [0.1], [0.2]]
+    history = ImportanceHistory() + [result(0, before), result(1, after)]
+    assert history.drift()[0].value == pytest.approx(1)
+
+
+def test_drift_keeps_methods_apart():
+    history = ImportanceHistory() + [
+        result(epoch, method=method) for epoch in (0, 1) for method in ("gradient", "permutation")
+    ]
+    assert {one.method for one in history.drift()} == {"gradient", "permutation"}
+    assert len(history.drift()) == 6
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+@given(st.lists(results(), max_size=4))
+def test_a_loaded_history_is_the_saved_one(tmp_path_factory, some):
+    path = tmp_path_factory.mktemp("history") / "history.npz"
+    history = ImportanceHistory() + some
+    history.save(path)
+    loaded = ImportanceHistory.load(path)
+    assert len(loaded) == len(history)
+    assert all(same(one, other) for one, other in zip(history, loaded, strict=True))
+
+
+def test_a_history_without_epochs_survives(tmp_path):
+    history = ImportanceHistory() + [result(None)]
+    history.save(tmp_path / "history")
+    assert ImportanceHistory.load(tmp_path / "history").results[0].epoch is None
+
+
+def test_saving_leaves_one_file(tmp_path):
+    ImportanceHistory((result(),)).save(tmp_path / "history.npz")
+    ImportanceHistory((result(),)).save(str(tmp_path / "history.npz"))
+    assert [path.name for path in tmp_path.iterdir()] == ["history.npz"]
+
+
+def _damaged(content):
+    return content[: len(content) // 2]
+
+
+class Bomb:
+    def __reduce__(self):
+        return pytest.fail, ("unpickled",)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        _damaged,
+        lambda content: b"",
+        lambda content: b"hello",
+        lambda content: pickle.dumps(Bomb()),
+    ],
+    ids=["cut", "empty", "text", "pickle"],
+)
+def test_files_that_save_did_not_write_are_refused_and_never_unpickled(spoil, tmp_path):
+    path = tmp_path / "history.npz"
+    ImportanceHistory((result(),)).save(path)
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(ValueError, match=r"ImportanceHistory.load got .*history.npz'"):
+        ImportanceHistory.load(path)
+
+
+def test_a_changed_byte_is_noticed_or_harmless(tmp_path):
+    path, one = tmp_path / "history.npz", result()
+    ImportanceHistory((one,)).save(path)
+    content = path.read_bytes()
+    refused = 0
+    for position in range(0, len(content), 3):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 255]) + content[position + 1 :])
+        try:
+            loaded = ImportanceHistory.load(path)
+        except ValueError:
+            refused += 1
+        else:
+            assert same(loaded.results[0], one)
+    assert refused > 100
+
+
+def test_foreign_archives_are_refused(tmp_path):
+    np.savez(tmp_path / "other.npz", a=np.ones(3))
+    np.save(tmp_path / "array.npy", np.ones(3))
+    np.savez(tmp_path / "objects.npz", header=np.array(Bomb(), dtype=object))
+    for name in ("other.npz", "array.npy", "objects.npz"):
+        with pytest.raises(ValueError, match="did not write"):
+            ImportanceHistory.load(tmp_path / name)
+
+
+def test_a_missing_file_is_missing(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        ImportanceHistory.load(tmp_path / "nowhere.npz")

@@ -1,0 +1,222 @@
+"""What stands in the event files, read back as TensorBoard reads it."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import keras
+import matplotlib.image
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util.tensor_util import make_ndarray
+
+from keras_importance import (
+    EpochReport,
+    FeatureImportance,
+    ImportanceHistory,
+    ImportanceResult,
+    TensorBoardWriter,
+)
+from keras_importance.writers.tensorboard import logged_features, table
+
+
+def read(run):
+    """`{tag: {step: value}}` and `{tag: plugin}` of the event files of a run."""
+    events = EventAccumulator(str(run), size_guidance={"tensors": 0}).Reload()
+    values = {
+        tag: {event.step: make_ndarray(event.tensor_proto) for event in events.Tensors(tag)}
+        for tag in events.Tags()["tensors"]
+    }
+    plugins = {tag: events.SummaryMetadata(tag).plugin_data.plugin_name for tag in values}
+    return values, plugins
+
+
+@pytest.fixture
+def sequences(rng):
+    x = rng.standard_normal((200, 6, 3)).astype("float32")
+    return x, x[:, -1, 0]
+
+
+@pytest.fixture
+def run(tmp_path, sequences):
+    """A real fit of three epochs: the callback and what it wrote."""
+    model = keras.Sequential([keras.layers.GRU(4), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    importance = FeatureImportance(log_dir=tmp_path, features=["a", "b/c", "d"])
+    model.fit(*sequences, validation_split=0.5, epochs=3, verbose=0, callbacks=[importance])
+    return importance, *read(tmp_path / "importance")
+
+
+def test_every_tag_of_the_contract_is_there(run):
+    _, _, plugins = run
+    kinds = {
+        "scalars": {
+            *(f"importance_{method}/{name}" for method in ("gradient", "permutation") for name in ("a", "b/c", "d")),
+            *(f"importance_drift/{method}_{measure}" for method in ("gradient", "permutation") for measure in ("jensen_shannon", "top_k_overlap")),
+            "importance_drift/gradient_spearman",
+            "importance_cost/seconds",
+            "importance_cost/share_of_epoch",
+        },
+        "images": {
+            *(f"importance_{method}_images/{name}" for method in ("gradient", "permutation") for name in ("ranking", "over_epochs")),
+            "importance_gradient_images/over_steps",
+        },
+        "text": {"importance_report/flags"},
+    }  # fmt: skip
+    for kind, tags in kinds.items():
+        written = {tag for tag, plugin in plugins.items() if plugin == kind}
+        # Both need features above 0, which permutation may not have in the first epochs.
+        optional = {f"importance_drift/permutation_{name}" for name in ("spearman", "jensen_shannon")}
+        assert written | optional == tags | optional
+
+
+def test_scalars_are_the_importances_and_the_step_is_the_epoch(run):
+    importance, values, _ = run
+    for result in importance.history:
+        for name, value in zip(result.feature_names, result.importances_mean, strict=True):
+            written = values[f"importance_{result.method}/{name}"][result.epoch]
+            assert written == pytest.approx(value, rel=1e-6, abs=1e-12)
+
+
+def test_drift_starts_with_the_second_evaluation(run):
+    importance, values, _ = run
+    for drift in importance.history.drift():
+        if np.isfinite(drift.value):
+            tag = f"importance_drift/{drift.method}_{drift.measure}"
+            assert values[tag][drift.epoch] == pytest.approx(drift.value, rel=1e-6, abs=1e-12)
+            assert 0 not in values[tag]
+
+
+def test_images_are_pngs_of_the_size_they_say(run):
+    _, values, plugins = run
+    for tag, plugin in plugins.items():
+        if plugin == "images":
+            assert set(values[tag]) == {0, 1, 2}
+            width, height, png = values[tag][2]
+            pixels = matplotlib.image.imread(io.BytesIO(png))
+            assert pixels.shape[:2] == (int(height), int(width))
+            assert pixels.std() > 0
+
+
+def test_the_cost_is_there_for_each_epoch(run):
+    _, values, _ = run
+    for step in range(3):
+        seconds = values["importance_cost/seconds"][step]
+        assert 0 < seconds < 60
+        assert values["importance_cost/share_of_epoch"][step] > 0
+
+
+def test_the_table_lists_features_by_importance(run):
+    importance, values, _ = run
+    text = values["importance_report/flags"][2][0].decode()
+    rows = [line for line in text.splitlines() if line.startswith("| ")][1:]
+    rows = [row for row in rows if "---" not in row]
+    rank = importance.results["permutation"].rank
+    expected = [importance.results["permutation"].feature_names[i] for i in np.argsort(rank)]
+    assert [row.split(" | ")[1] for row in rows] == expected
+
+
+def test_every_epoch_is_on_disk_before_the_next(tmp_path, small_model, small_data):
+    seen = []
+    look = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: seen.append(
+            sorted(read(tmp_path / "importance")[0]["importance_gradient/x0"])
+        )
+    )
+    importance = FeatureImportance(log_dir=tmp_path, methods="gradient")
+    small_model().fit(
+        *small_data, validation_split=0.3, epochs=3, verbose=0, callbacks=[importance, look]
+    )
+    assert seen == [[0], [0, 1], [0, 1, 2]]
+
+
+def test_a_continued_fit_continues_the_curves(tmp_path, small_model, small_data):
+    model, arguments = small_model(), {"validation_split": 0.3, "verbose": 0}
+    for first, last in ((0, 2), (2, 4)):
+        importance = FeatureImportance(log_dir=tmp_path, methods="gradient")
+        model.fit(*small_data, initial_epoch=first, epochs=last, callbacks=[importance], **arguments)
+    assert sorted(read(tmp_path / "importance")[0]["importance_gradient/x0"]) == [0, 1, 2, 3]
+
+
+# --- wide data and strange names ----------------------------------------------------------------
+
+
+def wide(epoch, n_features, top=0):
+    values = np.linspace(1, 0.001, n_features)
+    values = np.roll(values, top)
+    return ImportanceResult(
+        method="permutation",
+        epoch=epoch,
+        feature_names=tuple(f"x{i}" for i in range(n_features)),
+        importances=values[:, None],
+        std_error=np.full(n_features, 0.01),
+        baseline_score=0.1,
+        metric="loss",
+        n_samples=10,
+    )
+
+
+@pytest.mark.parametrize(("n_features", "curves"), [(5, 5), (200, 200), (201, 50), (3000, 50)])
+def test_curves_are_capped(n_features, curves):
+    history = ImportanceHistory((wide(0, n_features),))
+    assert len(logged_features(history, "permutation")) == curves
+
+
+def test_a_feature_keeps_its_curve_and_newcomers_join():
+    history = ImportanceHistory()
+    before = ()
+    for epoch in range(10):
+        history += [wide(epoch, 1000, top=40 * epoch)]
+        now = logged_features(history, "permutation")
+        assert now[: len(before)] == before
+        assert len(now) <= 200
+        before = now
+    assert len(before) == 200
+
+
+def test_wide_data_are_written_with_their_top_features(tmp_path):
+    writer = TensorBoardWriter(tmp_path)
+    history = ImportanceHistory((wide(0, 1000),))
+    writer.write(EpochReport(0, history, started=0.0, epoch_seconds=1.0))
+    writer.close()
+    values, _ = read(tmp_path / "importance")
+    curves = [tag for tag in values if tag.startswith("importance_permutation/")]
+    assert sorted(curves) == sorted(f"importance_permutation/x{i}" for i in range(50))
+    text = values["importance_report/flags"][0][0].decode()
+    assert "800 less important features are not listed" in text
+
+
+def test_names_are_data_in_the_table():
+    one = ImportanceResult(
+        method="gradient", epoch=0, feature_names=("<img onerror=x>", "a|b\n*c*"),
+        importances=np.array([[1.0], [np.nan]]), std_error=np.full(2, np.nan), baseline_score=0.0,
+        metric="output", n_samples=3, notes={"a|b\n*c*": "no `gradient`"},
+    )  # fmt: skip
+    lines = table([one]).splitlines()
+    assert len(lines) == 4
+    assert r"\<img onerror=x\>" in lines[2]
+    assert r"a\|b \*c\*" in lines[3]
+    assert "none" in lines[3]
+    assert r"no \`gradient\`" in lines[3]
+
+
+def test_it_writes_where_tensorflow_is_not_installed(tmp_path):
+    """In a process that can't import TensorFlow."""
+    code = f"""
+import sys
+sys.modules["tensorflow"] = None
+import numpy as np
+from keras_importance.result import ImportanceHistory, ImportanceResult
+from keras_importance.writers import EpochReport, TensorBoardWriter
+one = ImportanceResult("permutation", 0, ("a", "b"), np.ones((2, 1)), np.ones(2), 0.1, "loss", 5)
+writer = TensorBoardWriter({str(tmp_path)!r})
+writer.write(EpochReport(0, ImportanceHistory((one,)), 0.0, 1.0))
+writer.close()
+assert not [name for name in sys.modules if name.split(".")[0] == "keras"]
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    values, _ = read(tmp_path / "importance")
+    assert values["importance_permutation/a"][0] == 1
