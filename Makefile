@@ -8,7 +8,7 @@ CSV    ?= $(BEIJING_PM25_CSV)
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo tensorboard test lint types unit test-long coverage beijing bench-intervals pictures clean
+.PHONY: help demo tensorboard test lint types unit test-long coverage beijing bench-intervals pictures clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -36,9 +36,9 @@ types: $(READY)
 	$(BIN)/mypy
 
 unit: $(READY)
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
-test-long: $(READY)  ## the tests that take minutes
+test-long: $(READY)  ## the tests that take minutes: make test-long CSV=path/to/file.csv
 	BEIJING_PM25_CSV='$(CSV)' $(BIN)/pytest -m long
 
 coverage: $(READY)  ## which lines the fast tests reach
@@ -50,8 +50,9 @@ beijing: $(READY)  ## the published Beijing PM2.5 experiment: make beijing CSV=p
 bench-intervals: $(READY)  ## how often the 95% intervals cover, beside the usual error bars
 	$(BIN)/python tests/benchmarks/intervals.py
 
-pictures: $(READY)  ## draw the pictures of the README
-	$(BIN)/python examples/pictures.py
+pictures: $(READY)  ## draw the pictures of the README: make pictures CSV=path/to/file.csv
+	$(BIN)/python examples/quickstart.py --pictures docs/quickstart
+	$(BIN)/python examples/time_series.py $(if $(CSV),--csv '$(CSV)') --pictures docs/beijing
 
 clean:  ## remove the environment and everything made
 	rm -rf $(VENV) logs .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build dist

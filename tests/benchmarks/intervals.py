@@ -1,0 +1,101 @@
+"""How often do 95% intervals of permutation importance hold the true value?
+
+For a fixed model with three features, the importance of the first is known from ten million rows. Each
+replicate draws new validation rows, takes the importance of the feature and three error bars on the same
+draws: ours (rows as recipients and donors), that of the row differences alone, and the std over repeats
+divided by sqrt(K), which is what the repeats of scikit-learn's `permutation_importance` offer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import platform
+from collections.abc import Callable
+
+import numpy as np
+
+from keras_importance.statistics import (
+    Donors,
+    Floats,
+    donor_standard_error,
+    influence_standard_error,
+    normal_quantile,
+    repeats_standard_error,
+)
+
+Score = Callable[[Floats, Floats], Floats]
+WEIGHTS = np.array([1.0, 0.5, -0.7])
+MODEL = np.array([0.8, 0.6, -0.5])
+LOSSES: dict[str, Score] = {
+    "squared error": lambda y, f: (y - f) ** 2,
+    "absolute error": lambda y, f: np.abs(y - f),
+    "log loss": lambda y, f: np.logaddexp(0, np.where(y > 0, -f, f)),
+}
+
+
+def drawn(n_rows: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Rows of three features and a noisy target."""
+    x = rng.standard_normal((n_rows, 3))
+    x[:, 0] += 0.5 * x[:, 0] * x[:, 1]
+    return x, x @ WEIGHTS + 0.5 * rng.standard_normal(n_rows)
+
+
+def differences(score: Score, x: Floats, y: Floats, donors: Donors) -> Floats:
+    """How much worse each row gets with the first feature of its donor."""
+    baseline = score(y, x @ MODEL)
+    moved = x @ MODEL + (x[donors.rows, 0] - x[:, 0]) * MODEL[0]
+    return score(y, moved) - baseline
+
+
+def true_importance(score: Score, rng: np.random.Generator) -> float:
+    """The importance over ten million rows."""
+    parts = []
+    for _ in range(10):
+        x, y = drawn(1_000_000, rng)
+        parts.append(differences(score, x, y, Donors.draw(len(x), 1, rng)).mean())
+    return float(np.mean(parts))
+
+
+def coverage(
+    score: Score, truth: float, n_rows: int, n_repeats: int, n_replicates: int, rng: np.random.Generator
+) -> Floats:
+    """Share of replicates whose interval holds the truth, for each of the three error bars."""
+    hits = np.zeros(3)
+    for _ in range(n_replicates):
+        x, y = drawn(n_rows, rng)
+        donors = Donors.draw(n_rows, n_repeats, rng)
+        found = differences(score, x, y, donors)
+        errors = np.array(
+            [
+                donor_standard_error(found, donors),
+                float(influence_standard_error(found.mean(axis=0))),
+                float(repeats_standard_error(found.mean(axis=1)[None])[0]),
+            ]
+        )
+        hits += np.abs(found.mean() - truth) < normal_quantile(0.975) * errors
+    return np.where(np.isnan(errors), math.nan, hits / n_replicates)
+
+
+def main() -> None:
+    """Prints the table of coverages."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--replicates", type=int, default=1000)
+    arguments = parser.parse_args()
+    rng = np.random.default_rng(0)
+    print(
+        f"Python {platform.python_version()}, NumPy {np.__version__}, {arguments.replicates} replicates\n"
+    )
+    print("| loss | rows | repeats K | ours | rows alone | std over repeats / sqrt K |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for name, score in LOSSES.items():
+        truth = true_importance(score, rng)
+        for n_rows in (200, 500, 1000):
+            for n_repeats in (1, 5, 20):
+                shares = coverage(score, truth, n_rows, n_repeats, arguments.replicates, rng)
+                cells = " | ".join("none" if math.isnan(s) else f"{s:.3f}" for s in shares)
+                print(f"| {name} | {n_rows} | {n_repeats} | {cells} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
