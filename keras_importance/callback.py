@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,11 +13,10 @@ import keras
 import numpy as np
 
 from keras_importance.data import ValidationData
-from keras_importance.engine import Evaluator, input_names, is_chief
-from keras_importance.errors import InvalidArgumentError, speaking_as, warn
+from keras_importance.engine import Evaluator, input_names, is_chief, no_footprint
+from keras_importance.errors import InvalidArgumentError, reason_of, speaking_as, warn
 from keras_importance.features import FeatureSet
 from keras_importance.methods import methods_from_argument
-from keras_importance.random_state import untouched_random_state
 from keras_importance.result import ImportanceHistory, ImportanceResult
 from keras_importance.running_fit import fit_arguments
 from keras_importance.writers import EpochReport, TensorBoardWriter, Writer
@@ -40,7 +39,8 @@ class FeatureImportance(keras.callbacks.Callback):
     changed: weights and `History` are bit-identical with and without the callback. What fails inside an
     evaluation becomes a warning; what is wrong with the arguments is an error before the first epoch.
 
-    A second `fit` starts the history anew from its `initial_epoch`.
+    A second `fit` starts the history anew from its `initial_epoch`. Each result is about the weights at
+    the end of its epoch, also where `EarlyStopping` restores better ones afterwards.
 
     Args:
         validation_data: None for what `fit` itself validates on, else anything `fit` accepts as
@@ -95,7 +95,8 @@ class FeatureImportance(keras.callbacks.Callback):
                 None if max_samples is None else _whole_number("max_samples", max_samples, at_least=2)
             )
             self.seed = _whole_number("seed", seed, at_least=0)
-            self.verbose = _whole_number("verbose", int(verbose), at_least=0)
+            verbose = int(verbose) if isinstance(verbose, bool) else verbose
+            self.verbose = _whole_number("verbose", verbose, at_least=0)
             self.writers = _checked_writers(writers)
             self.log_dir = None if log_dir is None else _checked_path(log_dir)
         self.validation_data = validation_data
@@ -115,7 +116,7 @@ class FeatureImportance(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Reads and checks everything, so that what is wrong fails before the first epoch."""
         self._end_training()  # a fit that raised left without on_train_end
-        with speaking_as("FeatureImportance"), untouched_random_state():
+        with speaking_as("FeatureImportance"), no_footprint(self.model):
             evaluator = self._new_evaluator()
             self._training = _Training(evaluator, self._new_writers())
 
@@ -136,21 +137,23 @@ class FeatureImportance(keras.callbacks.Callback):
         training.epoch_seconds = time.perf_counter() - training.epoch_started
         is_last = self.model.stop_training or epoch + 1 == (self.params or {}).get("epochs")
         if is_last or (epoch + 1) % self.every == 0:
-            self._evaluate(training, epoch, logs)
+            self._evaluate(training, epoch)
+        if self.add_to_logs and logs is not None:
+            logs.update(self._as_logs(training.evaluator.features.names))
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Evaluates a last epoch that only a later callback knew to be the last."""
         training = self._training
         if training is not None and training.epoch not in (None, training.evaluated):
-            self._evaluate(training, training.epoch, None)
+            self._evaluate(training, training.epoch)
         self._end_training()
 
     # --- one evaluation -------------------------------------------------------------------------
 
-    def _evaluate(self, training: _Training, epoch: int, logs: dict[str, Any] | None) -> None:
+    def _evaluate(self, training: _Training, epoch: int) -> None:
         started = time.perf_counter()
         training.evaluated = epoch
-        with untouched_random_state():
+        with no_footprint(self.model), np.errstate(all="ignore"):
             results = self._results_of_each_method(training, epoch)
             if not results:
                 return
@@ -159,10 +162,9 @@ class FeatureImportance(keras.callbacks.Callback):
             for writer in training.writers:
                 with training.contained(f"writing with {type(writer).__name__}"):
                     writer.write(report)
-        if self.add_to_logs and logs is not None:
-            logs.update(_as_logs(results))
         if self.verbose:
-            print(_line(report))  # noqa: T201 (asked for with verbose)
+            with training.contained("printing"):
+                print(_line(report))  # noqa: T201 (asked for with verbose)
 
     def _results_of_each_method(self, training: _Training, epoch: int) -> list[ImportanceResult]:
         results = []
@@ -170,6 +172,16 @@ class FeatureImportance(keras.callbacks.Callback):
             with training.contained(f"computing {method.name!r} importance in epoch {epoch}"):
                 results.append(method(training.evaluator, epoch))
         return results
+
+    def _as_logs(self, names: Sequence[str]) -> dict[str, float]:
+        """The newest importances, NaN before the first: CSVLogger keeps the keys of the first epoch."""
+        values = {}
+        for method in self.methods:
+            result = self.results.get(method.name)
+            means = np.full(len(names), np.nan) if result is None else result.importances_mean
+            for name, mean in zip(names, means, strict=True):
+                values[f"importance_{method.name}/{name}"] = float(mean)
+        return values
 
     # --- preparation ----------------------------------------------------------------------------
 
@@ -192,6 +204,7 @@ class FeatureImportance(keras.callbacks.Callback):
         )
         features = FeatureSet.from_argument(self.features, data.columns)
         evaluator = Evaluator(self.model, data, features, self.metric, self.seed)
+        evaluator.check()
         for method in self.methods:
             method.check(evaluator)
         return evaluator
@@ -208,6 +221,10 @@ class FeatureImportance(keras.callbacks.Callback):
                 f"got log_dir={self.log_dir!r}, which can't be written to ({error}). Pass a directory "
                 "that can, or None."
             ) from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without model and training, which a copy gets from its own `fit`."""
+        return {**self.__dict__, "_training": None, "_model": None}
 
     def _end_training(self) -> None:
         """Drops all that belongs to one training; what stays can be copied and pickled."""
@@ -234,7 +251,7 @@ class _Training:
         try:
             yield
         except Exception as error:  # noqa: BLE001 (whatever it is, the training goes on)
-            reason = f"{type(error).__name__}: {error}"
+            reason = reason_of(error)
             if reason not in self.warned:
                 self.warned.add(reason)
                 warn(f"FeatureImportance failed {what}; the training goes on. Reason: {reason}")
@@ -267,6 +284,10 @@ def _checked_path(log_dir: Any) -> str:
 
 
 def _checked_writers(writers: Any) -> tuple[Writer, ...]:
+    if isinstance(writers, type) or not isinstance(writers, (Writer, Iterable)):
+        raise InvalidArgumentError(
+            f"got writers={writers!r}. Pass a list of instances of keras_importance.Writer."
+        )
     given = [writers] if isinstance(writers, Writer) else list(writers)
     for one in given:
         if not isinstance(one, Writer):
@@ -279,18 +300,17 @@ def _checked_writers(writers: Any) -> tuple[Writer, ...]:
 # --- what is told besides the writers -----------------------------------------------------------
 
 
-def _as_logs(results: Sequence[ImportanceResult]) -> dict[str, float]:
-    return {
-        f"importance_{one.method}/{name}": float(value)
-        for one in results
-        for name, value in zip(one.feature_names, one.importances_mean, strict=True)
-    }
-
-
 def _line(report: EpochReport) -> str:
     parts = []
     for one in report.results:
         order = np.argsort(one.rank)[:_N_PRINTED]
-        top = ", ".join(f"{one.feature_names[i]} {one.importances_mean[i]:.3g}" for i in order)
+        top = ", ".join(
+            f"{_printable(one.feature_names[i])} {one.importances_mean[i]:.3g}" for i in order
+        )
         parts.append(f"{one.method}: {top}")
     return f"Epoch {report.epoch + 1}: importance in {report.seconds:.2g}s - {' - '.join(parts)}"
+
+
+def _printable(name: str) -> str:
+    """The name without line breaks and what a terminal takes for a command."""
+    return "".join(letter if letter.isprintable() else " " for letter in name)

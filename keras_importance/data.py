@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +10,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_importance.batches import ACCEPTED, Batch, batches
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.features import InputColumns
 from keras_importance.statistics import Floats, Integers
 
 Array = NDArray[Any]
-Batch = tuple[Any, Any, Any]
 
-_ACCEPTED = "(x, y) or (x, y, sample_weight) arrays, a tf.data.Dataset or a keras.utils.PyDataset"
 # Enough consecutive rows to tell windows that overlap from windows that look alike by chance.
 _ROWS_TO_COMPARE = 16
 
@@ -53,7 +51,7 @@ class ValidationData:
         *,
         max_samples: int | None = None,
         steps: int | None = None,
-        input_names: Sequence[str] = (),
+        input_names: Sequence[str | None] = (),
         seed: int = 0,
     ) -> ValidationData:
         """Reads the source once and keeps at most `max_samples` of its rows, drawn at random.
@@ -62,7 +60,7 @@ class ValidationData:
             source: what `fit` accepts as `validation_data`.
             max_samples: how many rows to keep; None keeps all.
             steps: how many batches to read of a dataset; None reads it to its end.
-            input_names: names for the inputs of a list; a dict brings its own.
+            input_names: names for the inputs of a list, None for those without; a dict brings its own.
             seed: seed of the sample.
 
         Raises:
@@ -72,16 +70,17 @@ class ValidationData:
         sample = _Reservoir(max_samples, np.random.default_rng(seed))
         column_names: list[tuple[str, ...] | None] = []
         window = 0
-        for x, y, weight in _batches(source, steps):
+        for x, y, weight in batches(source, steps):
             if sample.n_seen == 0:
                 column_names = [_column_names(leaf) for leaf in keras.tree.flatten(x)]
-            batch = _mapped(_as_numpy, (x, y, weight))
+            batch = _with_weight(_mapped(_as_numpy, (x, y, weight)))
             if sample.n_seen == 0:
                 window = _overlapping_window(keras.tree.flatten(batch[0]))
             sample.add(batch, _n_rows(batch))
         if sample.n_seen == 0:
             raise InvalidArgumentError(
-                "got validation data without a single row. Pass at least a few hundred rows."
+                "got validation data without a single row of weight above 0. Pass at least a few "
+                "hundred rows."
             )
         (x, y, weight), positions = sample.rows()
         inputs = tuple(_in_float_type(leaf) for leaf in keras.tree.flatten(x))
@@ -93,8 +92,8 @@ class ValidationData:
             )
         names = _input_names(x, input_names)
         columns = tuple(
-            InputColumns(name, given or _default_names(values))
-            for name, given, values in zip(names, column_names, inputs, strict=True)
+            InputColumns(name or f"input_{number}", given or _default_names(values, name))
+            for number, (name, given, values) in enumerate(zip(names, column_names, inputs, strict=True))
         )
         _check_finite(inputs, columns, y)
         return cls(
@@ -118,54 +117,7 @@ class ValidationData:
         return keras.tree.map_structure(lambda number: leaves[number], self.structure)
 
 
-# --- reading ------------------------------------------------------------------------------------
-
-
-def _batches(source: Any, steps: int | None) -> Iterator[Batch]:
-    """Yields `(x, y, sample_weight)` of a source that can be read without being used up."""
-    tf = sys.modules.get("tensorflow")
-    if isinstance(source, keras.utils.PyDataset):
-        yield from _batches_of_pydataset(source, steps)
-    elif tf is not None and isinstance(source, tf.data.Dataset):
-        yield from _batches_of_tf_dataset(source, steps)
-    elif hasattr(source, "__next__"):
-        raise InvalidArgumentError(
-            f"got a Python generator ({type(source).__name__}) as validation data; reading it would "
-            f"take rows away from fit. Pass validation_data= as {_ACCEPTED}."
-        )
-    elif isinstance(source, (tuple, list)):
-        yield keras.utils.unpack_x_y_sample_weight(source)
-    elif isinstance(source, dict) or hasattr(source, "__array__"):
-        yield source, None, None
-    else:
-        raise InvalidArgumentError(
-            f"got validation data of type {type(source).__name__}. Pass validation_data= as {_ACCEPTED}."
-        )
-
-
-def _batches_of_pydataset(source: Any, steps: int | None) -> Iterator[Batch]:
-    n_batches = source.num_batches
-    if n_batches is None and steps is None:
-        raise InvalidArgumentError(
-            "got an endless PyDataset as validation data. Give it a num_batches, or fit a "
-            "validation_steps=."
-        )
-    n_batches = min(n for n in (n_batches, steps) if n is not None)
-    for index in range(n_batches):
-        yield keras.utils.unpack_x_y_sample_weight(source[index])
-
-
-def _batches_of_tf_dataset(source: Any, steps: int | None) -> Iterator[Batch]:
-    if steps is not None:
-        source = source.take(steps)
-    # tf.data.INFINITE_CARDINALITY
-    if int(source.cardinality()) == -1:
-        raise InvalidArgumentError(
-            "got an endless tf.data.Dataset as validation data. Pass validation_data=dataset.take(n), "
-            "or give fit a validation_steps=."
-        )
-    for batch in source:
-        yield keras.utils.unpack_x_y_sample_weight(batch)
+# --- sampling ---------------------------------------------------------------------------------
 
 
 class _Reservoir:
@@ -223,6 +175,11 @@ def _as_numpy(leaf: Any) -> Array:
         )
     else:
         values = np.asarray(keras.ops.convert_to_numpy(leaf))
+    if hasattr(leaf, "toarray"):
+        raise InvalidArgumentError(
+            f"got validation data as a sparse {type(leaf).__name__}. Pass validation_data= with its "
+            ".toarray()."
+        )
     if values.dtype == object and not isinstance(values.flat[0] if values.size else "", (str, bytes)):
         raise InvalidArgumentError(
             f"got validation data of mixed types (a {type(leaf).__name__} of dtype object). Convert "
@@ -230,7 +187,8 @@ def _as_numpy(leaf: Any) -> Array:
         )
     if values.ndim == 0:
         raise InvalidArgumentError(
-            f"got the single value {leaf!r} as validation data. Pass validation_data= as {_ACCEPTED}."
+            f"got a single number or element as validation data, where rows were expected. Pass "
+            f"validation_data= as {ACCEPTED}; a tf.data.Dataset needs .batch(n)."
         )
     return values
 
@@ -248,7 +206,7 @@ def _n_rows(batch: Batch) -> int:
         if leaf is not None
     ]
     if not lengths:
-        raise InvalidArgumentError(f"got no arrays as validation data. Pass {_ACCEPTED}.")
+        raise InvalidArgumentError(f"got no arrays as validation data. Pass {ACCEPTED}.")
     if len({length for _, length in lengths}) > 1:
         listing = ", ".join(f"{what} {length}" for what, length in lengths)
         raise InvalidArgumentError(
@@ -263,18 +221,30 @@ def _column_names(leaf: Any) -> tuple[str, ...] | None:
     return None if columns is None else tuple(str(column) for column in columns)
 
 
-def _default_names(values: Array) -> tuple[str, ...]:
+def _default_names(values: Array, input_name: str | None) -> tuple[str, ...]:
     n_columns = values.shape[-1] if values.ndim > 1 else 1
+    if n_columns == 1 and input_name:
+        return (input_name,)
     return tuple(f"x{number}" for number in range(n_columns))
 
 
-def _input_names(x: Any, given: Sequence[str]) -> list[str]:
+def _input_names(x: Any, given: Sequence[str | None]) -> list[str | None]:
     paths = [path for path, _ in keras.tree.flatten_with_path(x)]
-    if all(isinstance(key, str) for path in paths for key in path):
+    if all(path and all(isinstance(key, str) for key in path) for path in paths):
         return ["/".join(path) for path in paths]
-    if len(given) == len(paths):
-        return list(given)
-    return [f"input_{number}" for number in range(len(paths))]
+    return list(given) if len(given) == len(paths) else [None] * len(paths)
+
+
+def _with_weight(batch: Batch) -> Batch:
+    """The rows with a weight above 0: the others are as good as absent, often padding."""
+    weight = batch[2]
+    if weight is None or not isinstance(weight, np.ndarray) or weight.size != len(weight):
+        return batch
+    rows = weight.reshape(-1) != 0
+    n_rows = len(rows)
+    if rows.all() or any(len(leaf) != n_rows for leaf in keras.tree.flatten(batch) if leaf is not None):
+        return batch
+    return _mapped(lambda leaf: leaf[rows], batch)  # type: ignore[no-any-return]
 
 
 def _row_weights(weight: Any, n_rows: int) -> Floats | None:
@@ -289,10 +259,9 @@ def _row_weights(weight: Any, n_rows: int) -> Floats | None:
             f"validation_data= with weights of shape ({n_rows},)."
         )
     values = values.reshape(n_rows)
-    if not np.all(np.isfinite(values)) or np.any(values < 0) or not np.any(values > 0):
+    if not np.all(np.isfinite(values)) or np.any(values < 0):
         raise InvalidArgumentError(
-            "got sample weights that are negative, not finite or all zero. Pass weights >= 0 with at "
-            "least one above 0."
+            "got sample weights that are negative or not finite. Pass weights of 0 or more."
         )
     return values
 

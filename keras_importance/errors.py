@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_MAX_REASON = 300
 _LOGGER = logging.getLogger("keras_importance")
 
 
@@ -25,6 +28,19 @@ def speaking_as(who: str) -> Iterator[None]:
         yield
     except InvalidArgumentError as error:
         raise ValueError(f"{who} {error}") from error
+
+
+def reason_of(error: BaseException) -> str:
+    """The kind and the message of an exception on one line, without colours and tracebacks."""
+    text = " ".join(_COLOURS.sub("", str(error)).split())
+    if len(text) > _MAX_REASON:
+        # A graph's traceback comes before its message.
+        text = (
+            f"...{text[-_MAX_REASON:]}"
+            if text.startswith("in user code")
+            else f"{text[:_MAX_REASON]}..."
+        )
+    return f"{type(error).__name__}: {text}"
 
 
 def warn(message: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +63,7 @@ class FeatureSet:
             if argument is not None:
                 names = _names(argument, len(columns))
             features = [Feature(name, (column,)) for name, column in zip(names, columns, strict=True)]
+        features = [Feature(_writable(feature.name), feature.columns) for feature in features]
         _check_unique([feature.name for feature in features])
         return cls(tuple(features), inputs)
 
@@ -83,6 +84,11 @@ class FeatureSet:
         return len(self.features)
 
 
+def _writable(name: str) -> str:
+    """The name without what no file can hold: halves of surrogate pairs."""
+    return name.encode("utf-8", "replace").decode()
+
+
 def _column_names(inputs: Sequence[InputColumns]) -> list[str]:
     if len(inputs) == 1:
         return list(inputs[0].columns)
@@ -94,7 +100,7 @@ def _column_names(inputs: Sequence[InputColumns]) -> list[str]:
 
 
 def _names(argument: Any, n_columns: int) -> list[str]:
-    if isinstance(argument, str) or not isinstance(argument, Iterable):
+    if isinstance(argument, (str, Set)) or not isinstance(argument, Iterable):
         raise InvalidArgumentError(
             f"got features={argument!r}. Pass None, a list with one name per input column, or a "
             "dict of groups such as {'wind': [0, 1]}."
@@ -134,6 +140,8 @@ def _groups(
 def _columns_of_members(
     group: Any, members: Any, name_of: Mapping[Column, str], inputs: Sequence[InputColumns]
 ) -> Iterable[Column]:
+    if not isinstance(members, (str, int, np.integer, Iterable)):
+        members = [members]
     one = isinstance(members, (str, int, np.integer)) or _is_input_and_column(members, inputs)
     for member in [members] if one else members:
         found = _columns_of_member(member, name_of, inputs)
@@ -148,6 +156,8 @@ def _columns_of_members(
 def _columns_of_member(
     member: Any, name_of: Mapping[Column, str], inputs: Sequence[InputColumns]
 ) -> list[Column]:
+    if isinstance(member, (bool, np.bool_)):
+        return []
     if isinstance(member, (int, np.integer)):
         if len(inputs) > 1:
             return []
@@ -196,5 +206,6 @@ def _check_unique(names: Sequence[str]) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise InvalidArgumentError(
-            f"got the feature name {twice[0]!r} more than once. Give every feature a name of its own."
+            f"got the feature name {twice[0]!r} more than once. Give every feature a name of its own, "
+            "as in features=[...]."
         )

@@ -99,6 +99,11 @@ def over_epochs(history: ImportanceHistory, method: str | None = None) -> Figure
         history: what to draw.
         method: name of the method; None for the first one.
     """
+    if not len(history) or method not in (None, *history.methods):
+        raise ValueError(
+            f"over_epochs got method={method!r} and a history with the methods {list(history.methods)}. "
+            "Pass one of them, and a history with results."
+        )
     method = method or history.methods[0]
     newest = history.newest[method]
     results = [one for one in history.of(method) if one.feature_names == newest.feature_names]
@@ -132,6 +137,8 @@ def over_steps(result: ImportanceResult) -> Figure:
     total = np.nanmean(np.where(np.isfinite(result.by_step), result.by_step, 0), axis=0)
     with_steps = set(np.flatnonzero(np.isfinite(result.by_step).any(axis=0)))
     order = [i for i in _by_importance(total) if i in with_steps]
+    if not order:
+        return _without_numbers(result)
     figure = _heatmap(result.by_step.T, order, result.feature_names)
     panel = _lowest_panel(figure)
     panel.xaxis.set_major_locator(MaxNLocator(_MAX_TICKS, integer=True))

@@ -170,8 +170,9 @@ class ImportanceHistory:
 
     results: tuple[ImportanceResult, ...] = ()
 
-    def __add__(self, results: Iterable[ImportanceResult]) -> ImportanceHistory:
+    def __add__(self, results: ImportanceResult | Iterable[ImportanceResult]) -> ImportanceHistory:
         """This history with further results; a result for the same method and epoch is replaced."""
+        results = [results] if isinstance(results, ImportanceResult) else results
         merged = {(one.method, one.epoch): one for one in (*self.results, *results)}
         return ImportanceHistory(tuple(sorted(merged.values(), key=_epoch_of)))
 
@@ -245,13 +246,18 @@ class ImportanceHistory:
         """Writes the history to one file, whole or not at all: a NumPy archive without pickles."""
         arrays: dict[str, Any] = {}
         headers = []
+        target = Path(path)
+        if not target.parent.is_dir():
+            raise FileNotFoundError(
+                f"ImportanceHistory.save got {os.fspath(path)!r}, whose folder does not exist. Make it "
+                "first."
+            )
         for number, one in enumerate(self.results):
             headers.append({name: _plain(getattr(one, name)) for name in _HEADER})
             for name in _ARRAYS:
                 if getattr(one, name) is not None:
                     arrays[f"{number}/{name}"] = getattr(one, name)
         header = {"format": _FORMAT, "version": _VERSION, "results": headers}
-        target = Path(path)
         scratch = target.with_name(f"{target.name}.{os.getpid()}.partial")
         try:
             with scratch.open("wb") as file:
@@ -287,9 +293,9 @@ class ImportanceHistory:
             ) from error
 
 
-_ARRAYS = ("importances", "std_error", "direction", "by_step")
+_ARRAYS = ("importances", "std_error", "direction", "by_step", "baseline_score")
 _HEADER = (
-    "method", "epoch", "feature_names", "baseline_score", "metric", "n_samples", "error_source", "notes",
+    "method", "epoch", "feature_names", "metric", "n_samples", "error_source", "notes",
 )  # fmt: skip
 _COLUMNS = (
     "epoch", "method", "feature", "importance", "std_error", "ci_low", "ci_high", "rank",
@@ -328,17 +334,11 @@ def _epoch_of(one: ImportanceResult) -> float:
 
 
 def _plain(value: Any) -> Any:
-    """The value as JSON knows it; NaN is written as null."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    """The value as JSON knows it."""
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def _result_from(archive: Any, number: int, fields: dict[str, Any]) -> ImportanceResult:
     arrays = {name: archive[f"{number}/{name}"] for name in _ARRAYS if f"{number}/{name}" in archive}
-    score = fields.pop("baseline_score")
-    return ImportanceResult(
-        **fields, **arrays, baseline_score=math.nan if score is None else float(score)
-    )
+    score = float(arrays.pop("baseline_score"))
+    return ImportanceResult(**fields, **arrays, baseline_score=score)

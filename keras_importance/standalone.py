@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from keras_importance.data import ValidationData
-from keras_importance.engine import Evaluator, input_names
+from keras_importance.engine import Evaluator, input_names, no_footprint
 from keras_importance.errors import speaking_as
 from keras_importance.features import FeatureSet
 from keras_importance.methods import methods_from_argument
@@ -40,7 +40,7 @@ def compute_importance(
     Raises:
         ValueError: for arguments that don't fit the model or one another.
     """
-    with speaking_as("compute_importance"):
+    with speaking_as("compute_importance"), no_footprint(model):
         chosen = methods_from_argument(methods)
         data = ValidationData.read(
             validation_data, max_samples=max_samples, input_names=input_names(model), seed=seed
@@ -48,6 +48,7 @@ def compute_importance(
         evaluator = Evaluator(
             model, data, FeatureSet.from_argument(features, data.columns), metric, seed
         )
+        evaluator.check()
         for method in chosen:
             method.check(evaluator)
         return {method.name: method(evaluator) for method in chosen}

@@ -16,8 +16,8 @@ ROOT = Path(keras_importance.__file__).parent
 
 # From the ground up; a room may import rooms of lower floors, and of its own folder.
 FLOORS = [
-    {"errors", "random_state", "running_fit", "statistics"},
-    {"features", "result"},
+    {"errors", "running_fit", "statistics"},
+    {"batches", "features", "result"},
     {"data", "plots"},
     {"engine", "writers"},
     {"methods"},

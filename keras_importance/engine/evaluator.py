@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_importance.data import ValidationData
 from keras_importance.engine import backend
-from keras_importance.engine.gradients import Differentiator
+from keras_importance.engine.gradients import Differentiator, InputGradients
 from keras_importance.engine.metrics import Metric, metric_from_argument
-from keras_importance.engine.scoring import Array, Replacement, Scorer
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.engine.scoring import Array, Replacement, Scorer, chunk_rows
+from keras_importance.errors import InvalidArgumentError, reason_of
 from keras_importance.features import FeatureSet
 from keras_importance.statistics import Donors, Floats
 
 _MADE_UP = re.compile(r"keras_tensor(_\d+)?$|input_layer(_\d+)?$")
+
+_FEW_ROWS = 16
 
 
 class Evaluator:
@@ -31,7 +34,6 @@ class Evaluator:
         model: the Keras model.
         data: the rows.
         features: the features that importance is asked of.
-        metric: the metric that scores are in.
         seed: seed of everything drawn; each evaluation draws the same.
     """
 
@@ -43,16 +45,72 @@ class Evaluator:
         metric: Any = "loss",
         seed: int = 0,
     ) -> None:
-        backend.current()
+        if not isinstance(model, keras.Model):
+            raise InvalidArgumentError(
+                f"got a {type(model).__name__} for a model. Pass a keras.Model, compiled."
+            )
+        self._engine = backend.current()
         self.model = model
         self.data = data
         self.features = features
         self.seed = seed
-        self.metric = metric_from_argument(metric, model, weighted=data.weights is not None)
+        self._metric_argument = metric
+
+    def check(self) -> None:
+        """Runs the model on a few rows, where it is built, so that unfit rows are told early.
+
+        Raises:
+            InvalidArgumentError: where the model doesn't take the rows.
+        """
+        if self.model.built:
+            try:
+                _ = self.output_shapes
+            except Exception as error:
+                raise InvalidArgumentError(
+                    f"got validation data that the model can't take ({reason_of(error)}). Pass rows like "
+                    "those of the training."
+                ) from error
+
+    def check_metric(self) -> None:
+        """Tries the metric out; of a model that isn't built, its name alone can be checked.
+
+        Raises:
+            InvalidArgumentError: for a metric that is unknown or fails.
+        """
+        _ = self.metric if self.model.built else self._named_metric
 
     def rng(self) -> np.random.Generator:
         """A fresh generator: the same draws in every evaluation keep epochs comparable."""
         return np.random.default_rng(self.seed)
+
+    # --- outputs --------------------------------------------------------------------------------
+
+    @cached_property
+    def output_shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of the model's outputs for all rows."""
+        outputs = self._outputs(self._few_rows())
+        return [(self.data.n_rows, *output.shape[1:]) for output in outputs]
+
+    def depends_on(self, number: int) -> bool:
+        """Whether the outputs change when a few rows of an input trade places."""
+        leaves = self._few_rows()
+        moved = [np.roll(leaf, 1, axis=0) if i == number else leaf for i, leaf in enumerate(leaves)]
+        pairs = zip(self._outputs(leaves), self._outputs(moved), strict=True)
+        return any(not np.array_equal(*pair) for pair in pairs)
+
+    def _few_rows(self) -> list[Array]:
+        n_rows = min(_FEW_ROWS, chunk_rows(self.model, self.data))
+        rows = np.arange(n_rows) % self.data.n_rows
+        return [leaf[rows] for leaf in self.data.inputs]
+
+    def _outputs(self, leaves: list[Array]) -> list[Array]:
+        outputs = self._inference([self._engine.on_device(leaf) for leaf in leaves])
+        return [keras.ops.convert_to_numpy(output) for output in keras.tree.flatten(outputs)]
+
+    @cached_property
+    def _inference(self) -> Callable[[list[Any]], Any]:
+        # Compiled, as an eager call could draw from TensorFlow's global random state.
+        return self._engine.compiled(self.model, lambda call, leaves: call(self.data.pack(leaves)))
 
     # --- scores ---------------------------------------------------------------------------------
 
@@ -73,26 +131,48 @@ class Evaluator:
         return self._scorer.mean(scores)
 
     @cached_property
+    def metric(self) -> Metric:
+        """The metric, tried out: it knows its direction and whether it is a mean over rows."""
+        data = self.data
+        return self._named_metric.resolved(data.targets, self.output_shapes, data.weights, self.seed)
+
+    @cached_property
+    def _named_metric(self) -> Metric:
+        return metric_from_argument(self._metric_argument, self.model)
+
+    @cached_property
     def _scorer(self) -> Scorer:
-        return Scorer(self.model, self.data, self.features, self.metric, self.seed)
+        return Scorer(self.model, self.data, self.features, self.metric)
 
     # --- gradients ------------------------------------------------------------------------------
 
-    @cached_property
-    def loss(self) -> Metric | None:
-        """The compiled loss; None for a model without one."""
-        try:
-            return metric_from_argument("loss", self.model, weighted=False)
-        except InvalidArgumentError:
-            return None
+    def output_gradients(self, directions: Array) -> InputGradients:
+        """Gradients of the outputs of row `i`, weighted with `directions[i]` and added up."""
+        return self._differentiator.of_outputs(directions)
+
+    def loss_gradients(self) -> InputGradients:
+        """Gradients of the compiled loss of each row.
+
+        Raises:
+            ValueError: for a loss that is no mean over rows.
+        """
+        if self._loss.row_scores is None:
+            raise ValueError(
+                "the compiled loss is no mean over rows, so no row has a gradient of its own."
+            )
+        return self._differentiator.of_loss(self._loss.row_scores)
 
     @cached_property
-    def differentiator(self) -> Differentiator:
-        """Gradients with respect to the inputs."""
-        return Differentiator(self.model, self.data, self.loss)
+    def _loss(self) -> Metric:
+        loss = metric_from_argument("loss", self.model)
+        return loss.resolved(self.data.targets, self.output_shapes, None, self.seed)
+
+    @cached_property
+    def _differentiator(self) -> Differentiator:
+        return Differentiator(self.model, self.data)
 
 
-def input_names(model: Any) -> list[str]:
-    """The names that the user gave the model's inputs; `input_0, ...` where Keras made one up."""
+def input_names(model: Any) -> list[str | None]:
+    """The names that the user gave the model's inputs; None where Keras made one up."""
     names = [str(one.name) for one in getattr(model, "inputs", None) or []]
-    return [f"input_{number}" if _MADE_UP.match(name) else name for number, name in enumerate(names)]
+    return [None if _MADE_UP.match(name) else name for name in names]

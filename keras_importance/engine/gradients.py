@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 
 from keras_importance.data import ValidationData
 from keras_importance.engine import backend
-from keras_importance.engine.metrics import Metric
 from keras_importance.engine.scoring import chunk_rows
 
 Array = NDArray[Any]
@@ -27,50 +27,29 @@ class Differentiator:
     gradient of each row's scalar.
     """
 
-    def __init__(self, model: Any, data: ValidationData, loss: Metric | None) -> None:
+    def __init__(self, model: Any, data: ValidationData) -> None:
         engine = backend.current()
-        self._model = model
         self._data = data
-        self._loss = loss
+        self._model = model
         self._gradients = engine.gradients
         self._on_device = engine.on_device
         self._inputs = [engine.on_device(values) for values in _in_types_of(model, data.inputs)]
         self._targets = keras.tree.map_structure(engine.on_device, data.targets, none_is_leaf=False)
-        self._chunk_rows = min(chunk_rows(data), data.n_rows)
+        self._chunk_rows = chunk_rows(model, data)
         self._of_outputs = engine.compiled(model, self._output_program)
-        self._of_loss = engine.compiled(model, self._loss_program)
-
-    @property
-    def n_outputs(self) -> int:
-        """How many numbers the model returns for a row."""
-        one_row = self._data.pack([leaf[:1] for leaf in self._inputs])
-        outputs = keras.tree.flatten(self._model(one_row, training=False))
-        return sum(math.prod(output.shape[1:]) for output in outputs)
+        self._compiled = engine.compiled
+        self._of_loss: Callable[..., Any] | None = None
 
     def of_outputs(self, directions: Array) -> InputGradients:
         """Gradients of `sum_m directions[i, m] · output_m(x_i)`; directions `(n_rows, n_outputs)`."""
         weights = self._on_device(directions.astype(keras.config.floatx()))
         return self._joined(self._of_outputs, weights)
 
-    def of_loss(self) -> InputGradients:
-        """Gradients of the compiled loss of each row."""
-        if self._loss is None:
-            raise ValueError("the gradient of the loss needs a model compiled with a loss.")
+    def of_loss(self, row_scores: Callable[[Any, Any], Any]) -> InputGradients:
+        """Gradients of the row scores of a loss."""
+        if self._of_loss is None:
+            self._of_loss = self._compiled(self._model, partial(self._loss_program, row_scores))
         return self._joined(self._of_loss, self._targets)
-
-    def depends_on(self, number: int) -> bool:
-        """Whether the outputs change when the rows of an input trade places."""
-        leaves = [leaf[: self._chunk_rows] for leaf in self._inputs]
-        moved = list(leaves)
-        moved[number] = keras.ops.roll(leaves[number], 1, axis=0)
-        before, after = (
-            keras.tree.flatten(self._model(self._data.pack(each), training=False))
-            for each in (leaves, moved)
-        )
-        return any(
-            not np.array_equal(*map(keras.ops.convert_to_numpy, pair))
-            for pair in zip(before, after, strict=True)
-        )
 
     def _joined(self, program: Any, extra: Any) -> InputGradients:
         chunks = [
@@ -102,13 +81,14 @@ class Differentiator:
         return self._gradients(scalar, [keras.ops.take(leaf, row, axis=0) for leaf in inputs])
 
     def _loss_program(
-        self, call: backend.Call, inputs: list[Any], targets: Any, row: Any
+        self,
+        row_scores: Callable[[Any, Any], Any],
+        call: backend.Call,
+        inputs: list[Any],
+        targets: Any,
+        row: Any,
     ) -> list[Any | None]:
         y_true = keras.tree.map_structure(lambda leaf: keras.ops.take(leaf, row, axis=0), targets)
-        loss = self._loss
-        assert loss is not None  # noqa: S101 (of_loss has checked)
-        assert loss.row_scores is not None  # noqa: S101 (the compiled loss has them)
-        row_scores = loss.row_scores
 
         def scalar(leaves: list[Any]) -> Any:
             return row_scores(y_true, call(self._data.pack(leaves)))

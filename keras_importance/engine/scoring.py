@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import keras
@@ -45,16 +44,12 @@ class Scorer:
     numbers of rows, features and repeats.
     """
 
-    def __init__(
-        self, model: Any, data: ValidationData, features: FeatureSet, metric: Metric, seed: int
-    ) -> None:
+    def __init__(self, model: Any, data: ValidationData, features: FeatureSet, metric: Metric) -> None:
         engine = backend.current()
         self.metric = metric
-        self._model = model
         self._data = data
         self._features = features
-        self._seed = seed
-        self._chunk_rows = chunk_rows(data)
+        self._chunk_rows = chunk_rows(model, data)
         self._inputs = [engine.on_device(values) for values in data.inputs]
         self._masks = [engine.on_device(mask) for mask in features.masks()]
         self._targets = keras.tree.map_structure(engine.on_device, data.targets, none_is_leaf=False)
@@ -77,20 +72,14 @@ class Scorer:
 
     def worsening(self, scores: Array, baseline: Array) -> Floats:
         """How much worse the scores are than the baseline, in the unit of the metric."""
-        return self._worse_is * (np.asarray(scores, np.float64) - baseline)
+        assert self.metric.worse_is is not None  # noqa: S101 (a resolved metric knows)
+        return self.metric.worse_is * (np.asarray(scores, np.float64) - baseline)
 
     def mean(self, scores: Array) -> Floats:
         """The metric over all rows of row scores; a score of all rows as it is."""
         if scores.shape[-1:] != (self._data.n_rows,):
             return np.asarray(scores, np.float64)
         return weighted_mean(scores, self._data.weights)
-
-    @cached_property
-    def _worse_is(self) -> int:
-        one_row = self._data.pack([leaf[:1] for leaf in self._inputs])
-        outputs = keras.tree.flatten(self._model(one_row, training=False))
-        shapes = [(self._data.n_rows, *output.shape[1:]) for output in outputs]
-        return self.metric.direction(self._data.targets, shapes, self._seed)
 
     # --- the one loop ---------------------------------------------------------------------------
 
@@ -165,18 +154,10 @@ class Scorer:
         repeats = [_rows(chunk, slice(k * n_rows, (k + 1) * n_rows)) for k in range(n_repeats)]
         if self.metric.row_scores is not None:
             return np.stack(repeats).astype(np.float64)
-        assert self.metric.set_score is not None  # noqa: S101 (one of the two is always there)
         scores = [
-            np.asarray(self.metric.set_score(self._data.targets, outputs, self._data.weights))
+            self.metric.checked_score(self._data.targets, outputs, self._data.weights)
             for outputs in repeats
         ]
-        if scores[0].ndim > 1:
-            scores = [one.reshape(len(one), -1).mean(axis=1) for one in scores]
-        if scores[0].ndim == 1 and len(scores[0]) != n_rows:
-            raise ValueError(
-                f"metric {self.metric.name!r} returned {len(scores[0])} values for {n_rows} rows. Let "
-                "it return one number, or one value per row."
-            )
         return np.stack(scores).astype(np.float64)
 
 
@@ -192,7 +173,10 @@ def _rows(nest: Any, rows: slice) -> Any:
     return keras.tree.map_structure(lambda leaf: leaf[rows], nest)
 
 
-def chunk_rows(data: ValidationData) -> int:
-    """How many rows go through the model at once."""
+def chunk_rows(model: Any, data: ValidationData) -> int:
+    """How many rows go through the model at once; the number it declares, if it declares one."""
+    declared = {one.shape[0] for one in getattr(model, "inputs", None) or []} - {None}
+    if declared:
+        return int(declared.pop())
     values_per_row = sum(leaf[0].size for leaf in data.inputs)
     return int(np.clip(_MAX_CHUNK_VALUES // values_per_row, 1, _MAX_CHUNK_ROWS))

@@ -111,13 +111,14 @@ def _is_crossentropy(loss: Any) -> bool:
 
 
 def _loss_gradients(evaluator: Evaluator) -> list[InputGradients]:
-    return [evaluator.differentiator.of_loss()]
+    return [evaluator.loss_gradients()]
 
 
 def _output_gradients(evaluator: Evaluator) -> list[InputGradients]:
     """Gradients whose squares add up to those of all outputs, exactly or on average over signs."""
-    n_rows, n_outputs = evaluator.data.n_rows, evaluator.differentiator.n_outputs
-    gradients_of = evaluator.differentiator.of_outputs
+    n_rows = evaluator.data.n_rows
+    n_outputs = sum(math.prod(shape[1:]) for shape in evaluator.output_shapes)
+    gradients_of = evaluator.output_gradients
     if n_outputs <= _MAX_OUTPUTS:
         return [gradients_of(np.tile(one, (n_rows, 1))) for one in np.eye(n_outputs)]
     rng = evaluator.rng()
@@ -137,7 +138,7 @@ def _notes(evaluator: Evaluator, gradients: InputGradients) -> dict[str, str]:
         name = evaluator.data.columns[number].name
         if values.dtype.kind != "f":
             reasons[number] = f"input {name!r} holds {values.dtype} values, which have no gradient"
-        elif evaluator.differentiator.depends_on(number):
+        elif evaluator.depends_on(number):
             reasons[number] = f"the model turns input {name!r} into whole numbers: no gradient"
     return {
         feature.name: reasons[number]

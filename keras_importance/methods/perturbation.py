@@ -29,11 +29,8 @@ class PerturbationMethod(ImportanceMethod):
 
     def __init__(self, n_repeats: int = 5, *, name: str | None = None) -> None:
         super().__init__(name=name)
-        if isinstance(n_repeats, bool) or not isinstance(n_repeats, (int, np.integer)):
-            raise TypeError(
-                f"{type(self).__name__} got n_repeats={n_repeats!r}. Pass a whole number, 1 or more."
-            )
-        if n_repeats < 1:
+        whole = isinstance(n_repeats, (int, np.integer)) and not isinstance(n_repeats, bool)
+        if not whole or n_repeats < 1:
             raise ValueError(
                 f"{type(self).__name__} got n_repeats={n_repeats}. Pass a whole number, 1 or more."
             )
@@ -46,6 +43,7 @@ class PerturbationMethod(ImportanceMethod):
     def check(self, evaluator: Evaluator) -> None:
         """Needs targets and more rows than repeats."""
         need_targets(self, evaluator)
+        evaluator.check_metric()
         n_rows = evaluator.data.n_rows
         if n_rows <= self.n_repeats:
             raise InvalidArgumentError(

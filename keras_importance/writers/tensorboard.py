@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import time
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from tensorboard.util.tensor_util import make_tensor_proto
 
 from keras_importance import plots
+from keras_importance.errors import warn
 from keras_importance.result import ImportanceHistory, ImportanceResult
 from keras_importance.writers.base import EpochReport, Writer
 
@@ -44,22 +47,48 @@ class TensorBoardWriter(Writer):
 
     def __init__(self, log_dir: str | os.PathLike[str]) -> None:
         self.log_dir = os.path.join(os.fspath(log_dir), RUN)
-        try:
-            self._events = EventFileWriter(self.log_dir)
-        except Exception as error:
-            # With TensorFlow installed, TensorBoard uses its file system, whose errors are no OSError.
-            raise OSError(str(error)) from error
+        self._events = self._new_events()
 
     def write(self, report: EpochReport) -> None:
-        """Writes all summaries of the report as one event."""
-        values = [*_scalars(report), *_drift(report), *_images(report), _table(report)]
+        """Writes all summaries of the report as one event.
+
+        Raises:
+            Exception: where a picture can't be drawn, after all else is written.
+        """
+        values = [*_scalars(report), *_drift(report), _table(report)]
+        failure = None
+        for tag, draw in _pictures(report):
+            try:
+                values.append(_image(tag, draw()))
+            except Exception as error:  # noqa: BLE001 (raised below, when the numbers are safe)
+                failure = error
         # Last, so that the cost counts the pictures.
         values += _cost(report)
         event = event_pb2.Event(
             wall_time=time.time(), step=report.epoch, summary=summary_pb2.Summary(value=values)
         )
+        self._reopen_where_deleted()
         self._events.add_event(event)
         self._events.flush()
+        if failure is not None:
+            raise failure
+
+    def _new_events(self) -> EventFileWriter:
+        try:
+            return EventFileWriter(self.log_dir)
+        except Exception as error:
+            # With TensorFlow installed, TensorBoard uses its file system, whose errors are no OSError.
+            raise OSError(str(error)) from error
+
+    def _reopen_where_deleted(self) -> None:
+        """Begins a new file where the old one is gone, so that not all later epochs are lost too."""
+        is_local = "://" not in self.log_dir
+        if is_local and not os.path.isdir(self.log_dir):
+            self._events = self._new_events()
+            warn(
+                f"TensorBoardWriter found {self.log_dir!r} deleted and began it anew; the epochs before "
+                "are lost."
+            )
 
     def close(self) -> None:
         """Closes the event file."""
@@ -107,15 +136,13 @@ def _cost(report: EpochReport) -> Iterator[Any]:
         yield from _scalar("importance_cost/share_of_epoch", seconds / report.epoch_seconds)
 
 
-def _images(report: EpochReport) -> Iterator[Any]:
+def _pictures(report: EpochReport) -> Iterator[tuple[str, Callable[[], Figure]]]:
     for result in report.results:
         tag = f"importance_{result.method}_images"
-        if not np.isfinite(result.importances_mean).any():
-            continue
-        yield _image(f"{tag}/ranking", plots.ranking(result))
-        yield _image(f"{tag}/over_epochs", plots.over_epochs(report.history, result.method))
+        yield f"{tag}/ranking", partial(plots.ranking, result)
+        yield f"{tag}/over_epochs", partial(plots.over_epochs, report.history, result.method)
         if result.by_step is not None:
-            yield _image(f"{tag}/over_steps", plots.over_steps(result))
+            yield f"{tag}/over_steps", partial(plots.over_steps, result)
 
 
 def _table(report: EpochReport) -> Any:
@@ -173,7 +200,10 @@ def _scalar(tag: str, value: float) -> Iterator[Any]:
 
 def _image(tag: str, figure: Figure) -> Any:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    with warnings.catch_warnings():
+        # Letters that the font lacks come out as boxes; a warning for each would say no more.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(buffer, format="png")
     width, height = figure.canvas.get_width_height()
     encoded = [str(width).encode(), str(height).encode(), buffer.getvalue()]
     return summary_pb2.Summary.Value(
