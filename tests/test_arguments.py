@@ -5,11 +5,13 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_importance import (
     FeatureImportance,
     GradientImportance,
     PermutationImportance,
+    TensorBoardWriter,
     compute_importance,
 )
 
@@ -25,6 +27,9 @@ AT_ONCE = {
     "method twice": ({"methods": ["gradient", "gradient"]}, "two methods of the same name"),
     "method number": ({"methods": 3}, "got the unknown method 3"),
     "log_dir": ({"log_dir": 7}, "got log_dir=7. Pass the path of a directory, or None"),
+    "verbose": ({"verbose": "auto"}, "got verbose='auto'"),
+    "writers": ({"writers": None}, "got writers=None. Pass a list of instances"),
+    "writer class": ({"writers": TensorBoardWriter}, "got writers=<class .*Pass a list of instances"),
     "writer": ({"writers": ["logs"]}, "got 'logs' in writers. Pass instances of keras_importance.Writer"),
 }  # fmt: skip
 
@@ -40,6 +45,17 @@ BEFORE_TRAINING = {
     "empty group": ({"features": {"a": []}}, "FeatureImportance got the empty group 'a'"),
     "overlap": ({"features": {"a": [0], "b": [0, 1]}}, "FeatureImportance got column 'x0' in two groups"),
     "unknown column": ({"features": {"a": ["x9"]}}, "FeatureImportance got 'x9' in the group 'a', which is no column"),
+    "a set": ({"features": set("abcd")}, "FeatureImportance got features={"),
+    "a mask": ({"features": {"a": [True, False, True, False]}}, "FeatureImportance got True in the group 'a'"),
+    "a number as group": ({"features": {"a": 1.5}}, "FeatureImportance got 1.5 in the group 'a'"),
+    "failing metric": ({"metric": lambda y, p: 1 / 0}, "FeatureImportance got metric '<lambda>', which fails.*ZeroDivisionError"),
+    "metric of one argument": ({"metric": lambda y: 1.0}, "FeatureImportance got metric '<lambda>', which fails.*TypeError"),
+    "metric that says nothing": ({"metric": lambda y, p: 0.0}, "is 0 for right and 0 for shuffled predictions.*can't be told which way"),
+    "metric of None": ({"metric": lambda y, p: None}, "which returned array.None"),
+    "metric of the wrong length": ({"metric": lambda y, p: (y - p[:, 0])[:7]}, r"returned values of shape \(7,\) for 90 rows"),
+    "metric that broadcasts": ({"metric": lambda y, p: (y - p) ** 2}, r"broadcasts y_true of shape \(90,\) against y_pred of shape \(90, 1\) to \(90, 90\). Use y_pred\[:, 0\]"),
+    "metric that broadcasts and averages": ({"metric": lambda y, p: float(np.mean((y - p) ** 2))}, r"broadcasts y_true"),
+    "metric class": ({"metric": keras.metrics.MeanSquaredError}, r"got the class MeanSquaredError as metric. Pass an instance: MeanSquaredError\(\)"),
     "unknown metric": ({"metric": "rmse"}, "FeatureImportance got the unknown metric 'rmse'. The model is compiled with 'loss', 'mae'"),
     "metric of no kind": ({"metric": 3}, "FeatureImportance got metric=3"),
     "more repeats than rows": ({"max_samples": 4}, "FeatureImportance got 4 validation rows for the 5 repeats"),
@@ -68,8 +84,11 @@ def test_arguments_that_do_not_fit_are_refused_before_training(
         (lambda x, y: (x[:0], y[:0]), "FeatureImportance got validation data without a single row"),
         (lambda x, y: (x, y[:10]), "unequal numbers of rows"),
         (lambda x, y: (x, None), "validation data without targets"),
+        (lambda x, y: (x[:, :3], y), "validation data that the model can't take.*Pass rows like those of the training"),
+        (lambda x, y: (x.tolist(), y), "a single number or element as validation data"),
+        (lambda x, y: tf.data.Dataset.from_tensor_slices((x, y)), r"needs .batch\(n\)"),
     ],
-    ids=["NaN", "zero rows", "unequal", "no targets"],
+    ids=["NaN", "zero rows", "unequal", "no targets", "columns", "lists", "unbatched"],
 )  # fmt: skip
 def test_unusable_validation_data_are_refused_before_training(
     source, spoil, message, small_model, small_data
@@ -86,6 +105,14 @@ def test_unusable_validation_data_are_refused_before_training(
         )
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+def test_validation_data_of_too_many_parts_are_refused(linear_model, small_data):
+    x, y = small_data
+    with pytest.raises(
+        ValueError, match=r"validation data of 4 parts. Pass validation_data= as \(x, y\)"
+    ):
+        compute_importance(linear_model([1.0] * 4), (x, y, y, y))
 
 
 def test_more_steps_than_overlapping_rows_are_refused_before_training():
@@ -109,6 +136,24 @@ def test_an_unwritable_log_directory_is_refused_before_training(small_model, sma
         small_model().fit(*small_data, validation_split=0.3, verbose=0, callbacks=[importance])
 
 
+@pytest.mark.parametrize("model", [None, "model", keras.layers.Dense(1)], ids=["None", "text", "layer"])
+def test_only_models_are_models(model, small_data):
+    with pytest.raises(
+        ValueError, match=r"compute_importance got a \w+ for a model. Pass a keras.Model"
+    ):
+        compute_importance(model, small_data)
+
+
+def test_metrics_of_two_outputs_are_refused_before_training(small_data):
+    inputs = keras.Input((4,))
+    outputs = [keras.layers.Dense(1, name="a")(inputs), keras.layers.Dense(1, name="b")(inputs)]
+    model = keras.Model(inputs, outputs)
+    model.compile("adam", "mse", metrics=[["mae"], ["mae"]])
+    x, y = small_data
+    with pytest.raises(ValueError, match=r"targets don't match. Pass metric='loss'"):
+        compute_importance(model, (x, [y, y]), metric=lambda y, p: 0.0)
+
+
 def test_a_model_without_a_loss_is_refused(small_data):
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile("adam")
@@ -122,7 +167,7 @@ def test_a_model_without_a_loss_is_refused(small_data):
     ("make", "error", "message"),
     [
         (lambda: PermutationImportance(0), ValueError, "PermutationImportance got n_repeats=0"),
-        (lambda: PermutationImportance(2.5), TypeError, "PermutationImportance got n_repeats=2.5"),
+        (lambda: PermutationImportance(2.5), ValueError, "PermutationImportance got n_repeats=2.5"),
         (lambda: GradientImportance("input"), ValueError, "GradientImportance got of='input'. Pass one of 'auto', 'output', 'loss'"),
         (lambda: GradientImportance(aggregation="max"), ValueError, "got aggregation='max'"),
     ],

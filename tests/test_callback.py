@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import pickle
 import random
 
@@ -326,6 +327,93 @@ def test_training_is_bit_identical_with_and_without_the_callback(
     np.testing.assert_array_equal(without[3], with_it[3])
 
 
+class Sampling(keras.layers.Layer):
+    """Draws random numbers in inference, too, as the middle of a variational autoencoder does."""
+
+    def __init__(self):
+        super().__init__()
+        self.generator = keras.random.SeedGenerator(7)
+
+    def call(self, x):
+        return x + 0.1 * keras.random.normal(keras.ops.shape(x), seed=self.generator)
+
+
+class Unseeded(keras.layers.Layer):
+    def call(self, x):
+        return x + 0.1 * keras.random.normal(keras.ops.shape(x))
+
+
+class Counting(keras.layers.Layer):
+    def build(self, shape):
+        self.calls = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    def call(self, x):
+        self.calls.assign_add(1.0)
+        return x * (1 + 0.001 * self.calls)
+
+
+class AlwaysTraining(keras.layers.Layer):
+    """Monte Carlo dropout, and statistics that move in inference."""
+
+    def __init__(self):
+        super().__init__()
+        self.drop, self.norm = keras.layers.Dropout(0.3), keras.layers.BatchNormalization()
+
+    def call(self, x):
+        return self.norm(self.drop(x, training=True), training=True)
+
+
+class TensorFlowRandom(keras.layers.Layer):
+    def call(self, x):
+        return x + 0.1 * tf.random.normal(tf.shape(x))
+
+
+@pytest.mark.parametrize("eager", [False, True], ids=["graph", "eager"])
+@pytest.mark.parametrize("layer", [Sampling, Unseeded, Counting, AlwaysTraining, TensorFlowRandom])
+@pytest.mark.parametrize("built", [True, False], ids=["built", "unbuilt"])
+def test_models_with_state_in_inference_train_the_same(layer, eager, built, small_data):
+    def train(callbacks):
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(0)
+        layers = [keras.layers.Dense(4), layer(), keras.layers.Dense(1)]
+        model = keras.Sequential([keras.Input((4,)), *layers] if built else layers)
+        model.compile("adam", "mse", run_eagerly=eager)
+        history = fit(model, small_data, callbacks, batch_size=70).history
+        return history, model.get_weights(), tf.random.normal(()).numpy()
+
+    importance = FeatureImportance()
+    (without, old_weights, draw), (with_it, new_weights, new_draw) = train([]), train([importance])
+    assert importance.history.methods == ("gradient", "permutation")
+    assert without == with_it
+    assert draw == new_draw
+    for old, new in zip(old_weights, new_weights, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_a_shuffled_dataset_split_in_two_trains_the_same(small_model, small_data):
+    def train(callbacks):
+        model = small_model()
+        shuffled = tf.data.Dataset.from_tensor_slices(small_data).shuffle(300, seed=1)
+        validation, training = shuffled.take(60).batch(20), shuffled.skip(60).batch(32)
+        history = model.fit(
+            training, validation_data=validation, epochs=3, verbose=0, callbacks=callbacks
+        ).history
+        return history, model.get_weights()
+
+    without, with_it = train([]), train([FeatureImportance()])
+    assert without[0] == with_it[0]
+    for old, new in zip(without[1], with_it[1], strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_a_terminal_that_lacks_a_letter_stops_no_training(small_model, small_data, monkeypatch):
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    importance = FeatureImportance(features=["日", "\x1b[31m", "c", "d"], verbose=1)
+    with pytest.warns(ImportanceWarning, match="printing.*UnicodeEncodeError"):
+        history = fit(small_model(), small_data, [importance]).history
+    assert len(history["loss"]) == 2
+
+
 def test_nothing_is_printed_at_verbose_0(small_model, small_data, capfd):
     fit(small_model(), small_data, [])
     capfd.readouterr()
@@ -348,6 +436,16 @@ def test_logs_hold_the_importances_on_request(small_model, small_data):
     history = fit(small_model(), small_data, [importance, later]).history
     expected = importance.results["permutation"].importances_mean[0]
     assert history["importance_permutation/x0"][-1] == seen["importance_permutation/x0"] == expected
+
+
+def test_logs_keep_their_keys_between_evaluations(small_model, small_data, tmp_path):
+    """CSVLogger writes the columns of the first epoch: NaN stands there until there is a value."""
+    importance = FeatureImportance(add_to_logs=True, methods="gradient", every=2)
+    log = keras.callbacks.CSVLogger(tmp_path / "log.csv")
+    fit(small_model(), small_data, [importance, log], epochs=4)
+    column = pd.read_csv(tmp_path / "log.csv")["importance_gradient/x0"]
+    assert np.isnan(column[0])
+    assert column[1] == column[2] != column[3]
 
 
 # --- which epochs -------------------------------------------------------------------------------
@@ -466,9 +564,14 @@ def test_a_failing_method_is_one_warning_and_the_others_go_on(small_model, small
     assert importance.history.methods == ("gradient",)
 
 
-def test_a_failing_metric_is_a_warning(small_model, small_data):
+def test_a_metric_that_fails_in_training_is_a_warning(small_model, small_data):
+    calls = []
+
     def metric(y_true, y_pred):
-        raise ZeroDivisionError("nothing there")
+        calls.append(1)
+        if len(calls) > 4:
+            raise ZeroDivisionError("nothing there")
+        return np.square(y_true - y_pred[:, 0])
 
     importance = FeatureImportance(metric=metric, methods=["permutation", "gradient"])
     with pytest.warns(ImportanceWarning, match="ZeroDivisionError: nothing there"):
@@ -524,6 +627,20 @@ def test_copies_work_like_the_original(clone, small_model, small_data, tmp_path)
     fit(small_model(), small_data, [copied])
     assert copied.history.epochs == (0, 1)
     assert len(original.history) == 0
+
+
+def test_a_callback_can_be_copied_after_a_fit_that_raised(small_model, small_data):
+    importance = FeatureImportance(methods="gradient")
+
+    def fail(epoch, logs):
+        raise RuntimeError("out of luck")
+
+    with pytest.raises(RuntimeError, match="out of luck"):
+        fit(small_model(), small_data, [importance, keras.callbacks.LambdaCallback(on_epoch_end=fail)])
+    for copied in (copy.deepcopy(importance), pickle.loads(pickle.dumps(importance))):
+        assert copied.history.epochs == (0,)
+        fit(small_model(), small_data, [copied])
+        assert copied.history.epochs == (0, 1)
 
 
 def test_the_report_tells_epoch_results_and_time(small_model, small_data):

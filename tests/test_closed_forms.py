@@ -80,12 +80,24 @@ def test_intervals_of_the_gradient_cover(linear_model):
 
 
 def test_permutation_weighs_rows(linear_model, rng):
-    """Weights 0 for half of the rows leave the importance among the other half as recipients."""
+    """Tiny weights for half of the rows leave the importance among the other half as recipients."""
     x = rng.standard_normal((4000, 1)) * np.repeat([[1.0], [3.0]], 2000, axis=0)
-    weights = np.repeat([1.0, 0.0], 2000)
+    weights = np.repeat([1.0, 1e-6], 2000)
     result = compute_importance(linear_model([1.0]), (x, x[:, 0], weights))["permutation"]
     # E (x - x')² with Var(x) = 1 for the scored rows and (1 + 9) / 2 for the donors.
     assert abs(result.importances_mean[0] - 6) <= 3 * result.std_error[0]
+
+
+def test_rows_of_no_weight_are_absent(linear_model, rng):
+    x = rng.standard_normal((400, 2))
+    weights = np.repeat([1.0, 0.0], 200)
+    model = linear_model([1.0, 2.0])
+    weighted = compute_importance(model, (x, x[:, 0], weights))
+    plain = compute_importance(model, (x[:200], x[:200, 0]))
+    for method, result in plain.items():
+        assert weighted[method].n_samples == 200
+        np.testing.assert_allclose(weighted[method].importances, result.importances, rtol=1e-6)
+        np.testing.assert_allclose(weighted[method].std_error, result.std_error, rtol=1e-6)
 
 
 def test_several_outputs_count_by_the_length_of_their_gradients(linear_model, rng):

@@ -62,6 +62,28 @@ def test_inputs_are_named_after_dict_keys_or_given_names():
     assert [one.name for one in given_names.columns] == ["days", "price"]
     nested = ValidationData.read(({"a": {"b": X}}, Y))
     assert [one.name for one in nested.columns] == ["a/b"]
+    unnamed = ValidationData.read((X, Y), input_names=[None])
+    assert [one.name for one in unnamed.columns] == ["input_0"]
+
+
+def test_a_single_column_bears_the_name_of_its_input():
+    """With one input of one column the column is the input; without a name it is x0."""
+    assert ValidationData.read(({"temperature": Y}, Y)).columns[0].columns == ("temperature",)
+    assert ValidationData.read((Y, Y), input_names=["wind"]).columns[0].columns == ("wind",)
+    assert ValidationData.read((Y, Y), input_names=[None]).columns[0].columns == ("x0",)
+
+
+def test_reading_a_shuffled_dataset_leaves_its_sisters_alone():
+    """`take` and `skip` of one shuffled dataset share its random state."""
+
+    def order(read):
+        tf.random.set_seed(1)
+        shuffled = tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(8)
+        if read:
+            ValidationData.read(shuffled.take(4).batch(2))
+        return [[y.numpy() for _, y in shuffled.skip(4)] for _ in range(3)]
+
+    assert order(read=False) == order(read=True)
 
 
 @pytest.mark.parametrize(
@@ -147,10 +169,10 @@ def _with(value, at):
         ((X, Y[:5]), r"unequal numbers of rows \(x 8, y 5\)"),
         ((X, Y, W[:5]), "unequal numbers of rows"),
         ((X, Y, -W), "negative"),
-        ((X, Y, 0 * W), "all zero"),
+        ((X, Y, 0 * W), "without a single row of weight above 0"),
         ((X, Y, np.ones((8, 2))), r"sample weights of shape \(8, 2\)"),
         (7, "type int"),
-        ((3.0, 4.0), "single value 3.0"),
+        ((3.0, 4.0), "single number or element"),
         ((pd.DataFrame({"a": [1, "x"] * 4}), Y), "mixed types"),
         ((RAGGED, Y[:2]), "rows differ in length"),
         (tf.data.Dataset.from_tensor_slices((X, Y)).batch(2).take(0), "without a single row"),

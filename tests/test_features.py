@@ -68,10 +68,13 @@ def test_columns_outside_groups_stay_features():
         ({"a": [3]}, "got 3 in the group 'a'.*index from 0 to 2"),
         ({"a": [1.5]}, "got 1.5 in the group 'a'"),
         ({"age": ["bmi"]}, "feature name 'age' more than once"),
+        ({"a": [True]}, "got True in the group 'a'"),
+        ({"a": None}, "got None in the group 'a'"),
+        ({"age", "bmi", "bp"}, "dict of groups"),
         ("age", "features='age'.*dict of groups"),
         (3, "features=3"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_wrong_features_are_refused_with_advice(argument, message):
     with pytest.raises(InvalidArgumentError, match=message):

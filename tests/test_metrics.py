@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss, mean_squared_error, r2_score, roc_auc_score
 
-from keras_importance import compute_importance
+from keras_importance import GradientImportance, compute_importance
 
 
 def permutation(model, data, **arguments):
@@ -137,7 +137,8 @@ class LossObject(keras.losses.Loss):
 def test_every_form_of_the_same_loss_gives_the_same_importance(loss, linear_model, small_data):
     weights = [2.0, -1.0, 0.0, 0.5]
     expected = permutation(linear_model(weights), small_data)
-    result = permutation(linear_model(weights, loss=loss), small_data)
+    x, y = small_data
+    result = permutation(linear_model(weights, loss=loss), (x, y[:, None]))
     assert result.importances == pytest.approx(expected.importances, rel=1e-4, abs=1e-6)
 
 
@@ -201,8 +202,87 @@ def test_weights_reach_a_metric_that_takes_them(linear_model, small_data):
 
 
 def test_a_metric_without_weights_is_no_answer_for_weighted_rows(linear_model, small_data):
-    with pytest.raises(ValueError, match=r"'one_number' returns one number.*sample_weight"):
+    with pytest.raises(
+        ValueError, match=r"metric 'one_number', which returns one number.*sample_weight"
+    ):
         permutation(linear_model([1.0] * 4), (*small_data, np.ones(300)), metric=one_number)
+
+
+def correlation_loss(y_true, y_pred):
+    """One minus Pearson's correlation of the batch: no mean over rows."""
+    y_true, y_pred = y_true - keras.ops.mean(y_true), y_pred - keras.ops.mean(y_pred)
+    size = keras.ops.sqrt(keras.ops.sum(y_true**2) * keras.ops.sum(y_pred**2))
+    return 1 - keras.ops.sum(y_true * y_pred) / (size + 1e-7)
+
+
+def rmse_loss(y_true, y_pred):
+    return keras.ops.sqrt(keras.ops.mean(keras.ops.square(y_true - y_pred)))
+
+
+@pytest.mark.parametrize("loss", [correlation_loss, rmse_loss])
+def test_a_loss_that_is_no_mean_over_rows_is_scored_on_all_rows(loss, linear_model, small_data):
+    x, y = small_data
+    model = linear_model([2.0, -0.5, 0.0, 0.0], loss=loss)
+    result = permutation(model, small_data)
+    expected = float(loss(y[:, None], keras.ops.convert_to_tensor(model.predict(x, verbose=0))))
+    assert result.baseline_score == pytest.approx(expected, rel=1e-4)
+    assert result.error_source == "repeats"
+    assert np.all(result.importances_mean[:2] > 3 * result.std_error[:2])
+    assert result.importances_mean[2:] == pytest.approx(0, abs=1e-6)
+    with pytest.raises(ValueError, match="takes no sample_weight"):
+        permutation(model, (*small_data, np.ones(300)))
+    with pytest.raises(ValueError, match="no mean over rows"):
+        compute_importance(model, small_data, methods=[GradientImportance("loss")])
+
+
+def test_a_function_loss_meets_sequences_as_in_fit(rng):
+    """Targets (n, T) beside outputs (n, T, 1): Keras drops the last axis for a function."""
+    x = rng.standard_normal((60, 5, 2))
+    model = keras.Sequential([keras.Input((5, 2)), keras.layers.Dense(1)])
+    model.compile(loss=lambda y, p: keras.ops.square(y - p))
+    result = permutation(model, (x, x[:, :, 0]))
+    expected = model.evaluate(x, x[:, :, 0], verbose=0)
+    assert result.baseline_score == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_callable_may_say_which_way_it_points(rng):
+    """Three quantiles for one target: the targets can't stand in for the outputs."""
+
+    def coverage(y_true, y_pred):
+        return ((y_pred[:, 0] < y_true) & (y_true < y_pred[:, 2])).astype(float)
+
+    x = rng.standard_normal((200, 2))
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    model.set_weights([np.array([[1.0, 1, 1], [0, 0, 0]]), np.array([-0.5, 0, 0.5])])
+    model.compile(loss=lambda y, p: keras.ops.mean(keras.ops.square(y - p), axis=-1))
+    data = (x, x[:, 0] + 0.1 * rng.standard_normal(200))
+    with pytest.raises(ValueError, match="an attribute direction='up' or 'down'"):
+        permutation(model, data, metric=coverage)
+    coverage.direction = "up"
+    assert permutation(model, data, metric=coverage).importances_mean[0] > 0.2
+
+
+def test_keras_metrics_say_themselves_which_way_they_point(linear_model, small_data):
+    """Known also where the targets don't differ."""
+    x, y = small_data
+    model = linear_model([2.0, -1.0, 0, 0], metrics=["mae"])
+    assert permutation(model, (x, 0 * y), metric="mae").importances_mean[0] == pytest.approx(0, abs=0.3)
+
+
+def test_gradients_need_no_loss_and_no_metric(linear_model, small_data):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    result = compute_importance(model, small_data[0], methods="gradient")["gradient"]
+    assert np.all(result.importances_mean > 0)
+
+
+def test_a_fixed_batch_is_respected(small_data):
+    x, y = small_data
+    model = keras.Sequential(
+        [keras.Input(batch_shape=(32, 4, 1)), keras.layers.LSTM(3, stateful=True), keras.layers.Dense(1)]
+    )
+    model.compile(loss="mse")
+    for result in compute_importance(model, (x[:, :, None], y)).values():
+        assert np.all(np.isfinite(result.importances_mean))
 
 
 def test_a_metric_that_tells_nothing_is_refused(linear_model, small_data):
@@ -211,7 +291,7 @@ def test_a_metric_that_tells_nothing_is_refused(linear_model, small_data):
 
 
 def test_a_metric_of_the_wrong_length_is_refused(linear_model, small_data):
-    with pytest.raises(ValueError, match="returned 7 values for 300 rows"):
+    with pytest.raises(ValueError, match=r"returned values of shape \(7,\) for 300 rows"):
         permutation(linear_model([1.0] * 4), small_data, metric=lambda y, p: np.square(y - p[:, 0])[:7])
 
 

@@ -115,6 +115,12 @@ def test_a_result_without_steps_has_no_step_map():
         plots.over_steps(result())
 
 
+def test_a_history_without_the_method_is_refused():
+    for history, method in ((ImportanceHistory(), None), (ImportanceHistory((result(),)), "lofo")):
+        with pytest.raises(ValueError, match=f"over_epochs got method={method!r}"):
+            plots.over_epochs(history, method)
+
+
 @pytest.mark.parametrize(
     "values",
     [[0.0, 0.0], [-1.0, -2.0], [math.nan, math.nan], [1e-30, 1e30], [5.0]],

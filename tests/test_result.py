@@ -155,6 +155,10 @@ def test_a_history_is_ordered_and_has_one_result_a_method_and_epoch(some):
         assert one.epoch == max(each.epoch for each in some if each.method == method)
 
 
+def test_one_result_can_be_added_as_it_is():
+    assert (ImportanceHistory() + result(3)).epochs == (3,)
+
+
 def test_before_keeps_earlier_epochs():
     history = ImportanceHistory() + [result(epoch) for epoch in range(5)]
     assert history.before(2).epochs == (0, 1)
@@ -233,6 +237,11 @@ def test_a_history_without_epochs_survives(tmp_path):
     history = ImportanceHistory() + [result(None)]
     history.save(tmp_path / "history")
     assert ImportanceHistory.load(tmp_path / "history").results[0].epoch is None
+
+
+def test_saving_into_a_missing_folder_says_so(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"history.npz', whose folder does not exist"):
+        ImportanceHistory().save(tmp_path / "nowhere" / "history.npz")
 
 
 def test_saving_leaves_one_file(tmp_path):

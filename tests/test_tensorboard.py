@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import shutil
 import subprocess
 import sys
 
@@ -18,6 +20,7 @@ from keras_importance import (
     FeatureImportance,
     ImportanceHistory,
     ImportanceResult,
+    ImportanceWarning,
     TensorBoardWriter,
 )
 from keras_importance.writers.tensorboard import logged_features, table
@@ -139,6 +142,46 @@ def test_a_continued_fit_continues_the_curves(tmp_path, small_model, small_data)
         importance = FeatureImportance(log_dir=tmp_path, methods="gradient")
         model.fit(*small_data, initial_epoch=first, epochs=last, callbacks=[importance], **arguments)
     assert sorted(read(tmp_path / "importance")[0]["importance_gradient/x0"]) == [0, 1, 2, 3]
+
+
+def test_a_log_directory_deleted_under_way_is_begun_anew(tmp_path, small_model, small_data):
+    def delete(epoch, logs):
+        if epoch == 1:
+            shutil.rmtree(tmp_path / "logs")
+
+    importance = FeatureImportance(log_dir=tmp_path / "logs", methods="gradient")
+    with pytest.warns(ImportanceWarning, match="deleted and began it anew"):
+        small_model().fit(
+            *small_data,
+            validation_split=0.3,
+            epochs=4,
+            verbose=0,
+            callbacks=[importance, keras.callbacks.LambdaCallback(on_epoch_end=delete)],
+        )
+    values, _ = read(tmp_path / "logs" / "importance")
+    assert sorted(values["importance_gradient/x0"]) == [2, 3]
+
+
+def test_a_picture_that_fails_loses_no_numbers(tmp_path, monkeypatch):
+    def fail(result):
+        raise RuntimeError("no ink")
+
+    monkeypatch.setattr("keras_importance.plots.ranking", fail)
+    writer = TensorBoardWriter(tmp_path)
+    with pytest.raises(RuntimeError, match="no ink"):
+        writer.write(EpochReport(0, ImportanceHistory((wide(0, 3),)), 0.0, 1.0))
+    values, _ = read(tmp_path / "importance")
+    assert "importance_permutation/x0" in values
+    assert "importance_permutation_images/over_epochs" in values
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_beyond_the_font_make_no_noise(tmp_path):
+    one = dataclasses.replace(wide(0, 3), feature_names=("風速", "😀", "a"))
+    writer = TensorBoardWriter(tmp_path)
+    writer.write(EpochReport(0, ImportanceHistory((one,)), 0.0, 1.0))
+    writer.close()
+    assert "importance_permutation/風速" in read(tmp_path / "importance")[0]
 
 
 # --- wide data and strange names ----------------------------------------------------------------

@@ -29,6 +29,9 @@ class Backend(Protocol):
     def on_device(self, values: NDArray[np.generic]) -> Any:
         """The values as a tensor that stays where the model computes."""
 
+    def snapshot(self, variable: Any) -> Any:
+        """The value of a Keras variable, which stays as it is when the variable changes."""
+
     def is_chief(self, model: Any) -> bool:
         """Whether this process is the one that writes."""
 

@@ -14,7 +14,7 @@ from keras_importance.data import ValidationData
 from keras_importance.engine import backend
 from keras_importance.engine.gradients import Differentiator, InputGradients
 from keras_importance.engine.metrics import Metric, metric_from_argument
-from keras_importance.engine.scoring import Array, Replacement, Scorer, chunk_rows
+from keras_importance.engine.scoring import Array, Replacement, Scorer, declared_batch
 from keras_importance.errors import InvalidArgumentError, reason_of
 from keras_importance.features import FeatureSet
 from keras_importance.statistics import Donors, Floats
@@ -67,8 +67,8 @@ class Evaluator:
                 _ = self.output_shapes
             except Exception as error:
                 raise InvalidArgumentError(
-                    f"got validation data that the model can't take ({reason_of(error)}). Pass rows like "
-                    "those of the training."
+                    f"got validation data that the model can't take ({reason_of(error)}). Pass rows "
+                    "like those of the training."
                 ) from error
 
     def check_metric(self) -> None:
@@ -99,8 +99,7 @@ class Evaluator:
         return any(not np.array_equal(*pair) for pair in pairs)
 
     def _few_rows(self) -> list[Array]:
-        n_rows = min(_FEW_ROWS, chunk_rows(self.model, self.data))
-        rows = np.arange(n_rows) % self.data.n_rows
+        rows = np.arange(declared_batch(self.model) or _FEW_ROWS) % self.data.n_rows
         return [leaf[rows] for leaf in self.data.inputs]
 
     def _outputs(self, leaves: list[Array]) -> list[Array]:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import keras
 import numpy as np
+
+from keras_importance.engine import backend
 
 try:  # Keras has no public name for its global generator.
     from keras.src.backend.common import global_state
@@ -30,7 +31,8 @@ def no_footprint(model: Any) -> Iterator[None]:
     variables = [*getattr(model, "non_trainable_variables", ())]
     if generator is not None:
         variables.append(generator.state)
-    values = [keras.ops.convert_to_tensor(variable) for variable in variables]
+    snapshot = backend.current().snapshot
+    values = [snapshot(variable) for variable in variables]
     try:
         yield
     finally:

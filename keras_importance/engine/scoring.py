@@ -175,8 +175,14 @@ def _rows(nest: Any, rows: slice) -> Any:
 
 def chunk_rows(model: Any, data: ValidationData) -> int:
     """How many rows go through the model at once; the number it declares, if it declares one."""
-    declared = {one.shape[0] for one in getattr(model, "inputs", None) or []} - {None}
-    if declared:
-        return int(declared.pop())
+    declared = declared_batch(model)
+    if declared is not None:
+        return declared
     values_per_row = sum(leaf[0].size for leaf in data.inputs)
     return int(np.clip(_MAX_CHUNK_VALUES // values_per_row, 1, _MAX_CHUNK_ROWS))
+
+
+def declared_batch(model: Any) -> int | None:
+    """The number of rows that the model's inputs are fixed to, as for a stateful RNN; usually None."""
+    inputs = getattr(model, "inputs", None) or []
+    return next((int(one.shape[0]) for one in inputs if one.shape[0] is not None), None)

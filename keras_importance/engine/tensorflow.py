@@ -32,6 +32,11 @@ def on_device(values: NDArray[np.generic]) -> Any:
     return tf.constant(values)
 
 
+def snapshot(variable: Any) -> Any:
+    """The value of a Keras variable, which stays as it is when the variable changes."""
+    return tf.identity(variable.value)
+
+
 def is_chief(model: Any) -> bool:
     """Whether this process is the one that writes, under the model's distribution strategy."""
     strategy = getattr(model, "distribute_strategy", None) or tf.distribute.get_strategy()
