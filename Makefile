@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 # The CSV file of the Beijing PM2.5 data; examples/time_series.py says where it is to be had.
 CSV    ?= $(BEIJING_PM25_CSV)
 
-export TF_CPP_MIN_LOG_LEVEL ?= 2
+export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: help demo tensorboard test lint types unit test-long coverage beijing bench-intervals pictures clean
 .DEFAULT_GOAL := help
