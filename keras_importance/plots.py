@@ -85,8 +85,9 @@ def ranking(result: ImportanceResult, *, max_features: int = _MAX_NAMED) -> Figu
     _frame(axes)
     _label_x(axes, "\n".join(below))
     error = "" if result.error_source == "rows" else " of the shuffling alone"
-    key = "blue above 0, pale around 0, orange below 0"
-    _title(figure, result, f"{_rows(result)} · 95% intervals{error}: {key}")
+    # A gradient's size is above 0 for all that the network touches: no side of 0 to tell apart.
+    key = "" if math.isnan(result.baseline_score) else ": blue above 0, pale around 0, orange below 0"
+    _title(figure, result, f"{_rows(result)} · 95% intervals{error}{key}")
     return figure
 
 

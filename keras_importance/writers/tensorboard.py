@@ -155,13 +155,19 @@ def table(results: Iterable[ImportanceResult]) -> str:
     leading = results[-1]
     order = np.argsort(np.nan_to_num(leading.rank, nan=np.inf), kind="stable")
     shown = order[:_MAX_TABLE_ROWS]
-    head = ["rank", "feature", *(f"{one.method} (95% interval)" for one in results), "note"]
-    lines = [_line(head), _line(["---:", "---", *(["---:"] * len(results)), "---"])]
+    with_notes = any(one.notes for one in results)
+    head = ["rank", "feature", *(f"{one.method} (95% interval)" for one in results)]
+    rules = ["---:", "---", *(["---:"] * len(results))]
+    lines = [
+        _line([*head, "note"] if with_notes else head),
+        _line([*rules, "---"] if with_notes else rules),
+    ]
     for place, row in enumerate(shown, start=1):
         name = leading.feature_names[row]
-        cells = [_cell(one, int(row)) for one in results]
-        notes = "; ".join(one.notes[name] for one in results if name in one.notes)
-        lines.append(_line([str(place), _escaped(name), *cells, _escaped(notes)]))
+        cells = [str(place), _escaped(name), *(_cell(one, int(row)) for one in results)]
+        if with_notes:
+            cells.append(_escaped("; ".join(one.notes[name] for one in results if name in one.notes)))
+        lines.append(_line(cells))
     if len(order) > len(shown):
         lines.append(f"\n{len(order) - len(shown):,} less important features are not listed.")
     return "\n".join(lines)
