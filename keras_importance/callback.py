@@ -136,16 +136,18 @@ class FeatureImportance(keras.callbacks.Callback):
             return
         training.epoch_seconds = time.perf_counter() - training.epoch_started
         is_last = self.model.stop_training or epoch + 1 == (self.params or {}).get("epochs")
-        if is_last or (epoch + 1) % self.every == 0:
-            self._evaluate(training, epoch)
-        if self.add_to_logs and logs is not None:
-            logs.update(self._as_logs(training.evaluator.features.names))
+        with training.contained(f"in epoch {epoch}"):
+            if is_last or (epoch + 1) % self.every == 0:
+                self._evaluate(training, epoch)
+            if self.add_to_logs and logs is not None:
+                logs.update(self._as_logs(training.evaluator.features.names))
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Evaluates a last epoch that only a later callback knew to be the last."""
         training = self._training
         if training is not None and training.epoch not in (None, training.evaluated):
-            self._evaluate(training, training.epoch)
+            with training.contained("at the end"):
+                self._evaluate(training, training.epoch)
         self._end_training()
 
     # --- one evaluation -------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import pickle
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
+import keras_importance.callback
 from keras_importance import (
     EpochReport,
     FeatureImportance,
@@ -600,6 +602,40 @@ def test_where_warnings_are_errors_the_training_goes_on_and_the_reason_is_logged
     history = fit(small_model(), small_data, [importance]).history
     assert len(history["loss"]) == 2
     assert "no luck" in caplog.text
+
+
+def test_whatever_fails_round_an_evaluation_is_a_warning(small_model, small_data, monkeypatch):
+    real, calls = keras_importance.callback.no_footprint, []
+
+    @contextlib.contextmanager
+    def fails_in_training(model):
+        calls.append(1)
+        if len(calls) == 2:
+            raise MemoryError("no room for a snapshot")
+        with real(model):
+            yield
+
+    monkeypatch.setattr("keras_importance.callback.no_footprint", fails_in_training)
+    importance = FeatureImportance(methods="gradient")
+    with pytest.warns(ImportanceWarning, match=r"failed in epoch 0.*MemoryError: no room"):
+        history = fit(small_model(), small_data, [importance], epochs=3).history
+    assert len(history["loss"]) == 3
+    assert importance.history.epochs == (1, 2)
+
+
+def test_a_loss_that_fails_outside_training_stops_no_training(small_model, small_data):
+    """One that works only where it is traced, as in `fit`, can't be tried out before."""
+
+    def picky(y_true, y_pred):
+        if not isinstance(y_pred, tf.Tensor) or tf.executing_eagerly():
+            raise RuntimeError("only within a training step")
+        return keras.ops.square(y_true - y_pred)
+
+    model = small_model()
+    model.compile("adam", picky)
+    importance = FeatureImportance()
+    fit(model, small_data, [importance])
+    assert importance.history.methods == ("gradient", "permutation")
 
 
 def test_ctrl_c_stops_the_training_as_it_would_have(small_model, small_data):

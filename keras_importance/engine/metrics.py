@@ -82,6 +82,9 @@ class Metric:
         except InvalidArgumentError:
             raise
         except Exception as error:
+            if self.worse_is is not None and self.row_scores is not None:
+                # The model's own loss or metric: it may rightly fail on what the model never returns.
+                return self
             raise InvalidArgumentError(
                 f"got metric {self.name!r}, which fails on predictions of shape {right.shape} for "
                 f"targets of shape {np.shape(keras.tree.flatten(y_true)[0])} ({reason_of(error)}). Pass "
@@ -140,7 +143,7 @@ class Metric:
             return self
         of_rows = float(np.mean(_numpy(self.row_scores(y_true, y_pred))))
         of_all = float(np.mean(_numpy(self.set_score(y_true, y_pred, None))))
-        if np.isclose(of_rows, of_all, rtol=1e-3, atol=1e-6):
+        if np.isclose(of_rows, of_all, rtol=1e-3, atol=1e-6, equal_nan=True):
             return self
         return replace(self, row_scores=None)
 
