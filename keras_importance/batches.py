@@ -24,7 +24,7 @@ def batches(source: Any, steps: int | None) -> Iterator[Batch]:
         steps: how many batches to read of a dataset; None reads it to its end.
 
     Raises:
-        InvalidArgumentError: for generators, endless datasets and unknown types.
+        InvalidArgumentError: for generators, infinite datasets and unknown types.
     """
     tf = sys.modules.get("tensorflow")
     if isinstance(source, keras.utils.PyDataset):
@@ -54,7 +54,7 @@ def _of_pydataset(source: Any, steps: int | None) -> Iterator[Batch]:
     n_batches = source.num_batches
     if n_batches is None and steps is None:
         raise InvalidArgumentError(
-            "got an endless PyDataset as validation data. Give it a num_batches, or fit a "
+            "got an infinite PyDataset as validation data. Give it a num_batches, or fit a "
             "validation_steps=."
         )
     n_batches = min(n for n in (n_batches, steps) if n is not None)
@@ -67,7 +67,7 @@ def _of_tf_dataset(tf: Any, source: Any, steps: int | None) -> Iterator[Batch]:
         source = source.take(steps)
     if int(source.cardinality()) == _INFINITE:
         raise InvalidArgumentError(
-            "got an endless tf.data.Dataset as validation data. Pass validation_data=dataset.take(n), "
+            "got an infinite tf.data.Dataset as validation data. Pass validation_data=dataset.take(n), "
             "or give fit a validation_steps=."
         )
     for batch in _with_shuffles_of_its_own(tf, source):
@@ -81,16 +81,22 @@ def _with_shuffles_of_its_own(tf: Any, source: Any) -> Any:
     `shuffled.take(n)` would so change the order, and with it the training, of `shuffled.skip(n)`.
     Rewritten to the older operation, which is seeded by value, the shuffle is a private one.
     """
+    if not _has_shuffle(source):
+        return source
     variant = tf.data.experimental.to_variant(source)
     serialised = tf.raw_ops.DatasetToGraphV2(
         input_dataset=variant, external_state_policy=1, strip_device_assignment=True
     )
     graph = tf.compat.v1.GraphDef.FromString(serialised.numpy())
-    shuffles = [node for node in graph.node if node.op == "ShuffleDatasetV3"]
-    if not shuffles:
-        return source
-    for node in shuffles:
+    for node in (node for node in graph.node if node.op == "ShuffleDatasetV3"):
         node.op = "ShuffleDataset"
         del node.input[4:]  # the seed generator
     private = tf.raw_ops.DatasetFromGraph(graph_def=graph.SerializeToString())
     return tf.data.experimental.from_variant(private, source.element_spec)
+
+
+def _has_shuffle(source: Any) -> bool:
+    """Whether the dataset is made from a shuffled one; asked first, as serialising copies its arrays."""
+    if "Shuffle" in type(source).__name__ or not hasattr(source, "_inputs"):
+        return True
+    return any(_has_shuffle(parent) for parent in source._inputs())

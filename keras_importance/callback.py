@@ -12,11 +12,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_importance.data import ValidationData
-from keras_importance.engine import Evaluator, input_names, is_chief, no_footprint
+from keras_importance.engine import Evaluator, is_chief, no_footprint
 from keras_importance.errors import InvalidArgumentError, reason_of, speaking_as, warn
 from keras_importance.features import FeatureSet
 from keras_importance.methods import methods_from_argument
+from keras_importance.preparation import prepared_evaluator
 from keras_importance.result import ImportanceHistory, ImportanceResult
 from keras_importance.running_fit import fit_arguments
 from keras_importance.writers import EpochReport, TensorBoardWriter, Writer
@@ -46,7 +46,7 @@ class FeatureImportance(keras.callbacks.Callback):
         validation_data: None for what `fit` itself validates on, else anything `fit` accepts as
             validation data: `(x, y)`, `(x, y, sample_weight)`, a `tf.data.Dataset` or a `PyDataset`.
         methods: names (`"gradient"`, `"permutation"`) or instances of `ImportanceMethod`.
-        features: None for one feature a column, named after DataFrame columns, dict keys or input names,
+        features: None for one feature per column, named after DataFrame columns, dict keys or input names,
             else `x0, x1, ...`; a list with one name per column; or a dict `{group: members}` of names,
             indices or `(input, index)` pairs. A group is one feature; columns in no group stay features
             of their own. With several inputs a column is named `<input>/<column>`, an input of one
@@ -62,7 +62,7 @@ class FeatureImportance(keras.callbacks.Callback):
         add_to_logs: whether to put the importances into `logs` as `importance_<method>/<feature>`, where
             callbacks that come later in the list, `History` and the progress bar see them.
         seed: seed of everything drawn at random.
-        verbose: 0 prints nothing, 1 a line an evaluation.
+        verbose: 0 prints nothing, 1 a line per evaluation.
 
     Attributes:
         history: the `ImportanceHistory` of the training so far.
@@ -197,19 +197,16 @@ class FeatureImportance(keras.callbacks.Callback):
                     "validation_split= to fit, or FeatureImportance(validation_data=...)."
                 )
             source, steps = arguments.validation_data, arguments.validation_steps
-        data = ValidationData.read(
+        return prepared_evaluator(
+            self.model,
             source,
+            self.methods,
+            features=self.features,
+            metric=self.metric,
             max_samples=self.max_samples,
-            steps=steps,
-            input_names=input_names(self.model),
             seed=self.seed,
+            steps=steps,
         )
-        features = FeatureSet.from_argument(self.features, data.columns)
-        evaluator = Evaluator(self.model, data, features, self.metric, self.seed)
-        evaluator.check()
-        for method in self.methods:
-            method.check(evaluator)
-        return evaluator
 
     def _new_writers(self) -> tuple[Writer, ...]:
         if not is_chief(self.model):
@@ -249,7 +246,7 @@ class _Training:
 
     @contextmanager
     def contained(self, what: str) -> Iterator[None]:
-        """Turns an exception into one warning a reason: nothing of ours may stop a training."""
+        """Turns an exception into one warning per reason: nothing of ours may stop a training."""
         try:
             yield
         except Exception as error:  # noqa: BLE001 (whatever it is, the training goes on)

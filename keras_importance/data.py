@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from keras_importance.batches import ACCEPTED, Batch, batches
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.features import InputColumns
-from keras_importance.statistics import Floats, Integers
+from keras_importance.statistics import Floats, Integers, generator
 
 Array = NDArray[Any]
 
 # Enough consecutive rows to tell windows that overlap from windows that look alike by chance.
 _ROWS_TO_COMPARE = 16
+_MIN_BLOCKS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,8 @@ class ValidationData:
         blocks: `(n_rows,)` block numbers where the rows are overlapping windows of one series, so
             that rows of one block depend on one another; None for separate rows.
         n_available: how many rows there were to sample from.
+        in_written_order: whether the inputs stand in the order in which the user wrote them; Keras sorts
+            the keys of a dict.
     """
 
     inputs: tuple[Array, ...]
@@ -43,6 +46,7 @@ class ValidationData:
     weights: Floats | None
     blocks: Integers | None
     n_available: int
+    in_written_order: bool
 
     @classmethod
     def read(
@@ -67,15 +71,15 @@ class ValidationData:
             InvalidArgumentError: for generators, unknown types, no rows, rows that don't match, values
                 that are not finite.
         """
-        sample = _Reservoir(max_samples, np.random.default_rng(seed))
+        sample = _Reservoir(max_samples, generator(seed, "sample"))
         column_names: list[tuple[str, ...] | None] = []
-        window = 0
+        head: list[list[Array]] = []
         for x, y, weight in batches(source, steps):
             if sample.n_seen == 0:
                 column_names = [_column_names(leaf) for leaf in keras.tree.flatten(x)]
             batch = _with_weight(_mapped(_as_numpy, (x, y, weight)))
-            if sample.n_seen == 0:
-                window = _overlapping_window(keras.tree.flatten(batch[0]))
+            if sample.n_seen < _ROWS_TO_COMPARE:
+                head.append(keras.tree.flatten(batch[0]))
             sample.add(batch, _n_rows(batch))
         if sample.n_seen == 0:
             raise InvalidArgumentError(
@@ -84,7 +88,8 @@ class ValidationData:
             )
         (x, y, weight), positions = sample.rows()
         inputs = tuple(_in_float_type(leaf) for leaf in keras.tree.flatten(x))
-        if 0 < sample.n_seen <= window:
+        window = _overlapping_window([np.concatenate(parts) for parts in zip(*head, strict=True)])
+        if sample.n_seen <= window:
             raise InvalidArgumentError(
                 f"got {sample.n_seen} validation rows that are overlapping windows of one series, with "
                 f"more steps than rows: every row shares steps with every other, so no error can be "
@@ -102,9 +107,9 @@ class ValidationData:
             structure=keras.tree.pack_sequence_as(x, list(range(len(inputs)))),
             targets=y,
             weights=_row_weights(weight, len(positions)),
-            # Neighbouring windows share steps across the border of a block; long blocks keep that rare.
-            blocks=positions // (2 * window) if window else None,
+            blocks=positions // _block_length(window, sample.n_seen) if window else None,
             n_available=sample.n_seen,
+            in_written_order=not isinstance(x, dict) or list(x) == sorted(x),
         )
 
     @property
@@ -148,6 +153,8 @@ class _Reservoir:
         return self._batches[0], self._positions[0]
 
     def _shrink(self) -> None:
+        if len(self._keys) == 1 and (self._size is None or len(self._keys[0]) <= self._size):
+            return
         keys = np.concatenate(self._keys)
         keep = np.sort(np.argsort(keys, kind="stable")[: self._size])
         merged = _mapped(lambda *parts: np.concatenate(parts), *self._batches)
@@ -284,6 +291,15 @@ def _check_finite(inputs: Iterable[Array], columns: Sequence[InputColumns], targ
 
 def _plural(names: Sequence[str]) -> str:
     return "column" if len(names) == 1 else "columns"
+
+
+def _block_length(window: int, n_rows: int) -> int:
+    """Rows that count as one block: four windows, or two where that would leave fewer than 20 blocks.
+
+    Neighbouring windows share steps across the border of a block, and a series remembers longer than a
+    window: long blocks keep what that hides small, many blocks keep the error itself exact.
+    """
+    return max(2 * window, min(4 * window, n_rows // _MIN_BLOCKS))
 
 
 def _overlapping_window(inputs: Sequence[Array]) -> int:

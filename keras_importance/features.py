@@ -40,15 +40,18 @@ class FeatureSet:
     inputs: tuple[InputColumns, ...]
 
     @classmethod
-    def from_argument(cls, argument: Any, inputs: Sequence[InputColumns]) -> FeatureSet:
+    def from_argument(
+        cls, argument: Any, inputs: Sequence[InputColumns], *, in_written_order: bool = True
+    ) -> FeatureSet:
         """The features that the user's `features` argument means.
 
         Args:
-            argument: None for a feature a column; a list of names, one for each column; or a dict
+            argument: None for one feature per column; a list of names, one for each column; or a dict
                 `{group: members}`, a member being a column's name, an input's name (all its
                 columns), an index, or `(input, index or name)`. Columns in no group stay features
                 of their own.
             inputs: the inputs of the model.
+            in_written_order: whether they stand in the order in which the user wrote them.
 
         Raises:
             InvalidArgumentError: for names of the wrong number or twice the same, unknown members, empty
@@ -60,6 +63,12 @@ class FeatureSet:
         if isinstance(argument, Mapping):
             features = _groups(argument, dict(zip(columns, names, strict=True)), inputs)
         else:
+            if argument is not None and not in_written_order:
+                raise InvalidArgumentError(
+                    "got a list of feature names and a dict of inputs, whose keys Keras sorts: "
+                    f"{', '.join(one.name for one in inputs)}. Pass features as a dict such as "
+                    f"{{'my name': ({inputs[0].name!r}, 0)}}, or write the keys in this order."
+                )
             if argument is not None:
                 names = _names(argument, len(columns))
             features = [Feature(name, (column,)) for name, column in zip(names, columns, strict=True)]
@@ -85,7 +94,7 @@ class FeatureSet:
 
 
 def _writable(name: str) -> str:
-    """The name without what no file can hold: halves of surrogate pairs."""
+    """The name with lone surrogates, which UTF-8 can't encode, replaced."""
     return name.encode("utf-8", "replace").decode()
 
 
@@ -198,7 +207,7 @@ def _known_columns(name_of: Mapping[Column, str], inputs: Sequence[InputColumns]
     names = list(name_of.values())
     shown = ", ".join(repr(name) for name in names[:12]) + (", ..." if len(names) > 12 else "")
     if len(inputs) > 1:
-        return f"With {len(inputs)} inputs name it, or pass (input, index). Columns: {shown}."
+        return f"With several inputs, pass a column's name or (input, index). Columns: {shown}."
     return f"Pass a name or an index from 0 to {len(names) - 1}. Columns: {shown}."
 
 

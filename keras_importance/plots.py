@@ -92,7 +92,7 @@ def ranking(result: ImportanceResult, *, max_features: int = _MAX_NAMED) -> Figu
 
 
 def over_epochs(history: ImportanceHistory, method: str | None = None) -> Figure:
-    """All features x epochs so far, the darker the more important; one row a feature.
+    """All features x epochs so far, the darker the more important; one row per feature.
 
     Rows are ordered by the newest evaluation. Beyond 40 features, the others share a panel below.
 
@@ -161,7 +161,7 @@ def _without_numbers(result: ImportanceResult) -> Figure:
 def _panels(heights: Sequence[float], names: Sequence[str], *, right: float, n_lines: int = 1) -> Figure:
     """A figure of panels below one another, with room for names at the left and lines below.
 
-    All lengths in inches. The room is reckoned, not measured: matplotlib's own layout engines draw
+    All lengths in inches. The room is computed, not measured: matplotlib's own layout engines draw
     everything twice.
     """
     left = _MARGIN + 0.1 + _LETTER_WIDTH * max((_letters(shortened(name)) for name in names), default=0)
@@ -193,7 +193,7 @@ def _letters(name: str) -> float:
 
 
 def _heatmap(values: Floats, order: Sequence[int], names: Sequence[str]) -> Figure:
-    """One row a feature; the rows beyond those with names lie in a lower panel."""
+    """One row per feature; the rows beyond those with names lie in a lower panel."""
     named, others = list(order)[:_MAX_NAMED], list(order)[_MAX_NAMED:]
     heights = [max(len(named), 1) * _ROW_HEIGHT, *([_OTHERS_HEIGHT] if others else [])]
     shown_names = [names[i] for i in named]
@@ -230,10 +230,8 @@ def _lowest_panel(figure: Figure) -> Axes:
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(np.arange(len(names)), [shortened(name) for name in names])
-    for label in axes.get_yticklabels():
-        label.set_parse_math(False)
-        label.set_fontsize(9)
+    shown = [shortened(name) for name in names]
+    axes.set_yticks(np.arange(len(names)), shown, fontsize=9, parse_math=False)
 
 
 def _frame(axes: Axes) -> None:

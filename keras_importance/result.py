@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 ErrorSource = Literal["rows", "repeats"]
 
 _LEVEL = 0.95
+_MANY_DEGREES = 200  # from here on Student's t is as good as normal
 _FORMAT = "keras_importance.history"
 _VERSION = 1
 # What NumPy and zipfile raise at bytes that are no archive of ours.
@@ -63,8 +64,9 @@ class ImportanceResult:
         by_step: `(n_steps, n_features)` importance at each time step, NaN for features without
             steps; None where there are no sequences.
         error_source: `"rows"` where the error is that of a new validation set of the same size;
-            `"repeats"` where it covers the shuffling alone, for metrics that are no mean over rows.
+            `"repeats"` where it covers the shuffling alone, for metrics that aren't a mean over rows.
         notes: why a feature has no number, by the feature's name.
+        n_blocks: how many independent blocks of rows the error comes from; None where each row is one.
     """
 
     method: str
@@ -79,6 +81,7 @@ class ImportanceResult:
     by_step: Floats | None = None
     error_source: ErrorSource = "rows"
     notes: Mapping[str, str] = field(default_factory=dict)
+    n_blocks: int | None = None
 
     def __post_init__(self) -> None:
         n_features = len(self.feature_names)
@@ -138,15 +141,17 @@ class ImportanceResult:
         return rank
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row a feature, most important first. Needs pandas."""
+        """One row per feature, most important first. Needs pandas."""
         return ImportanceHistory((self,)).to_dataframe()
 
     @property
     def _half_width(self) -> Floats:
         probability = (1 + _LEVEL) / 2
-        if self.error_source == "repeats" and self.n_repeats > 1:
-            return student_quantile(probability, self.n_repeats - 1) * self.std_error
-        return normal_quantile(probability) * self.std_error
+        units = self.n_samples if self.n_blocks is None else self.n_blocks
+        degrees = self.n_repeats - 1 if self.error_source == "repeats" else units - 2
+        if not 1 <= degrees <= _MANY_DEGREES:
+            return normal_quantile(probability) * self.std_error
+        return student_quantile(probability, degrees) * self.std_error
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "notes": dict(self.notes)}
@@ -296,6 +301,7 @@ class ImportanceHistory:
 _ARRAYS = ("importances", "std_error", "direction", "by_step", "baseline_score")
 _HEADER = (
     "method", "epoch", "feature_names", "metric", "n_samples", "error_source", "notes",
+    "n_blocks",
 )  # fmt: skip
 _COLUMNS = (
     "epoch", "method", "feature", "importance", "std_error", "ci_low", "ci_high", "rank",

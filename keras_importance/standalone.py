@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_importance.data import ValidationData
-from keras_importance.engine import Evaluator, input_names, no_footprint
+from keras_importance.engine import no_footprint
 from keras_importance.errors import speaking_as
-from keras_importance.features import FeatureSet
 from keras_importance.methods import methods_from_argument
+from keras_importance.preparation import prepared_evaluator
 from keras_importance.result import ImportanceResult
 
 
@@ -42,13 +41,13 @@ def compute_importance(
     """
     with speaking_as("compute_importance"), no_footprint(model):
         chosen = methods_from_argument(methods)
-        data = ValidationData.read(
-            validation_data, max_samples=max_samples, input_names=input_names(model), seed=seed
+        evaluator = prepared_evaluator(
+            model,
+            validation_data,
+            chosen,
+            features=features,
+            metric=metric,
+            max_samples=max_samples,
+            seed=seed,
         )
-        evaluator = Evaluator(
-            model, data, FeatureSet.from_argument(features, data.columns), metric, seed
-        )
-        evaluator.check()
-        for method in chosen:
-            method.check(evaluator)
         return {method.name: method(evaluator) for method in chosen}

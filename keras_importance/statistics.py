@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
 
@@ -12,6 +13,14 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+
+
+def generator(seed: int, purpose: str) -> np.random.Generator:
+    """A stream of its own for each purpose, which nobody's `default_rng(seed)` draws from.
+
+    A sample drawn from the stream that also made the user's data would depend on the data.
+    """
+    return np.random.default_rng([seed, *purpose.encode()])
 
 
 # --- donors -------------------------------------------------------------------------------------
@@ -75,7 +84,8 @@ def donor_standard_error(
 
     where a cell holds the differences with the recipient in one block and the donor in another. With
     blocks of one row this is `(var(psi) - mean(d²) / K) / n`, right also for `K = 1`. It is the
-    variance of dyadic data clustered by both members. NaN for four blocks or fewer.
+    variance of dyadic data clustered by both members. Where too few rows leave no positive variance, the
+    error of the mean of independent rows stands in; NaN for three blocks or fewer.
 
     Args:
         differences: `(n_repeats, n_rows)`, perturbed minus baseline score of each row.
@@ -105,8 +115,10 @@ def donor_standard_error(
     lost = 4 - 1 / n_repeats
     if n_blocks <= lost:
         return math.nan
-    variance = (np.sum(psi**2) - twice) / n_rows**2 * n_blocks / (n_blocks - lost)
-    return math.sqrt(max(float(variance), 0.0))
+    variance = float(np.sum(psi**2) - twice) / n_rows**2 * n_blocks / (n_blocks - lost)
+    if variance > 0:
+        return math.sqrt(variance)
+    return float(influence_standard_error(received, blocks))
 
 
 def influence_standard_error(influence: Floats, blocks: Integers | None = None) -> Floats:
@@ -149,6 +161,7 @@ def normal_quantile(probability: float) -> float:
     return NormalDist().inv_cdf(probability)
 
 
+@lru_cache(maxsize=256)
 def student_quantile(probability: float, degrees: int) -> float:
     """Quantile of Student's t for a whole number of degrees of freedom and `probability >= 0.5`.
 
@@ -217,5 +230,6 @@ def _entropy(shares: Floats) -> float:
 
 def top_k_overlap(first: Floats, second: Floats, k: int) -> float:
     """Share of the `k` largest values that both sides have in common."""
-    top = (set(np.argsort(-np.nan_to_num(side), kind="stable")[:k]) for side in (first, second))
+    # NaN sorts last: an unknown importance is in no top.
+    top = (set(np.argsort(-side, kind="stable")[:k]) for side in (first, second))
     return len(set.intersection(*top)) / k

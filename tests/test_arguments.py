@@ -136,6 +136,19 @@ def test_an_unwritable_log_directory_is_refused_before_training(small_model, sma
         small_model().fit(*small_data, validation_split=0.3, verbose=0, callbacks=[importance])
 
 
+def test_names_that_would_be_swapped_are_refused(small_data):
+    x, y = small_data
+    inputs = {"b": keras.Input((1,), name="b"), "a": keras.Input((3,), name="a")}
+    joined = keras.layers.concatenate(list(inputs.values()))
+    model = keras.Model(inputs, keras.layers.Dense(1)(joined))
+    model.compile(loss="mse")
+    parts = {"b": x[:, :1], "a": x[:, 1:]}
+    with pytest.raises(ValueError, match=r"a dict of inputs, whose keys Keras sorts: a, b"):
+        compute_importance(model, (parts, y), features=["b", "a0", "a1", "a2"])
+    in_order = dict(sorted(parts.items()))
+    assert compute_importance(model, (in_order, y), features=["a0", "a1", "a2", "b"])
+
+
 @pytest.mark.parametrize("model", [None, "model", keras.layers.Dense(1)], ids=["None", "text", "layer"])
 def test_only_models_are_models(model, small_data):
     with pytest.raises(

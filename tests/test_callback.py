@@ -365,13 +365,27 @@ class AlwaysTraining(keras.layers.Layer):
         return self.norm(self.drop(x, training=True), training=True)
 
 
+class Tracking(keras.layers.Layer):
+    """Keeps a metric of what passes, and uses it."""
+
+    def __init__(self):
+        super().__init__()
+        self.tracker = keras.metrics.Mean()
+
+    def call(self, x):
+        self.tracker.update_state(keras.ops.abs(x))
+        return x * (1 + self.tracker.result())
+
+
 class TensorFlowRandom(keras.layers.Layer):
     def call(self, x):
         return x + 0.1 * tf.random.normal(tf.shape(x))
 
 
 @pytest.mark.parametrize("eager", [False, True], ids=["graph", "eager"])
-@pytest.mark.parametrize("layer", [Sampling, Unseeded, Counting, AlwaysTraining, TensorFlowRandom])
+@pytest.mark.parametrize(
+    "layer", [Sampling, Unseeded, Counting, AlwaysTraining, TensorFlowRandom, Tracking]
+)
 @pytest.mark.parametrize("built", [True, False], ids=["built", "unbuilt"])
 def test_models_with_state_in_inference_train_the_same(layer, eager, built, small_data):
     def train(callbacks):
@@ -390,6 +404,34 @@ def test_models_with_state_in_inference_train_the_same(layer, eager, built, smal
     assert draw == new_draw
     for old, new in zip(old_weights, new_weights, strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+def test_a_stateful_rnn_trains_the_same(rng):
+    x = rng.standard_normal((96, 5, 2)).astype("float32")
+
+    def train(callbacks):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input(batch_shape=(16, 5, 2))
+        model = keras.Model(inputs, keras.layers.Dense(1)(keras.layers.LSTM(3, stateful=True)(inputs)))
+        model.compile("adam", "mse")
+        data = (x[:64], x[:64, -1, 0])
+        validation = (x[64:], x[64:, -1, 0])
+        arguments = {"batch_size": 16, "validation_split": 0, "validation_data": validation}
+        return fit(model, data, callbacks, epochs=3, shuffle=False, **arguments).history
+
+    importance = FeatureImportance()
+    assert train([]) == train([importance])
+    assert importance.history.methods == ("gradient", "permutation")
+
+
+def test_only_the_chief_writes(small_model, small_data, tmp_path, monkeypatch):
+    monkeypatch.setattr("keras_importance.callback.is_chief", lambda model: False)
+    writer = Recorder()
+    importance = FeatureImportance(log_dir=tmp_path / "logs", writers=[writer], methods="gradient")
+    fit(small_model(), small_data, [importance])
+    assert importance.history.epochs == (0, 1)
+    assert not writer.reports
+    assert not (tmp_path / "logs").exists()
 
 
 def test_a_shuffled_dataset_split_in_two_trains_the_same(small_model, small_data):

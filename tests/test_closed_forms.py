@@ -213,3 +213,58 @@ def test_ridge_on_diabetes_reproduces_the_table_of_scikit_learns_guide(linear_mo
     std = dict(zip(result.feature_names, result.importances_std, strict=True))
     for feature, published in {"s5": 0.204, "bmi": 0.176, "bp": 0.088, "sex": 0.056}.items():
         assert abs(importance[feature] - published) < 3 * std[feature] * math.sqrt(2 / 30), feature
+
+
+# --- standard errors through the whole way ------------------------------------------------------
+
+
+def test_errors_of_weighted_rows_are_wider_than_those_of_equal_ones(linear_model, rng):
+    """Nine rows of ten nearly weightless: as few as a tenth of the rows, so errors sqrt(10) as large."""
+    x = rng.standard_normal((5000, 1))
+    weights = np.where(np.arange(5000) % 10 == 0, 1.0, 1e-9)
+    model = linear_model([1.0])
+    weighted = compute_importance(model, (x, 0 * x[:, 0], weights))
+    plain = compute_importance(model, (x, 0 * x[:, 0]))
+    for method in ("gradient", "permutation"):
+        ratio = weighted[method].std_error / plain[method].std_error
+        assert 2 < ratio[0] < 4, method
+
+
+def test_weights_decide_whose_gradients_count(rng):
+    """F = x²/2 has |g| = |x|: with weights on |x| > 1 alone the mean is E[|x| given |x| > 1]."""
+    inputs = keras.Input((1,))
+    model = keras.Model(inputs, keras.ops.square(inputs) / 2)
+    model.compile(loss="mse")
+    x = rng.standard_normal((4000, 1))
+    weights = np.where(np.abs(x[:, 0]) > 1, 1.0, 1e-9)
+    result = compute_importance(model, (x, x[:, 0], weights), methods="gradient")["gradient"]
+    far = x[np.abs(x) > 1]
+    assert result.importances_mean[0] == pytest.approx(far.std() * np.abs(far).mean(), rel=1e-3)
+
+
+def test_rms_gradient_of_a_linear_model_has_the_error_of_a_standard_deviation(linear_model, rng):
+    """|b| s again, so |b| s / sqrt(2n)."""
+    x = rng.standard_normal((4000, 1))
+    method = GradientImportance(aggregation="rms")
+    result = compute_importance(linear_model([2.0]), (x, x[:, 0]), methods=[method])["gradient"]
+    assert result.importances_mean == pytest.approx([2 * x.std()], rel=1e-5)
+    assert result.std_error == pytest.approx([2 / math.sqrt(8000)], rel=0.1)
+
+
+def test_errors_of_overlapping_windows_count_blocks(rng):
+    """F = mean of a slow series over its window: neighbouring windows say nearly the same."""
+    series = np.convolve(rng.standard_normal(2100), np.ones(20) / math.sqrt(20), "valid")
+    windows = np.lib.stride_tricks.sliding_window_view(series, 24)[:, :, None].astype("float32")
+    model = keras.Sequential(
+        [keras.Input((24, 1)), keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(1)]
+    )
+    model.set_weights([np.array([[1.0]]), np.zeros(1)])
+    model.compile(loss="mse")
+    y = windows.mean(axis=(1, 2))
+    order = rng.permutation(len(windows))
+    in_order = compute_importance(model, (windows, y))
+    shuffled = compute_importance(model, (windows[order], y[order]))
+    for method in ("gradient", "permutation"):
+        assert in_order[method].n_blocks == len(windows) // 96 + 1
+        assert shuffled[method].n_blocks is None
+        assert in_order[method].std_error[0] > 2 * shuffled[method].std_error[0]

@@ -82,7 +82,9 @@ def test_wrong_features_are_refused_with_advice(argument, message):
 
 
 def test_an_index_without_its_input_is_refused_where_there_are_several():
-    with pytest.raises(InvalidArgumentError, match=r"2 inputs name it, or pass \(input, index\)"):
+    with pytest.raises(
+        InvalidArgumentError, match=r"With several inputs, pass a column's name or \(input, index\)"
+    ):
         FeatureSet.from_argument({"a": [0]}, MIXED)
 
 
@@ -99,3 +101,9 @@ def test_every_column_belongs_to_exactly_one_feature(widths, data):
     assert all((mask.sum(axis=0) == 1).all() for mask in masks)
     assert sum(mask.sum() for mask in masks) == len(columns)
     assert [mask.shape for mask in masks] == [(len(features), width) for width in widths]
+
+
+def test_a_list_of_names_for_a_dict_in_another_order_is_refused():
+    """Keras sorts the keys of a dict, so the names would come to stand at the wrong columns."""
+    with pytest.raises(InvalidArgumentError, match=r"keys Keras sorts: days, price"):
+        FeatureSet.from_argument(["a", "b", "c"], MIXED, in_written_order=False)

@@ -21,6 +21,7 @@ FLOORS = [
     {"data", "plots"},
     {"engine", "writers"},
     {"methods"},
+    {"preparation"},
     {"standalone", "callback"},
 ]
 COMPUTES = {"data", "features", "engine", "methods"}

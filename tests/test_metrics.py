@@ -201,6 +201,20 @@ def test_weights_reach_a_metric_that_takes_them(linear_model, small_data):
     assert result.importances == pytest.approx(expected.importances, rel=1e-4, abs=1e-6)
 
 
+def test_weights_count_once_for_values_per_row(linear_model, small_data):
+    """A metric that would weigh its values per row itself is asked for them without weights."""
+
+    def weighted_rows(y_true, y_pred, sample_weight=None):
+        values = np.square(y_true - y_pred[:, 0])
+        return values if sample_weight is None else values * sample_weight
+
+    weights = np.linspace(0.1, 3, 300)
+    model = linear_model([2.0, -1.0, 0, 1])
+    expected = permutation(model, (*small_data, weights))
+    result = permutation(model, (*small_data, weights), metric=weighted_rows)
+    assert result.importances == pytest.approx(expected.importances, rel=1e-4, abs=1e-6)
+
+
 def test_a_metric_without_weights_is_no_answer_for_weighted_rows(linear_model, small_data):
     with pytest.raises(
         ValueError, match=r"metric 'one_number', which returns one number.*sample_weight"

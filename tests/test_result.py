@@ -35,6 +35,7 @@ def results(draw, n_features=None, method=None, epoch=None):
         direction=draw(st.none() | arrays(float, n_features, elements=numbers)),
         by_step=draw(st.none() | arrays(float, (3, n_features), elements=numbers)),
         error_source=draw(st.sampled_from(["rows", "repeats"])),
+        n_blocks=draw(st.none() | st.integers(1, 50)),
         notes=draw(st.dictionaries(texts, texts, max_size=2)),
     )
 
@@ -71,9 +72,24 @@ def test_mean_std_interval_and_rank_follow_from_the_repeats():
     one = result()
     assert one.importances_mean == pytest.approx([3, 0, 2])
     assert one.importances_std == pytest.approx([1, 0, 1])
-    assert one.ci_high - one.importances_mean == pytest.approx(1.959964 * 0.5)
-    assert one.importances_mean - one.ci_low == pytest.approx(1.959964 * 0.5)
+    assert one.ci_high - one.importances_mean == pytest.approx(one.importances_mean - one.ci_low)
     assert one.rank == pytest.approx([1, 3, 2])
+
+
+@pytest.mark.parametrize(
+    ("fields", "quantile"),
+    [
+        ({"n_samples": 1000}, 1.959964),
+        ({"n_samples": 12}, 2.22814),
+        ({"n_samples": 1000, "n_blocks": 12}, 2.22814),
+        ({"n_samples": 1000, "error_source": "repeats"}, 12.7062),
+    ],
+    ids=["many rows", "few rows", "few blocks", "two repeats"],
+)
+def test_intervals_widen_where_the_error_rests_on_little(fields, quantile):
+    """Student's t with two degrees less than the rows or blocks, or one less than the repeats."""
+    one = result(**fields)
+    assert one.ci_high - one.importances_mean == pytest.approx(quantile * 0.5, rel=1e-4)
 
 
 def test_a_feature_without_a_number_has_no_rank():

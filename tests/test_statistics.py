@@ -121,7 +121,7 @@ def test_intervals_cover_for_blocks_of_dependent_rows():
         for name, ids in (("blocks", blocks), ("rows", None)):
             error = statistics.donor_standard_error(differences, donors, blocks=ids)
             hits[name] += abs(differences.mean() - 2) < statistics.normal_quantile(0.975) * error
-    assert 0.88 <= hits["blocks"] / 400 <= 0.98
+    assert 0.9 <= hits["blocks"] / 400 <= 0.98
     assert hits["rows"] / 400 < 0.7
 
 
@@ -145,6 +145,13 @@ def test_standard_error_follows_shift_and_scale(size, shift, scale):
     plain = statistics.donor_standard_error(differences, donors)
     moved = statistics.donor_standard_error(scale * differences + shift, donors)
     assert moved == pytest.approx(scale * plain, rel=1e-6, abs=1e-7, nan_ok=True)
+
+
+def test_different_differences_have_an_error_above_zero():
+    """With six rows the variance often comes out negative; zero width would claim certainty."""
+    for seed in range(300):
+        differences, donors = _drawn(6, 2, seed)
+        assert statistics.donor_standard_error(differences, donors) > 0
 
 
 def test_no_difference_has_no_error():
@@ -225,6 +232,12 @@ def test_jensen_shannon_is_bounded_symmetric_and_free_of_scale(sample, scale):
 
 def test_jensen_shannon_of_disjoint_features_is_one_bit():
     assert statistics.jensen_shannon(np.array([1.0, 0]), np.array([0, 2.0])) == pytest.approx(1)
+
+
+def test_an_unknown_importance_is_in_no_top():
+    unknown = np.array([math.nan, -1.0, -2.0])
+    assert statistics.top_k_overlap(unknown, np.array([1.0, -1.0, -2.0]), 1) == 0
+    assert statistics.top_k_overlap(unknown, unknown, 1) == 1
 
 
 def test_top_k_overlap_counts_what_is_common():

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import io
 import shutil
 import subprocess
 import sys
+import threading
+import time
 
 import keras
 import matplotlib.image
@@ -150,7 +153,7 @@ def test_a_log_directory_deleted_under_way_is_begun_anew(tmp_path, small_model, 
             shutil.rmtree(tmp_path / "logs")
 
     importance = FeatureImportance(log_dir=tmp_path / "logs", methods="gradient")
-    with pytest.warns(ImportanceWarning, match="deleted and began it anew"):
+    with pytest.warns(ImportanceWarning, match="deleted and started it again"):
         small_model().fit(
             *small_data,
             validation_split=0.3,
@@ -160,6 +163,37 @@ def test_a_log_directory_deleted_under_way_is_begun_anew(tmp_path, small_model, 
         )
     values, _ = read(tmp_path / "logs" / "importance")
     assert sorted(values["importance_gradient/x0"]) == [2, 3]
+
+
+def test_a_write_that_fails_does_not_end_the_logging(tmp_path, monkeypatch):
+    writer = TensorBoardWriter(tmp_path)
+    history = ImportanceHistory((wide(0, 3), wide(1, 3)))
+    with monkeypatch.context() as patch:
+        patch.setattr(writer._events, "add_event", lambda event: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            writer.write(EpochReport(0, history, 0.0, 1.0))
+    writer.write(EpochReport(1, history, 0.0, 1.0))
+    writer.close()
+    assert 1 in read(tmp_path / "importance")[0]["importance_permutation/x0"]
+
+
+def test_no_thread_outlives_its_writer(tmp_path):
+    before = threading.active_count()
+    closed, forgotten = TensorBoardWriter(tmp_path / "a"), TensorBoardWriter(tmp_path / "b")
+    assert threading.active_count() == before + 2
+    closed.close()
+    del forgotten
+    gc.collect()
+    assert threading.active_count() == before
+
+
+def test_the_share_is_of_the_epochs_own_time(tmp_path):
+    writer = TensorBoardWriter(tmp_path)
+    writer.write(EpochReport(0, ImportanceHistory((wide(0, 3),)), time.perf_counter(), 0.25))
+    writer.close()
+    values, _ = read(tmp_path / "importance")
+    seconds = values["importance_cost/seconds"][0]
+    assert values["importance_cost/share_of_epoch"][0] == pytest.approx(seconds / 0.25, rel=1e-5)
 
 
 def test_a_picture_that_fails_loses_no_numbers(tmp_path, monkeypatch):
@@ -250,6 +284,8 @@ def test_it_writes_where_tensorflow_is_not_installed(tmp_path):
     """In a process that can't import TensorFlow."""
     code = f"""
 import sys
+import threading
+import time
 sys.modules["tensorflow"] = None
 import numpy as np
 from keras_importance.result import ImportanceHistory, ImportanceResult

@@ -17,7 +17,7 @@ from keras_importance.engine.metrics import Metric, metric_from_argument
 from keras_importance.engine.scoring import Array, Replacement, Scorer, declared_batch
 from keras_importance.errors import InvalidArgumentError, reason_of
 from keras_importance.features import FeatureSet
-from keras_importance.statistics import Donors, Floats
+from keras_importance.statistics import Donors, Floats, generator
 
 _MADE_UP = re.compile(r"keras_tensor(_\d+)?$|input_layer(_\d+)?$")
 
@@ -57,7 +57,7 @@ class Evaluator:
         self._metric_argument = metric
 
     def check(self) -> None:
-        """Runs the model on a few rows, where it is built, so that unfit rows are told early.
+        """Runs the model on a few rows, where it is built, so that unfit rows are reported early.
 
         Raises:
             InvalidArgumentError: where the model doesn't take the rows.
@@ -81,7 +81,7 @@ class Evaluator:
 
     def rng(self) -> np.random.Generator:
         """A fresh generator: the same draws in every evaluation keep epochs comparable."""
-        return np.random.default_rng(self.seed)
+        return generator(self.seed, "evaluation")
 
     # --- outputs --------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_importance.engine import backend
@@ -28,7 +29,7 @@ def no_footprint(model: Any) -> Iterator[None]:
     """
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
     generator = _global_generator()
-    variables = [*getattr(model, "non_trainable_variables", ())]
+    variables = _state(model)
     if generator is not None:
         variables.append(generator.state)
     snapshot = backend.current().snapshot
@@ -42,6 +43,23 @@ def no_footprint(model: Any) -> Iterator[None]:
             _forget_global_generator()
         random.setstate(python_state)
         np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+def _state(model: Any) -> list[Any]:
+    """What inference may change: non-trainable variables, metrics, and states of recurrent layers.
+
+    Keras counts the states of a stateful RNN among no variables of the model.
+    """
+    found = [
+        *getattr(model, "non_trainable_variables", ()),
+        *getattr(model, "metrics_variables", ()),
+        *(
+            state
+            for layer in getattr(model, "_flatten_layers", list)()
+            for state in keras.tree.flatten(getattr(layer, "states", None) or [])
+        ),
+    ]
+    return list({id(variable): variable for variable in found}.values())
 
 
 def _global_generator() -> Any:

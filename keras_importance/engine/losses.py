@@ -122,7 +122,7 @@ def same_rank(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
 
 
 def row_values(function: Callable[[Any, Any], Any], y_true: Any, y_pred: Any, mask: Any) -> Any:
-    """One value a row, also of a function that averages over the rows it is given."""
+    """One value per row, also of a function that averages over the rows it is given."""
     values = keras.ops.convert_to_tensor(function(y_true, y_pred))
     if len(values.shape) == 0:
         values = keras.ops.vectorized_map(

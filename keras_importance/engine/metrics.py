@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from keras_importance.engine.losses import compiled_loss, kind_of_labels, row_values, same_rank
 from keras_importance.errors import InvalidArgumentError, reason_of
+from keras_importance.statistics import generator
 
 Array = NDArray[Any]
 
@@ -75,7 +76,7 @@ class Metric:
                 "targets don't match. Pass metric='loss', or targets of the shape of a single output; "
                 "or give the callable an attribute direction='up' or 'down'."
             )
-        shuffled = right[np.random.default_rng(seed).permutation(len(right))]
+        shuffled = right[generator(seed, "metric").permutation(len(right))]
         try:
             metric = self._as_it_is_reduced(y_true, shuffled)
             good, bad = (metric.mean(y_true, y_pred, weights) for y_pred in (right, shuffled))
@@ -288,9 +289,11 @@ def _from_callable(function: Callable[..., Any]) -> Metric:
     takes_weights = _takes(function, "sample_weight")
 
     def set_score(y_true: Any, y_pred: Any, weights: Any) -> Any:
-        if takes_weights and weights is not None:
+        score = function(y_true, y_pred)
+        # Values per row are weighted when they are averaged: weighting them here would do it twice.
+        if takes_weights and weights is not None and np.ndim(score) == 0:
             return function(y_true, y_pred, sample_weight=weights)
-        return function(y_true, y_pred)
+        return score
 
     return Metric(
         _name_of(function),

@@ -84,7 +84,7 @@ class Scorer:
     # --- the one loop ---------------------------------------------------------------------------
 
     def _scores(self, replacement: Replacement, donors: Donors, n_features: int) -> Iterator[Array]:
-        """Cuts the stream of scored chunks into one piece a feature."""
+        """Cuts the stream of scored chunks into one piece per feature."""
         n_repeats, n_rows = donors.rows.shape
         piece = n_repeats * n_rows
         pending: list[Any] = []

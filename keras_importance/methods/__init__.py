@@ -1,4 +1,4 @@
-"""How much does a feature matter? One method a file, one line in the table."""
+"""How much does a feature matter? One method per file, one line in the table."""
 
 from __future__ import annotations
 

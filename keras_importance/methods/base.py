@@ -20,7 +20,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What a method computes, one entry a feature; see `ImportanceResult` for the meanings.
+    """What a method computes, one entry per feature; see `ImportanceResult` for the meanings.
 
     Attributes:
         importances: `(n_features, n_repeats)`, larger means more useful, NaN for no answer.
@@ -79,7 +79,7 @@ class ImportanceMethod(ABC):
         scores = self.compute(evaluator)
         names = evaluator.features.names
         importances = np.asarray(scores.importances, np.float64)
-        std_error = scores.std_error
+        std_error, blocks = scores.std_error, evaluator.data.blocks
         return ImportanceResult(
             method=self.name,
             epoch=epoch,
@@ -93,6 +93,7 @@ class ImportanceMethod(ABC):
             by_step=scores.by_step,
             error_source=scores.error_source,
             notes=scores.notes,
+            n_blocks=None if blocks is None else len(np.unique(blocks)),
         )
 
     def __repr__(self) -> str:

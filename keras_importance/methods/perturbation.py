@@ -23,7 +23,7 @@ class PerturbationMethod(ImportanceMethod):
     in `replacement` what takes the feature's place.
 
     Args:
-        n_repeats: donors per row. Five are enough: more rows narrow the intervals, more repeats hardly.
+        n_repeats: donors per row. Five are enough: more rows narrow the intervals, more repeats hardly do.
         name: name in results and tags; None for the class's own.
     """
 
@@ -41,7 +41,7 @@ class PerturbationMethod(ImportanceMethod):
         """What a row gets in place of a feature: what it keeps plus what its donor gives."""
 
     def check(self, evaluator: Evaluator) -> None:
-        """Needs targets and more rows than repeats."""
+        """Raises `InvalidArgumentError` without targets, or with no more rows than repeats."""
         need_targets(self, evaluator)
         evaluator.check_metric()
         n_rows = evaluator.data.n_rows

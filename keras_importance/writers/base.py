@@ -27,7 +27,7 @@ class EpochReport:
 
     @property
     def results(self) -> tuple[ImportanceResult, ...]:
-        """The results of this epoch, one a method."""
+        """The results of this epoch, one per method."""
         return tuple(one for one in self.history if one.epoch == self.epoch)
 
     @property

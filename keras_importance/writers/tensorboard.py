@@ -6,7 +6,9 @@ import io
 import os
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +38,7 @@ _MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]()#+!|~<>"})
 
 
 class TensorBoardWriter(Writer):
-    """Writes into the run `<log_dir>/importance`, one step an epoch, flushed each epoch.
+    """Writes into the run `<log_dir>/importance`, one step per epoch, flushed each epoch.
 
     Args:
         log_dir: the directory that holds the runs of the training, as for `keras.callbacks.TensorBoard`.
@@ -47,6 +49,7 @@ class TensorBoardWriter(Writer):
 
     def __init__(self, log_dir: str | os.PathLike[str]) -> None:
         self.log_dir = os.path.join(os.fspath(log_dir), RUN)
+        self._lost = False
         self._events = self._new_events()
 
     def write(self, report: EpochReport) -> None:
@@ -67,39 +70,54 @@ class TensorBoardWriter(Writer):
         event = event_pb2.Event(
             wall_time=time.time(), step=report.epoch, summary=summary_pb2.Summary(value=values)
         )
-        self._reopen_where_deleted()
+        if self._is_lost():
+            self._events = self._new_events()
+        self._lost = True
         self._events.add_event(event)
         self._events.flush()
+        self._lost = False
         if failure is not None:
             raise failure
 
     def _new_events(self) -> EventFileWriter:
         try:
-            return EventFileWriter(self.log_dir)
+            events = EventFileWriter(self.log_dir)
         except Exception as error:
             # With TensorFlow installed, TensorBoard uses its file system, whose errors are no OSError.
             raise OSError(str(error)) from error
+        # Each writer has a thread and an open file, which a training that raises leaves behind.
+        self._release = weakref.finalize(self, _close_quietly, events)
+        return events
 
-    def _reopen_where_deleted(self) -> None:
-        """Begins a new file where the old one is gone, so that not all later epochs are lost too."""
-        is_local = "://" not in self.log_dir
-        if is_local and not os.path.isdir(self.log_dir):
-            self._events = self._new_events()
+    def _is_lost(self) -> bool:
+        """Whether the file is gone, or the last write failed: TensorBoard's never recovers."""
+        is_deleted = "://" not in self.log_dir and not os.path.isdir(self.log_dir)
+        if is_deleted:
             warn(
-                f"TensorBoardWriter found {self.log_dir!r} deleted and began it anew; the epochs before "
-                "are lost."
+                f"TensorBoardWriter found {self.log_dir!r} deleted and started it again; the epochs "
+                "before are lost."
             )
+        if is_deleted or self._lost:
+            self._release()
+        return is_deleted or self._lost
 
     def close(self) -> None:
         """Closes the event file."""
+        self._release.detach()
         self._events.close()
+
+
+def _close_quietly(events: EventFileWriter) -> None:
+    """Closes a writer that nobody waits for: what it could not write is lost already."""
+    with suppress(Exception):
+        events.close()
 
 
 def logged_features(history: ImportanceHistory, method: str) -> tuple[str, ...]:
     """The features of a method that have a curve of their own.
 
-    All of them up to 200. Of more, the 50 most important of each evaluation join until there are 200;
-    who has a curve keeps it, so that no curve has gaps.
+    All of them up to 200. Of more, the 50 most important of each evaluation join until there are 200; a
+    feature that has a curve keeps it, so that no curve has gaps.
     """
     logged: dict[str, None] = {}
     for result in history.of(method):
@@ -124,8 +142,10 @@ def _scalars(report: EpochReport) -> Iterator[Any]:
 
 
 def _drift(report: EpochReport) -> Iterator[Any]:
-    for drift in report.history.drift():
-        if drift.epoch == report.epoch:
+    for method in report.history.methods:
+        # The last two evaluations alone: the whole history would be compared anew in each epoch.
+        newest = ImportanceHistory(report.history.of(method).results[-2:])
+        for drift in (one for one in newest.drift() if one.epoch == report.epoch):
             yield from _scalar(f"importance_drift/{drift.method}_{drift.measure}", drift.value)
 
 

@@ -1,0 +1,42 @@
+"""From the user's arguments to an evaluator that is checked against every method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from keras_importance.data import ValidationData
+from keras_importance.engine import Evaluator, input_names
+from keras_importance.features import FeatureSet
+from keras_importance.methods import ImportanceMethod
+
+
+def prepared_evaluator(
+    model: Any,
+    validation_data: Any,
+    methods: Sequence[ImportanceMethod],
+    *,
+    features: Any,
+    metric: Any,
+    max_samples: int | None,
+    seed: int,
+    steps: int | None = None,
+) -> Evaluator:
+    """Reads the rows once and checks everything that can be checked before an evaluation.
+
+    Raises:
+        InvalidArgumentError: for arguments that fit neither the model nor one another.
+    """
+    data = ValidationData.read(
+        validation_data,
+        max_samples=max_samples,
+        steps=steps,
+        input_names=input_names(model),
+        seed=seed,
+    )
+    named = FeatureSet.from_argument(features, data.columns, in_written_order=data.in_written_order)
+    evaluator = Evaluator(model, data, named, metric, seed)
+    evaluator.check()
+    for method in methods:
+        method.check(evaluator)
+    return evaluator
