@@ -44,9 +44,9 @@ class GradientImportance(ImportanceMethod):
     categories count.
 
     Several outputs count by the length of the gradients of all of them, `sqrt(sum_m g_m²)`; beyond 16
-    outputs that is estimated with random signs, 1.6% too low on average. A classifier trained with categorical cross-entropy
-    is differentiated at the log-probability of the true class: the probabilities sum to 1, and so
-    have no gradient of their sum.
+    outputs that is estimated with random signs, 1.6% too low on average. A classifier trained with
+    categorical cross-entropy is differentiated at the log-probability of the true class: the
+    probabilities sum to 1, and so have no gradient of their sum.
 
     `direction` is the signed mean `s_j · mean g` of a single output, never the ranking: it vanishes
     where effects change sign. An input of whole numbers has no gradient; it gets NaN and a note.

@@ -23,7 +23,8 @@ class PerturbationMethod(ImportanceMethod):
     in `replacement` what takes the feature's place.
 
     Args:
-        n_repeats: donors per row. Five are enough: more rows narrow the intervals, more repeats hardly do.
+        n_repeats: donors per row. Five are enough: more rows narrow the intervals, more repeats
+            hardly do.
         name: name in results and tags; None for the class's own.
     """
 
