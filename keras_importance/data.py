@@ -251,7 +251,8 @@ def _with_weight(batch: Batch) -> Batch:
     n_rows = len(rows)
     if rows.all() or any(len(leaf) != n_rows for leaf in keras.tree.flatten(batch) if leaf is not None):
         return batch
-    return _mapped(lambda leaf: leaf[rows], batch)  # type: ignore[no-any-return]
+    kept: Batch = _mapped(lambda leaf: leaf[rows], batch)
+    return kept
 
 
 def _row_weights(weight: Any, n_rows: int) -> Floats | None:

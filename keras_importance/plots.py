@@ -246,7 +246,7 @@ def _label_x(axes: Axes, text: str) -> None:
 def _title(figure: Figure, result: ImportanceResult, subtitle: str, over: str = ",") -> None:
     what = _WHAT.get(result.method, result.method.replace("_", " ").capitalize())
     where = "" if result.epoch is None else f"{over} epoch {result.epoch}"
-    lines = (
+    lines: tuple[tuple[str, float, dict[str, Any]], ...] = (
         (
             f"{what}{where or over.split(',')[0]}",
             0.24,
@@ -256,7 +256,7 @@ def _title(figure: Figure, result: ImportanceResult, subtitle: str, over: str = 
     )
     for text, depth, style in lines:
         x, y, *_ = _in_parts(figure, (_MARGIN, figure.get_figheight() - depth, 0, 0))
-        figure.text(x, y, text, va="center", parse_math=False, **style)  # type: ignore[arg-type]
+        figure.text(x, y, text, va="center", parse_math=False, **style)
 
 
 def _rows(result: ImportanceResult) -> str:

@@ -69,7 +69,9 @@ class Metric:
         """
         right = _almost_perfect(y_true, output_shapes)
         if right is None:
-            if self.worse_is is not None:
+            # The compiled loss, which alone comes in both forms, knows several outputs.
+            is_loss = self.row_scores is not None and self.set_score is not None
+            if self.worse_is is not None and (is_loss or len(output_shapes) == 1):
                 return self
             raise InvalidArgumentError(
                 f"got metric {self.name!r} and outputs of shapes {list(output_shapes)}, which the "

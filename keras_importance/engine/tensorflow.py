@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 def compiled(model: Any, program: Callable[..., Any]) -> Callable[..., Any]:
     """`program(call, *arguments)` as one graph, where `call(x)` is the model's inference."""
-    return tf.function(partial(program, partial(model, training=False)))  # type: ignore[no-any-return]
+    graph: Callable[..., Any] = tf.function(partial(program, partial(model, training=False)))
+    return graph
 
 
 def gradients(function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> list[Any | None]:
