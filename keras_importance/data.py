@@ -79,7 +79,7 @@ class ValidationData:
                 column_names = [_column_names(leaf) for leaf in keras.tree.flatten(x)]
             batch = _with_weight(_mapped(_as_numpy, (x, y, weight)))
             if sample.n_seen < _ROWS_TO_COMPARE:
-                head.append(keras.tree.flatten(batch[0]))
+                head.append([leaf[:_ROWS_TO_COMPARE] for leaf in keras.tree.flatten(batch[0])])
             sample.add(batch, _n_rows(batch))
         if sample.n_seen == 0:
             raise InvalidArgumentError(

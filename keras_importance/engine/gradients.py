@@ -35,7 +35,7 @@ class Differentiator:
         self._on_device = engine.on_device
         self._inputs = [engine.on_device(values) for values in _in_types_of(model, data.inputs)]
         self._targets = keras.tree.map_structure(engine.on_device, data.targets, none_is_leaf=False)
-        self._chunk_rows = chunk_rows(model, data)
+        self._chunk_rows = chunk_rows(model, data, data.n_rows)
         self._of_outputs = engine.compiled(model, self._output_program)
         self._compiled = engine.compiled
         self._of_loss: Callable[..., Any] | None = None

@@ -49,7 +49,8 @@ class Scorer:
         self.metric = metric
         self._data = data
         self._features = features
-        self._chunk_rows = chunk_rows(model, data)
+        # No longer than one repeat of all features: a small sample is not padded to a long chunk.
+        self._chunk_rows = chunk_rows(model, data, len(features) * data.n_rows)
         self._inputs = [engine.on_device(values) for values in data.inputs]
         self._masks = [engine.on_device(mask) for mask in features.masks()]
         self._targets = keras.tree.map_structure(engine.on_device, data.targets, none_is_leaf=False)
@@ -173,13 +174,14 @@ def _rows(nest: Any, rows: slice) -> Any:
     return keras.tree.map_structure(lambda leaf: leaf[rows], nest)
 
 
-def chunk_rows(model: Any, data: ValidationData) -> int:
-    """How many rows go through the model at once; the number it declares, if it declares one."""
+def chunk_rows(model: Any, data: ValidationData, n_items: int) -> int:
+    """How many of `n_items` rows go through the model at once; the number it declares, if any."""
     declared = declared_batch(model)
     if declared is not None:
         return declared
     values_per_row = sum(leaf[0].size for leaf in data.inputs)
-    return int(np.clip(_MAX_CHUNK_VALUES // values_per_row, 1, _MAX_CHUNK_ROWS))
+    most = min(_MAX_CHUNK_ROWS, n_items)
+    return int(np.clip(_MAX_CHUNK_VALUES // values_per_row, 1, most))
 
 
 def declared_batch(model: Any) -> int | None:

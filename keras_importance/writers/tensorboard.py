@@ -49,7 +49,7 @@ class TensorBoardWriter(Writer):
 
     def __init__(self, log_dir: str | os.PathLike[str]) -> None:
         self.log_dir = os.path.join(os.fspath(log_dir), RUN)
-        self._lost = False
+        self._failed = False
         self._events = self._new_events()
 
     def write(self, report: EpochReport) -> None:
@@ -70,12 +70,11 @@ class TensorBoardWriter(Writer):
         event = event_pb2.Event(
             wall_time=time.time(), step=report.epoch, summary=summary_pb2.Summary(value=values)
         )
-        if self._is_lost():
-            self._events = self._new_events()
-        self._lost = True
+        self._renew_where_lost()
+        self._failed = True
         self._events.add_event(event)
         self._events.flush()
-        self._lost = False
+        self._failed = False
         if failure is not None:
             raise failure
 
@@ -89,17 +88,17 @@ class TensorBoardWriter(Writer):
         self._release = weakref.finalize(self, _close_quietly, events)
         return events
 
-    def _is_lost(self) -> bool:
-        """Whether the file is gone, or the last write failed: TensorBoard's never recovers."""
+    def _renew_where_lost(self) -> None:
+        """Begins a new file where the old one is gone or failed: TensorBoard's never recovers."""
         is_deleted = "://" not in self.log_dir and not os.path.isdir(self.log_dir)
         if is_deleted:
             warn(
                 f"TensorBoardWriter found {self.log_dir!r} deleted and started it again; the epochs "
                 "before are lost."
             )
-        if is_deleted or self._lost:
+        if is_deleted or self._failed:
             self._release()
-        return is_deleted or self._lost
+            self._events = self._new_events()
 
     def close(self) -> None:
         """Closes the event file."""
