@@ -67,12 +67,12 @@ def weighted_mean(values: NDArray[Any], weights: Floats | None, axis: int = -1) 
 
 
 def donor_standard_error(
-    differences: Floats,
+    differences: NDArray[Any],
     donors: Donors,
     weights: Floats | None = None,
     blocks: Integers | None = None,
-) -> float:
-    """Standard error of the mean of `differences`, counting that rows also act as donors.
+) -> Floats:
+    """Standard errors of means of `differences`, counting that rows also act as donors.
 
     The difference `d[k, i]` depends on two rows: `i`, whose score it is, and its donor. Two
     differences that share a row are correlated, so both memberships of a row are added up before
@@ -88,37 +88,61 @@ def donor_standard_error(
     error of the mean of independent rows stands in; NaN for three blocks or fewer.
 
     Args:
-        differences: `(n_repeats, n_rows)`, perturbed minus baseline score of each row.
+        differences: `(..., n_repeats, n_rows)`, perturbed minus baseline score of each row.
         donors: the donors that made the differences.
         weights: `(n_rows,)` weights of the rows; None for equal ones.
         blocks: `(n_rows,)` number of the block a row belongs to, where rows of a block depend on
             one another; None for independent rows.
 
+    Returns:
+        `(...)` standard errors.
+
     Source: Aronow, Samii & Assenova (2015), Political Analysis 23(4); Cameron & Miller (2014).
     """
-    n_repeats, n_rows = differences.shape
-    scale = 1.0 if weights is None else weights / np.mean(weights)
-    centred = scale * (differences - weighted_mean(differences, weights).mean())
-    received = centred.mean(axis=0)
-    given = np.take_along_axis(centred, donors.recipients, axis=1).mean(axis=0)
+    n_repeats, n_rows = differences.shape[-2:]
+    flat = differences.reshape(-1, n_repeats, n_rows)
+    mean = weighted_mean(flat, weights).mean(axis=-1)
+    centred = flat - mean[:, None, None].astype(flat.dtype)
+    if weights is not None:
+        centred = centred * (weights / np.mean(weights))
+    received = centred.mean(axis=1)
+    given = np.zeros_like(received)
+    for k in range(n_repeats):
+        given += np.take(centred[:, k], donors.recipients[k], axis=-1)
+    psi = received + given / n_repeats
     if blocks is None:
-        n_blocks, psi = n_rows, received + given
-        twice = np.sum(centred**2) / n_repeats**2
+        n_blocks = n_rows
+        twice = _sum_of_squares(centred.reshape(len(flat), -1)) / n_repeats**2
     else:
-        _, block = np.unique(blocks, return_inverse=True)
-        n_blocks = int(block.max()) + 1
-        psi = np.bincount(block, received + given, n_blocks)
-        cell = block[None, :] * n_blocks + block[donors.rows]
-        _, cell = np.unique(cell, return_inverse=True)
-        twice = np.sum(np.bincount(cell.ravel(), centred.ravel()) ** 2) / n_repeats**2
+        block, n_blocks = _numbered(blocks)
+        cell, n_cells = _numbered(block * n_blocks + block[donors.rows])
+        psi = _sums(psi, block, n_blocks)
+        twice = _sum_of_squares(_sums(centred.reshape(len(flat), -1), cell, n_cells)) / n_repeats**2
     # Centring by the estimate takes (2 error)² from each psi_i² and error²/K from the cells.
     lost = 4 - 1 / n_repeats
     if n_blocks <= lost:
-        return math.nan
-    variance = float(np.sum(psi**2) - twice) / n_rows**2 * n_blocks / (n_blocks - lost)
-    if variance > 0:
-        return math.sqrt(variance)
-    return float(influence_standard_error(received, blocks))
+        return np.full(differences.shape[:-2], math.nan)
+    variance = (_sum_of_squares(psi) - twice) / n_rows**2 * n_blocks / (n_blocks - lost)
+    error = np.sqrt(np.maximum(variance, 0.0))
+    few = variance <= 0
+    if few.any():
+        error[few] = influence_standard_error(received[few].T, blocks)
+    return error.reshape(differences.shape[:-2])
+
+
+def _sum_of_squares(values: NDArray[Any]) -> Floats:
+    return np.asarray(np.einsum("fn,fn->f", values, values, dtype=np.float64))
+
+
+def _numbered(labels: Integers) -> tuple[Integers, int]:
+    """The labels as numbers from 0, flat, and how many there are."""
+    found, numbers = np.unique(labels, return_inverse=True)
+    return numbers.ravel(), len(found)
+
+
+def _sums(values: NDArray[Any], group: Integers, n_groups: int) -> Floats:
+    """`(f, n_groups)` sums of `(f, n)` values."""
+    return np.stack([np.bincount(group, one, n_groups) for one in values])
 
 
 def influence_standard_error(influence: Floats, blocks: Integers | None = None) -> Floats:

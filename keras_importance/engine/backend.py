@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from keras_importance.errors import InvalidArgumentError
 
-SUPPORTED = ("tensorflow",)
+SUPPORTED = ("tensorflow", "jax", "torch")
 
 Call = Callable[[Any], Any]
 
@@ -20,8 +21,11 @@ Call = Callable[[Any], Any]
 class Backend(Protocol):
     """What a backend's module must know."""
 
-    def compiled(self, model: Any, program: Callable[..., Any]) -> Callable[..., Any]:
-        """`program(call, *arguments)` compiled, where `call(x)` is the model's inference."""
+    def compiled(self, model: Any, program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:
+        """`program(call, *arguments)` compiled, where `call(x)` is the model's inference.
+
+        With `fuse` by the backend's optimising compiler, where it has one and that takes the program.
+        """
 
     def gradients(self, function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> list[Any | None]:
         """Gradients of the sum of `function(leaves)`; None for a leaf it doesn't depend on."""
@@ -51,3 +55,36 @@ def current() -> Backend:
 def is_chief(model: Any) -> bool:
     """Whether this process is the one that writes."""
     return current().is_chief(model)
+
+
+class Compiler:
+    """Compiles programs that run one model, and adds up what that took.
+
+    Attributes:
+        model: the Keras model.
+        seconds: what one-time compilation took so far: of each program the first call's time beyond the
+            second's.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._backend = current()
+        self.model = model
+        self.seconds = 0.0
+        self.on_device = self._backend.on_device
+        self.gradients = self._backend.gradients
+
+    def __call__(self, program: Callable[..., Any], *, fuse: bool = True) -> Callable[..., Any]:
+        """`program(call, *arguments)` compiled, where `call(x)` is the model's inference."""
+        compiled = self._backend.compiled(self.model, program, fuse)
+        first_calls: list[float] = []
+
+        def run(*arguments: Any) -> Any:
+            if len(first_calls) == 2:
+                return compiled(*arguments)
+            started = time.perf_counter()
+            result = compiled(*arguments)
+            first_calls.append(time.perf_counter() - started)
+            self.seconds += first_calls[0] if len(first_calls) == 1 else -min(first_calls)
+            return result
+
+        return run

@@ -11,13 +11,15 @@ import keras
 import numpy as np
 
 from keras_importance.data import ValidationData
-from keras_importance.engine import backend
+from keras_importance.engine.backend import Compiler
 from keras_importance.engine.gradients import Differentiator, InputGradients
 from keras_importance.engine.metrics import Metric, metric_from_argument
-from keras_importance.engine.scoring import Array, Replacement, Scorer, declared_batch
+from keras_importance.engine.blocks import declared_batch
+from keras_importance.engine.part import Array, FeatureScores, Replacement
+from keras_importance.engine.scoring import Scorer
 from keras_importance.errors import InvalidArgumentError, reason_of
 from keras_importance.features import FeatureSet
-from keras_importance.statistics import Donors, Floats, generator
+from keras_importance.statistics import Donors, Integers, generator
 
 _MADE_UP = re.compile(r"keras_tensor(_\d+)?$|input_layer(_\d+)?$")
 
@@ -49,7 +51,7 @@ class Evaluator:
             raise InvalidArgumentError(
                 f"got a {type(model).__name__} for a model. Pass a keras.Model, compiled."
             )
-        self._engine = backend.current()
+        self.compiler = Compiler(model)
         self.model = model
         self.data = data
         self.features = features
@@ -103,31 +105,40 @@ class Evaluator:
         return [leaf[rows] for leaf in self.data.inputs]
 
     def _outputs(self, leaves: list[Array]) -> list[Array]:
-        outputs = self._inference([self._engine.on_device(leaf) for leaf in leaves])
+        outputs = self._inference([self.compiler.on_device(leaf) for leaf in leaves])
         return [keras.ops.convert_to_numpy(output) for output in keras.tree.flatten(outputs)]
 
     @cached_property
     def _inference(self) -> Callable[[list[Any]], Any]:
         # Compiled, as an eager call could draw from TensorFlow's global random state.
-        return self._engine.compiled(self.model, lambda call, leaves: call(self.data.pack(leaves)))
+        return self.compiler(lambda call, leaves: call(self.data.pack(leaves)), fuse=False)
 
     # --- scores ---------------------------------------------------------------------------------
 
-    def baseline(self) -> Array:
-        """Scores of the untouched rows: `(n_rows,)`, or `()` where the metric needs them all at once."""
-        return self._scorer.baseline()
+    def perturbed(
+        self,
+        replacement: Replacement,
+        donors: Donors,
+        *,
+        rows: Integers | None = None,
+        numbers: Integers | None = None,
+    ) -> Iterator[FeatureScores]:
+        """Scores with one feature replaced at a time, a piece of the features at a time.
 
-    def perturbed(self, replacement: Replacement, donors: Donors) -> Iterator[Array]:
-        """For each feature the scores with it replaced: `(n_repeats, n_rows)`, or `(n_repeats,)`."""
-        return self._scorer.perturbed(replacement, donors)
+        Args:
+            replacement: what takes a feature's place.
+            donors: the donors, as positions in `rows`.
+            rows: numbers of the rows to score; None for all.
+            numbers: numbers of the features to score; None for all.
+        """
+        rows = np.arange(self.data.n_rows) if rows is None else rows
+        numbers = np.arange(len(self.features)) if numbers is None else numbers
+        return self._scorer.perturbed(replacement, donors, rows, numbers)
 
-    def worsening(self, scores: Array, baseline: Array) -> Floats:
+    def worsening(self, scores: Array, baseline: Array) -> Array:
         """How much worse the scores are than the baseline: positive where the replacement hurt."""
-        return self._scorer.worsening(scores, baseline)
-
-    def mean_score(self, scores: Array) -> Floats:
-        """The metric over all rows, weighted: of row scores their mean, else the score itself."""
-        return self._scorer.mean(scores)
+        assert self.metric.worse_is is not None  # noqa: S101 (a resolved metric knows)
+        return self.metric.worse_is * (scores - baseline)
 
     @cached_property
     def metric(self) -> Metric:
@@ -141,7 +152,7 @@ class Evaluator:
 
     @cached_property
     def _scorer(self) -> Scorer:
-        return Scorer(self.model, self.data, self.features, self.metric)
+        return Scorer(self.compiler, self.data, self.features, self.metric)
 
     # --- gradients ------------------------------------------------------------------------------
 
@@ -168,7 +179,7 @@ class Evaluator:
 
     @cached_property
     def _differentiator(self) -> Differentiator:
-        return Differentiator(self.model, self.data)
+        return Differentiator(self.compiler, self.data)
 
 
 def input_names(model: Any) -> list[str | None]:

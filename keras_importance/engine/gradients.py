@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_importance.data import ValidationData
-from keras_importance.engine import backend
-from keras_importance.engine.scoring import chunk_rows
+from keras_importance.engine.backend import Call, Compiler
+from keras_importance.engine.blocks import rows_at_once
 
 Array = NDArray[Any]
 InputGradients = list[Array | None]
@@ -27,17 +27,15 @@ class Differentiator:
     gradient of each row's scalar.
     """
 
-    def __init__(self, model: Any, data: ValidationData) -> None:
-        engine = backend.current()
+    def __init__(self, compiler: Compiler, data: ValidationData) -> None:
         self._data = data
-        self._model = model
-        self._gradients = engine.gradients
-        self._on_device = engine.on_device
-        self._inputs = [engine.on_device(values) for values in _in_types_of(model, data.inputs)]
-        self._targets = keras.tree.map_structure(engine.on_device, data.targets, none_is_leaf=False)
-        self._chunk_rows = chunk_rows(model, data, data.n_rows)
-        self._of_outputs = engine.compiled(model, self._output_program)
-        self._compiled = engine.compiled
+        self._compiler = compiler
+        self._gradients = compiler.gradients
+        self._on_device = compiler.on_device
+        self._inputs = [self._on_device(values) for values in _in_types_of(compiler.model, data.inputs)]
+        self._targets = keras.tree.map_structure(self._on_device, data.targets, none_is_leaf=False)
+        self._chunk_rows = rows_at_once(compiler.model, data, data.n_rows)
+        self._of_outputs = compiler(self._output_program)
         self._of_loss: Callable[..., Any] | None = None
 
     def of_outputs(self, directions: Array) -> InputGradients:
@@ -48,7 +46,7 @@ class Differentiator:
     def of_loss(self, row_scores: Callable[[Any, Any], Any]) -> InputGradients:
         """Gradients of the row scores of a loss."""
         if self._of_loss is None:
-            self._of_loss = self._compiled(self._model, partial(self._loss_program, row_scores))
+            self._of_loss = self._compiler(partial(self._loss_program, row_scores))
         return self._joined(self._of_loss, self._targets)
 
     def _joined(self, program: Any, extra: Any) -> InputGradients:
@@ -68,7 +66,7 @@ class Differentiator:
             yield parts, min(size, n_rows - start)
 
     def _output_program(
-        self, call: backend.Call, inputs: list[Any], directions: Any, row: Any
+        self, call: Call, inputs: list[Any], directions: Any, row: Any
     ) -> list[Any | None]:
         directions = keras.ops.take(directions, row, axis=0)
 
@@ -83,7 +81,7 @@ class Differentiator:
     def _loss_program(
         self,
         row_scores: Callable[[Any, Any], Any],
-        call: backend.Call,
+        call: Call,
         inputs: list[Any],
         targets: Any,
         row: Any,

@@ -10,11 +10,39 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+# XLA's own words for a graph that it doesn't take: strings, shapes that depend on values.
+_NOT_FOR_XLA = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.UnimplementedError,
+    tf.errors.NotFoundError,
+    tf.errors.InternalError,
+    tf.errors.FailedPreconditionError,
+    TypeError,
+    ValueError,
+)
 
-def compiled(model: Any, program: Callable[..., Any]) -> Callable[..., Any]:
-    """`program(call, *arguments)` as one graph, where `call(x)` is the model's inference."""
-    graph: Callable[..., Any] = tf.function(partial(program, partial(model, training=False)))
-    return graph
+
+def compiled(model: Any, program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:
+    """`program(call, *arguments)` as one graph, where `call(x)` is the model's inference.
+
+    With `fuse` through XLA; a graph that XLA refuses runs as it is.
+    """
+    bound = partial(program, partial(model, training=False))
+    plain = tf.function(bound)
+    if not fuse:
+        return plain
+    chosen = [tf.function(bound, jit_compile=True)]
+
+    def run(*arguments: Any) -> Any:
+        try:
+            return chosen[0](*arguments)
+        except _NOT_FOR_XLA:
+            if chosen[0] is plain:
+                raise
+            chosen[0] = plain
+            return plain(*arguments)
+
+    return run
 
 
 def gradients(function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> list[Any | None]:

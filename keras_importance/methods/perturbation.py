@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 
 import numpy as np
@@ -10,7 +11,12 @@ from keras_importance.data import ValidationData
 from keras_importance.engine import Evaluator, Replacement
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.base import ImportanceMethod, Scores, need_targets
-from keras_importance.statistics import Donors, donor_standard_error, repeats_standard_error
+from keras_importance.statistics import (
+    Donors,
+    donor_standard_error,
+    repeats_standard_error,
+    weighted_mean,
+)
 
 
 class PerturbationMethod(ImportanceMethod):
@@ -56,19 +62,24 @@ class PerturbationMethod(ImportanceMethod):
         """Scores every feature with the same donors, in every evaluation."""
         data = evaluator.data
         donors = Donors.draw(data.n_rows, self.n_repeats, evaluator.rng())
-        baseline = evaluator.baseline()
-        by_rows = baseline.ndim == 1
-        importances, errors = [], []
-        for scores in evaluator.perturbed(self.replacement(data), donors):
-            worsening = evaluator.worsening(scores, baseline)
-            importances.append(evaluator.mean_score(worsening))
+        importances = np.full((len(evaluator.features), self.n_repeats), math.nan)
+        std_error = np.full(len(importances), math.nan)
+        baseline = math.nan
+        for found in evaluator.perturbed(self.replacement(data), donors):
+            worsening = evaluator.worsening(found.scores, found.baseline)
+            by_rows = found.baseline.ndim == 1
             if by_rows:
-                errors.append(donor_standard_error(worsening, donors, data.weights, data.blocks))
-        values = np.stack(importances)
+                importances[found.numbers] = weighted_mean(worsening, data.weights)
+                std_error[found.numbers] = donor_standard_error(worsening, donors, data.weights, data.blocks)
+                baseline = float(weighted_mean(found.baseline, data.weights))
+            else:
+                importances[found.numbers] = worsening
+                std_error[found.numbers] = repeats_standard_error(worsening)
+                baseline = float(found.baseline)
         return Scores(
-            importances=values,
-            std_error=np.array(errors) if by_rows else repeats_standard_error(values),
-            baseline_score=float(evaluator.mean_score(baseline)),
+            importances=importances,
+            std_error=std_error,
+            baseline_score=baseline,
             metric=evaluator.metric.name,
             error_source="rows" if by_rows else "repeats",
         )

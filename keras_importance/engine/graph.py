@@ -1,0 +1,113 @@
+"""The layers of a Sequential or Functional model as a graph of calls between tensors."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call of a layer or operation; a shared layer is called more than once.
+
+    Attributes:
+        operation: what is called.
+        inputs: the symbolic tensors among its arguments.
+        outputs: the symbolic tensors that it returns.
+        arguments: Keras' record of how it was called.
+    """
+
+    operation: Any
+    inputs: tuple[Any, ...]
+    outputs: tuple[Any, ...]
+    arguments: Any
+
+    def __call__(self, values: Mapping[int, Any]) -> list[Any]:
+        """What it returns in inference, given the values of its inputs by the `id` of their tensors."""
+        args, kwargs = self.arguments.fill_in(values)
+        if _takes_training(self.operation):
+            kwargs = {**kwargs, "training": False}
+        return list(keras.tree.flatten(self.operation(*args, **kwargs)))
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """The calls of a model, in an order in which they can be run.
+
+    The public way to run a part of a model, a sub-model between two tensors, records another call in
+    every layer of the part: the user's layers would grow with each `fit`. So the calls are run one by
+    one, as a Functional model does it itself.
+
+    Attributes:
+        inputs: symbolic inputs, in the order of the model's own.
+        outputs: symbolic outputs, flat.
+        calls: the calls between them.
+    """
+
+    inputs: tuple[Any, ...]
+    outputs: tuple[Any, ...]
+    calls: tuple[Call, ...]
+
+    @classmethod
+    def of(cls, model: Any) -> Graph | None:
+        """The graph of a model; None for one that is written in Python, or whose record can't be read."""
+        if not inspect.unwrap(type(model).call).__module__.startswith("keras."):
+            return None
+        try:
+            inputs, outputs = tuple(model.inputs), tuple(model.outputs)
+            return cls(inputs, outputs, tuple(_sorted_calls(inputs, outputs)))
+        except (AttributeError, TypeError, IndexError):
+            # Keras keeps the calls in private attributes: where they change, models are run whole.
+            return None
+
+    def run(self, values: Mapping[int, Any], wanted: Iterable[Any]) -> dict[int, Any]:
+        """Values of the wanted tensors by `id`, from given ones; only what lies between is run."""
+        known, wanted = dict(values), list(wanted)
+        for call in self.needed(known, wanted):
+            for tensor, value in zip(call.outputs, call(known), strict=True):
+                known.setdefault(id(tensor), value)
+        return {id(tensor): known[id(tensor)] for tensor in wanted}
+
+    def needed(self, given: Iterable[int], wanted: Iterable[Any]) -> list[Call]:
+        """The calls that lead from the given tensors to the wanted ones."""
+        given = set(given)
+        missing = {id(tensor) for tensor in wanted} - given
+        found = []
+        for call in reversed(self.calls):
+            if any(id(tensor) in missing for tensor in call.outputs):
+                found.append(call)
+                missing |= {id(tensor) for tensor in call.inputs} - given
+        return found[::-1]
+
+
+def _sorted_calls(inputs: Iterable[Any], outputs: Iterable[Any]) -> list[Call]:
+    """The calls behind the outputs, each after those that it needs."""
+    done = {id(tensor) for tensor in inputs}
+    found: list[Call] = []
+    pending = [(tensor, False) for tensor in outputs]
+    while pending:
+        tensor, is_ready = pending.pop()
+        if id(tensor) in done:
+            continue
+        history = tensor._keras_history
+        node = history.operation._inbound_nodes[history.node_index]
+        if is_ready:
+            done |= {id(output) for output in node.outputs}
+            arguments = node.arguments
+            found.append(
+                Call(node.operation, tuple(arguments.keras_tensors), tuple(node.outputs), arguments)
+            )
+        else:
+            pending.append((tensor, True))
+            pending += [(one, False) for one in node.arguments.keras_tensors]
+    return found
+
+
+def _takes_training(operation: Any) -> bool:
+    return (
+        isinstance(operation, keras.Layer) and "training" in inspect.signature(operation.call).parameters
+    )

@@ -1,0 +1,295 @@
+"""Part: the compiled programs of one cut of the model, and the loop that feeds them."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_importance.data import ValidationData
+from keras_importance.engine.backend import Call, Compiler
+from keras_importance.engine.blocks import block_shape
+from keras_importance.engine.metrics import Metric
+from keras_importance.engine.prefix import Cut
+from keras_importance.engine.programs import (
+    Columns,
+    Prepared,
+    columns_of,
+    outputs,
+    row_scores,
+)
+from keras_importance.statistics import Integers
+
+Array = NDArray[Any]
+
+# A piece is what an evaluation can be stopped after, and what is held in memory at once.
+_BLOCKS_A_PIECE = 8
+_MAX_SCORES_A_PIECE = 1 << 24
+_MAX_KEPT_VALUES = 1 << 25
+
+
+@dataclass(frozen=True, eq=False)
+class Replacement:
+    """What a row gets in place of a feature: what it keeps of its own plus what its donor gives.
+
+    Attributes:
+        kept: for each input, an array like the input; None to keep nothing.
+        donated: for each input, an array like the input.
+    """
+
+    donated: tuple[Array, ...]
+    kept: tuple[Array, ...] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """The rows of one evaluation, and what the programs need of them.
+
+    Attributes:
+        rows: `(n_rows,)` numbers of the rows in the data.
+        donors: `(n_repeats, n_rows)` numbers of their donors in the data.
+        tensors: what the preparing program takes besides the rows and donors of a block.
+    """
+
+    rows: Integers
+    donors: Integers
+    tensors: tuple[Any, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureScores:
+    """Scores of some features, for the rows that were asked for.
+
+    Attributes:
+        numbers: `(f,)` numbers of the features.
+        scores: `(f, n_repeats, n_rows)` row scores with the feature replaced; `(f, n_repeats)` where the
+            metric needs all rows at once.
+        baseline: `(n_rows,)` scores of the untouched rows, or `()`, from the same program: a feature
+            that the model ignores differs by nothing at all.
+    """
+
+    numbers: Integers
+    scores: Array
+    baseline: Array
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Features with as many elements at each entry, and the program that scores them."""
+
+    numbers: Integers
+    score: Callable[..., Any]
+
+
+class Part:
+    """Scores the features of one cut, through two programs of static shapes.
+
+    The first computes once, for a block of rows and their donors, what lies before the cut; the second
+    runs what lies behind it, for blocks of (feature, repeat) pairs x rows, the last one padded. So a
+    backend compiles two programs, whatever the numbers of rows, features and repeats.
+
+    Args:
+        compiler: compiles for the model.
+        data: the rows.
+        targets: their targets, as tensors.
+        metric: the metric.
+        cut: where the model is cut.
+        n_features: how many features there are in all; the number that stands for none of them.
+        prepare: the first program, `(call, *tensors of the sample, row, donor) -> Prepared`.
+    """
+
+    def __init__(
+        self,
+        compiler: Compiler,
+        data: ValidationData,
+        targets: Any,
+        metric: Metric,
+        cut: Cut,
+        n_features: int,
+        prepare: Callable[..., Prepared],
+    ) -> None:
+        self.features = cut.features
+        self._compiler = compiler
+        self._data = data
+        self._targets = targets
+        self._metric = metric
+        self._cut = cut
+        self._none = n_features
+        self._prepare = compiler(prepare)
+        self._groups = [
+            _Group(numbers, compiler(partial(self._score, columns_of(cut, numbers, n_features))))
+            for numbers in _by_width(cut)
+        ]
+        self._most_repeats = 0
+        self._n_scored = 0
+        self._seconds = 0.0
+
+    def scored(self, sample: Sample, numbers: Integers) -> Iterator[FeatureScores]:
+        """Scores of those of the given features that belong to this part, a piece at a time."""
+        blocks: dict[int, Prepared] = {}
+        for group in self._groups:
+            mine = group.numbers[np.isin(group.numbers, numbers)]
+            baseline = None
+            for piece in self._pieces(sample, mine, group):
+                found = self._scores_of_piece(sample, piece, group, blocks, baseline)
+                baseline = found.baseline
+                yield found
+
+    def seconds_per_score(self, sample: Sample) -> float:
+        """What one more row of one more (feature, repeat) pair takes: tried out at first, then learned."""
+        if not self._n_scored:
+            for group in self._groups:
+                n_slots, n_rows = self._block_shape(sample, group)
+                arrays = self._block(sample, 0, n_rows)
+                slots = np.zeros((2, n_slots), np.int64)
+                self._run(group, self._prepare(*sample.tensors, *arrays), slots, arrays[0])
+                started = time.perf_counter()
+                self._run(group, self._prepare(*sample.tensors, *arrays), slots, arrays[0])
+                self._seconds += time.perf_counter() - started
+                self._n_scored += n_slots * n_rows
+        return self._seconds / self._n_scored
+
+    # --- the loop -------------------------------------------------------------------------------
+
+    def _pieces(self, sample: Sample, numbers: Integers, group: _Group) -> Iterator[Integers]:
+        """The features in pieces that fill blocks and fit into memory."""
+        if not len(numbers):
+            return
+        n_repeats, n_rows = sample.donors.shape
+        n_slots, _ = self._block_shape(sample, group)
+        fitting = max(1, _MAX_SCORES_A_PIECE // (n_repeats * n_rows))
+        size = max(1, (_BLOCKS_A_PIECE * n_slots - 1) // n_repeats)
+        if not self._keeps_blocks(sample):
+            size = fitting  # blocks of rows are prepared anew for each piece: few are better
+        size = min(size, fitting)
+        for start in range(0, len(numbers), size):
+            yield numbers[start : start + size]
+
+    def _scores_of_piece(
+        self,
+        sample: Sample,
+        numbers: Integers,
+        group: _Group,
+        blocks: dict[int, Prepared],
+        baseline: Array | None,
+    ) -> FeatureScores:
+        started, compiled = time.perf_counter(), self._compiler.seconds
+        n_repeats, n_rows = sample.donors.shape
+        slots = np.stack(np.meshgrid(numbers, np.arange(n_repeats), indexing="ij")).reshape(2, -1)
+        if baseline is None:
+            slots = np.concatenate([slots, [[self._none], [0]]], axis=1)
+        n_slots, size = self._block_shape(sample, group)
+        keeps = self._keeps_blocks(sample)
+        columns = []
+        for start in range(0, n_rows, size):
+            row, donor = self._block(sample, start, size)
+            given = blocks.get(start) or self._prepare(*sample.tensors, row, donor)
+            if keeps:
+                blocks[start] = given
+            found = [
+                self._run(group, given, _padded(slots[:, first : first + n_slots], n_slots), row)
+                for first in range(0, slots.shape[1], n_slots)
+            ]
+            columns.append(_joined(found, axis=0, length=slots.shape[1]))
+        scores = _joined(columns, axis=1, length=n_rows)
+        n_run = -(-slots.shape[1] // n_slots) * n_slots * len(columns) * size
+        self._n_scored += n_run
+        self._seconds += time.perf_counter() - started - (self._compiler.seconds - compiled)
+        finished = self._finished(scores, sample)
+        if baseline is None:
+            finished, baseline = finished[:-1], finished[-1]
+        return FeatureScores(numbers, finished.reshape(len(numbers), n_repeats, *finished.shape[1:]), baseline)
+
+    def _run(self, group: _Group, given: Prepared, slots: Array, row: Any) -> Any:
+        feature, repeat = (self._compiler.on_device(part.astype(np.int32)) for part in slots)
+        return group.score(given, self._targets, feature, repeat, row)
+
+    def _score(
+        self,
+        columns: Sequence[Columns | None],
+        call: Call,
+        given: Prepared,
+        targets: Any,
+        feature: Any,
+        repeat: Any,
+        row: Any,
+    ) -> Any:
+        found = outputs(self._cut, columns, call, given, feature, repeat)
+        return row_scores(self._metric, targets, found, row, feature.shape[0])
+
+    def _finished(self, scores: Any, sample: Sample) -> Array:
+        """Row scores as they are; of outputs the metric of all rows, for each slot."""
+        if self._metric.row_scores is not None:
+            return np.asarray(scores)
+        of_rows = partial(_taken, rows=sample.rows)
+        targets, weights = of_rows(self._data.targets), of_rows(self._data.weights)
+        n_slots = len(keras.tree.flatten(scores)[0])
+        return np.stack(
+            [
+                self._metric.checked_score(targets, _taken(scores, rows=slot), weights)
+                for slot in range(n_slots)
+            ]
+        )
+
+    # --- blocks ---------------------------------------------------------------------------------
+
+    def _block_shape(self, sample: Sample, group: _Group) -> tuple[int, int]:
+        # As many repeats as ever asked for: fewer are padded, and compile nothing anew.
+        self._most_repeats = max(self._most_repeats, len(sample.donors))
+        n_slots = 1 + self._most_repeats * max(len(one.numbers) for one in self._groups)
+        shape = block_shape(self._compiler.model, self._data, n_slots, self._most_repeats)
+        n_own = 1 + self._most_repeats * len(group.numbers)
+        return min(shape[0], n_own), shape[1]
+
+    def _block(self, sample: Sample, start: int, size: int) -> tuple[Any, Any]:
+        """Rows and donors of a block, padded with the last row and repeat."""
+        n_repeats, n_rows = sample.donors.shape
+        position = np.minimum(np.arange(start, start + size), n_rows - 1)
+        repeat = np.minimum(np.arange(self._most_repeats), n_repeats - 1)
+        row, donor = sample.rows[position], sample.donors[np.ix_(repeat, position)]
+        return self._compiler.on_device(row.astype(np.int32)), self._compiler.on_device(
+            donor.astype(np.int32)
+        )
+
+    def _keeps_blocks(self, sample: Sample) -> bool:
+        """Whether the prepared blocks of all rows fit into memory."""
+        per_row = sum(leaf[0].size for leaf in self._data.inputs)
+        return self._most_repeats * len(sample.rows) * per_row <= _MAX_KEPT_VALUES
+
+
+def _by_width(cut: Cut) -> list[Integers]:
+    """The cut's features in groups of as many elements at each linear entry, up to powers of two."""
+    widths = [
+        np.array([np.sum(entry.labels == number) for number in cut.features])
+        for entry in cut.entries
+        if entry.form is not None
+    ]
+    groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for place, number in enumerate(cut.features):
+        groups[tuple(int(width[place] - 1).bit_length() for width in widths)].append(number)
+    return [np.array(numbers, np.int64) for numbers in groups.values()]
+
+
+def _padded(slots: Array, n_slots: int) -> Array:
+    return slots[:, np.minimum(np.arange(n_slots), slots.shape[1] - 1)]
+
+
+def _joined(parts: Sequence[Any], axis: int, length: int) -> Any:
+    """Arrays of equal nests, one after another, without the padding."""
+
+    def join(*leaves: Any) -> Array:
+        joined = np.concatenate([keras.ops.convert_to_numpy(leaf) for leaf in leaves], axis=axis)
+        return joined[(slice(None),) * axis + (slice(length),)]
+
+    return keras.tree.map_structure(join, *parts)
+
+
+def _taken(nest: Any, rows: Any) -> Any:
+    return keras.tree.map_structure(lambda leaf: leaf[rows], nest, none_is_leaf=False)

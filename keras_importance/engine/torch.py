@@ -1,0 +1,56 @@
+"""The engine on torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+
+def compiled(model: Any, program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:  # noqa: ARG001
+    """`program(call, *arguments)`, where `call(x)` is the model's inference.
+
+    Not compiled: what torch.compile gains on such programs it loses again many times in compiling them.
+    """
+    call = partial(model, training=False)
+
+    def run(*arguments: Any) -> Any:
+        with torch.no_grad():
+            return program(call, *arguments)
+
+    return run
+
+
+def gradients(function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> list[Any | None]:
+    """Gradients of the sum of `function(leaves)`; None for a leaf it doesn't depend on."""
+    with torch.enable_grad():
+        watched = [
+            leaf.detach().requires_grad_() if leaf.is_floating_point() else leaf for leaf in leaves
+        ]
+        total = torch.sum(function(watched))
+        differentiable = [leaf for leaf in watched if leaf.requires_grad]
+        if not total.requires_grad or not differentiable:
+            return [None] * len(watched)
+        # Never `backward`, which would fill the `.grad` of the model's parameters.
+        found = iter(torch.autograd.grad(total, differentiable, allow_unused=True))
+        return [next(found) if leaf.requires_grad else None for leaf in watched]
+
+
+def on_device(values: NDArray[np.generic]) -> Any:
+    """The values as a tensor on Keras' device."""
+    return keras.ops.convert_to_tensor(values)
+
+
+def snapshot(variable: Any) -> Any:
+    """A copy of the value of a Keras variable."""
+    return variable.value.detach().clone()
+
+
+def is_chief(model: Any) -> bool:  # noqa: ARG001 (other backends ask the model)
+    """Whether this process is the one that writes."""
+    return not torch.distributed.is_initialized() or bool(torch.distributed.get_rank() == 0)

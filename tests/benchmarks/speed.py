@@ -1,0 +1,432 @@
+"""How long does importance take, beside other packages and programs written by hand?
+
+Each way is made ready and run once, then all are run in turn in one process; a cell is the median of the
+runs and, in brackets, how many times ours that is. "One-time" seconds are those of getting ready, compiling
+included. Memory is the highest resident memory of a fresh process beyond that before the evaluator was made.
+KERAS_BACKEND chooses the backend.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import keras
+import numpy as np
+from peers import Job, captum_permutation, captum_saliency, shap_gradients, sklearn_loop
+from programs import backend_version, hand_written_gradient, hand_written_permutation
+from timing import Outcome, first_words, measured, peak_memory, print_head, print_row, readable
+from workloads import Workload, all_workloads, mlp
+
+from keras_importance import FeatureImportance
+from keras_importance.engine import Evaluator
+from keras_importance.methods import METHODS, GradientImportance, ImportanceMethod, PermutationImportance
+from keras_importance.preparation import prepared_evaluator
+from keras_importance.statistics import Floats, spearman
+
+N_REPEATS = 5
+SEED = 0
+BATCH = 32
+OURS, HAND = "ours", "written by hand"
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for."""
+
+    repeats: int
+    shrink: int
+    sklearn_features: int | None
+    epochs: int
+    workloads: Sequence[Callable[[], Workload]]
+
+
+# --- ours ---------------------------------------------------------------------------------------
+
+
+def evaluator_of(workload: Workload, model: Any, method: ImportanceMethod) -> Evaluator:
+    """An evaluator of all validation rows."""
+    return prepared_evaluator(
+        model,
+        (workload.x, workload.y),
+        [method],
+        features=None,
+        metric="loss",
+        max_samples=None,
+        seed=SEED,
+    )
+
+
+def ours(workload: Workload, model: Any, method: ImportanceMethod) -> Job:
+    """The evaluator, after its first evaluation."""
+    evaluator = evaluator_of(workload, model, method)
+    method(evaluator)
+    return Job(lambda: method(evaluator).importances_mean)
+
+
+def exact_of(evaluator: Evaluator, method: ImportanceMethod, numbers: Sequence[int]) -> Floats:
+    """The importances of the numbered features alone, by the method itself."""
+    # The one place to fill in once a method can be restricted to some of the features.
+    raise NotImplementedError("no method can be restricted to some features yet")
+
+
+def in_fresh_process(function: Callable[..., Answer], *arguments: Any) -> Answer:
+    """What the function returns in a process that has not computed anything yet."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of the first and of a later evaluation, and memory of both."""
+
+    one_time: float
+    seconds: float
+    megabytes: float
+
+
+def cost_of_ours(make: Callable[[], Workload], n_repeats: int) -> Cost | str:
+    """The cost of permutation, or why there is none."""
+    workload = make()
+    model = workload.trained()
+    method = PermutationImportance(n_repeats)
+    try:
+        with peak_memory() as peak:
+            outcome = measured({OURS: partial(ours, workload, model, method)}, 1)[OURS]
+    except Exception as error:  # noqa: BLE001 (goes into the table)
+        return first_words(error)
+    return Cost(outcome.one_time, outcome.median, peak.megabytes) if outcome.job else outcome.failure
+
+
+# --- permutation and gradient -------------------------------------------------------------------
+
+
+def permutation_ways(workload: Workload, model: Any, options: Options) -> dict[str, Callable[[], Job]]:
+    """All ways to permutation importance; Captum is of use where torch or its peer runs."""
+    asked = (workload, model, N_REPEATS, SEED)
+    ways: dict[str, Callable[[], Job]] = {
+        OURS: partial(ours, workload, model, PermutationImportance(N_REPEATS)),
+        "scikit-learn": partial(sklearn_loop, *asked, options.sklearn_features),
+        "Captum": partial(captum_permutation, *asked),
+        HAND: lambda: _run_once(hand_written_permutation(*asked)),
+    }
+    if keras.backend.backend() == "jax":
+        del ways["Captum"]
+    return ways
+
+
+def gradient_ways(workload: Workload, model: Any) -> dict[str, Callable[[], Job]]:
+    """All ways to gradient importance."""
+    ways: dict[str, Callable[[], Job]] = {
+        OURS: partial(ours, workload, model, GradientImportance()),
+        "Captum": partial(captum_saliency, workload, model),
+        "SHAP": partial(shap_gradients, workload, model),
+        HAND: lambda: _run_once(hand_written_gradient(workload, model)),
+    }
+    if keras.backend.backend() == "jax":
+        del ways["Captum"]
+    return ways
+
+
+def _run_once(run: Callable[[], Floats]) -> Job:
+    run()
+    return Job(run)
+
+
+def permutation_tables(options: Options) -> None:
+    """Seconds and memory, then what each way needs once and whether the ways agree."""
+    columns = [OURS, "scikit-learn", "Captum", HAND]
+    outcomes = {}
+    print_head(
+        f"Permutation importance, K = {N_REPEATS}, all rows and features",
+        ["workload", *columns, "peak memory of ours"],
+    )
+    for make in options.workloads:
+        workload = make()
+        found = measured(permutation_ways(workload, workload.trained(), options), options.repeats)
+        cost = in_fresh_process(cost_of_ours, make, N_REPEATS)
+        memory = "none" if isinstance(cost, str) else f"{cost.megabytes:.0f} MB"
+        print_row(workload.name, *_cells(found, columns), memory)
+        outcomes[workload.name] = found
+    _print_notes(outcomes)
+    _print_one_time(outcomes, columns)
+    _print_agreement(outcomes, columns[1:])
+
+
+def gradient_tables(options: Options) -> None:
+    """Seconds, then what each way needs once."""
+    columns = [OURS, "Captum", "SHAP", HAND]
+    outcomes = {}
+    print_head("Gradient importance, all rows and features", ["workload", *columns])
+    for make in options.workloads:
+        workload = make()
+        # A run takes milliseconds: more of them cost nothing and are steadier.
+        found = measured(gradient_ways(workload, workload.trained()), 3 * options.repeats)
+        print_row(workload.name, *_cells(found, columns))
+        outcomes[workload.name] = found
+    _print_notes(outcomes)
+    _print_one_time(outcomes, columns)
+
+
+def _cells(found: dict[str, Outcome], columns: Sequence[str]) -> list[str]:
+    reference = found[OURS].median
+    return [found[name].cell(reference) if name in found else "not run" for name in columns]
+
+
+def _print_notes(outcomes: dict[str, dict[str, Outcome]]) -> None:
+    for workload, found in outcomes.items():
+        for outcome in found.values():
+            if outcome.job and outcome.job.note:
+                print(f"\n\\* {workload}: {outcome.job.note}.", flush=True)
+
+
+def _print_one_time(outcomes: dict[str, dict[str, Outcome]], columns: Sequence[str]) -> None:
+    print_head("One-time seconds of the table above", ["workload", *columns])
+    for workload, found in outcomes.items():
+        ready = {name: readable(one.one_time) for name, one in found.items() if one.job}
+        print_row(workload, *(ready.get(name, "none") for name in columns))
+
+
+def _print_agreement(outcomes: dict[str, dict[str, Outcome]], columns: Sequence[str]) -> None:
+    """Only the program by hand moves the same rows; the others draw their own."""
+    print_head(
+        "Agreement with ours: rank correlation, and the largest difference in % of the largest importance",
+        ["workload", *columns],
+    )
+    for workload, found in outcomes.items():
+        own = found[OURS].found
+        print_row(workload, *(_agreement(own, found.get(name)) for name in columns))
+
+
+def _agreement(own: Floats, other: Outcome | None) -> str:
+    if other is None or not other.job or not len(own):
+        return "none"
+    own = own[: len(other.found)]
+    difference = np.abs(own - other.found).max() / np.abs(own).max()
+    return f"{spearman(own, other.found):.3f}, {100 * difference:.2g}%"
+
+
+# --- growth and wide tables ---------------------------------------------------------------------
+
+
+def growth_table(options: Options) -> None:
+    """How ours grows with features and rows."""
+    shrink = options.shrink
+    sizes = [(2000 // shrink, n // shrink) for n in (100, 300, 1000, 3000, 10_000)]
+    sizes += [(n // shrink, 50 // shrink) for n in (1000, 10_000, 100_000)]
+    print_head(
+        "Growth of permutation importance, MLP 64-64, K = 1",
+        ["rows", "features", "seconds", "ns per feature and row", "one-time seconds", "peak memory"],
+    )
+    for n_rows, n_features in sizes:
+        cost = in_fresh_process(cost_of_ours, partial(mlp, n_rows, n_features, (64, 64)), 1)
+        if isinstance(cost, str):
+            print_row(str(n_rows), str(n_features), cost, "", "", "")
+            continue
+        each = 1e9 * cost.seconds / (n_rows * n_features)
+        cells = (readable(cost.seconds), f"{each:.0f}", readable(cost.one_time))
+        print_row(str(n_rows), str(n_features), *cells, f"{cost.megabytes:.0f} MB")
+
+
+def wide_table(options: Options) -> None:
+    """Ten thousand features: what an epoch takes, and what the ways to rate them take."""
+    make = partial(mlp, 2000 // options.shrink, 10_000 // options.shrink, (128, 64))
+    print_head(f"Wide, {make().name}", ["work", "seconds", "one-time seconds", "peak memory"])
+    for row in in_fresh_process(_wide_rows, make, options.repeats):
+        print_row(*row)
+
+
+def _wide_rows(make: Callable[[], Workload], repeats: int) -> list[tuple[str, ...]]:
+    workload = make()
+    keras.utils.set_random_seed(SEED)
+    model = workload.build()
+    epoch = partial(model.fit, workload.x_train, workload.y_train, batch_size=BATCH, verbose=0)
+    works: dict[str, Callable[[], Job]] = {
+        "one epoch of training": lambda: _run_once(lambda: np.asarray(epoch().history["loss"])),
+        "linearised permutation": lambda: ours(workload, model, METHODS["linearised_permutation"]()),
+        f"permutation of the top 100, K = {N_REPEATS}": lambda: _exact_of_top(workload, model),
+    }
+    rows = []
+    for name, make_ready in works.items():
+        with peak_memory() as peak:
+            outcome = measured({name: make_ready}, repeats)[name]
+        rows.append(_wide_row(name, outcome, peak.megabytes))
+    return rows
+
+
+def _wide_row(name: str, outcome: Outcome, megabytes: float) -> tuple[str, ...]:
+    if outcome.job is None:
+        return name, outcome.failure, "", ""
+    return name, readable(outcome.median), readable(outcome.one_time), f"{megabytes:.0f} MB"
+
+
+def _exact_of_top(workload: Workload, model: Any, n_top: int = 100) -> Job:
+    """The exact importances of what the gradient takes for the top."""
+    method = PermutationImportance(N_REPEATS)
+    evaluator = evaluator_of(workload, model, method)
+    by_gradient = GradientImportance()(evaluator).importances_mean
+    top = np.argsort(-by_gradient)[:n_top].tolist()
+    return _run_once(partial(exact_of, evaluator, method, top))
+
+
+# --- the callback -------------------------------------------------------------------------------
+
+
+class _Clock(keras.callbacks.Callback):  # type: ignore[misc] # Keras is untyped
+    """When each epoch ended; the last of the callbacks, so that it sees what those before it take."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends: list[float] = []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.ends.append(time.perf_counter())
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One training: seconds from the end of the first epoch to that of the last, and of everything."""
+
+    steady: float
+    total: float
+    model: Any
+    importance: Any
+
+
+def fitted(workload: Workload, importance: Any, epochs: int) -> Fit:
+    """A training of a new network, with the callback or None."""
+    keras.utils.set_random_seed(0)
+    model, clock = workload.build(), _Clock()
+    started = time.perf_counter()
+    model.fit(
+        workload.x_train,
+        workload.y_train,
+        batch_size=BATCH,
+        epochs=epochs,
+        validation_data=(workload.x, workload.y),
+        callbacks=[clock] if importance is None else [importance, clock],
+        verbose=0,
+    )
+    return Fit(clock.ends[-1] - clock.ends[0], time.perf_counter() - started, model, importance)
+
+
+def callback_table(options: Options) -> None:
+    """What the callback adds to a training, and how far its ranking is from the unlimited one."""
+    later = f"epochs 2 to {options.epochs}"
+    columns = [f"{later} without", f"{later} with", "with log_dir", "fit without", "fit with"]
+    columns += [
+        "with log_dir",
+        "one-time seconds",
+        "with log_dir",
+        "rank correlation with the unlimited",
+    ]
+    print_head(
+        f"FeatureImportance in a fit of {options.epochs} epochs, batch {BATCH}, arguments at their defaults",
+        ["workload", *columns],
+    )
+    for make in options.workloads:
+        workload = make()
+        try:
+            cells = _callback_cells(workload, options)
+        except Exception as error:  # noqa: BLE001 (goes into the table)
+            cells = [first_words(error)] + [""] * (len(columns) - 1)
+        print_row(workload.name, *cells)
+
+
+def _callback_cells(workload: Workload, options: Options) -> list[str]:
+    runs: list[list[Fit]] = [[], [], []]
+    for _ in range(options.repeats):
+        with tempfile.TemporaryDirectory() as folder:
+            callbacks = (None, FeatureImportance(), FeatureImportance(log_dir=folder))
+            for importance, fits in zip(callbacks, runs, strict=True):
+                fits.append(fitted(workload, importance, options.epochs))
+    steady = [statistics.median(fit.steady for fit in fits) for fits in runs]
+    total = [statistics.median(fit.total for fit in fits) for fits in runs]
+    one_time = [all_of - later for all_of, later in zip(total, steady, strict=True)]
+    cells = [*_overheads(steady), *_overheads(total)]
+    cells += [f"{seconds - one_time[0]:.2f} s" for seconds in one_time[1:]]
+    return [*cells, _rank_agreement(workload, runs[1][-1])]
+
+
+def _overheads(seconds: Sequence[float]) -> list[str]:
+    """The seconds without, and those with and how many percent that is more."""
+    without = seconds[0]
+    more = [f"{readable(one)} ({100 * (one / without - 1):+.1f}%)" for one in seconds[1:]]
+    return [readable(without), *more]
+
+
+def _rank_agreement(workload: Workload, fit: Fit) -> str:
+    """Over the features that the unlimited evaluation tells from 0."""
+    method = PermutationImportance(N_REPEATS)
+    unlimited = method(evaluator_of(workload, fit.model, method))
+    certain = unlimited.ci_low > 0
+    limited = fit.importance.results["permutation"].importances_mean
+    agreement = spearman(limited[certain], unlimited.importances_mean[certain])
+    return f"{agreement:.3f} over {int(certain.sum())} features"
+
+
+# --- the command line ---------------------------------------------------------------------------
+
+TABLES = {
+    "permutation": permutation_tables,
+    "gradient": gradient_tables,
+    "growth": growth_table,
+    "wide": wide_table,
+    "fit": callback_table,
+}
+
+
+def machine() -> str:
+    """Processor, cores and versions."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    processor = names[0] if names else platform.processor() or platform.machine()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return (
+        f"{processor}, {cores} cores; Python {platform.python_version()}, Keras {keras.__version__}, "
+        f"{backend_version()}, NumPy {np.__version__}"
+    )
+
+
+def main() -> None:
+    """Prints the tables that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for table, function in TABLES.items():
+        parser.add_argument(f"--{table}", action="store_true", help=_first_line(function))
+    parser.add_argument("--repeats", type=int, default=3, help="runs of which the median is taken")
+    parser.add_argument("--epochs", type=int, default=20, help="epochs of --fit")
+    parser.add_argument("--sklearn-features", type=int, help="on how many features scikit-learn runs")
+    parser.add_argument("--only", type=int, nargs="+", default=[1, 2, 3, 4], help="numbers of workloads")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the rows and features")
+    given = parser.parse_args()
+
+    shrink = 10 if given.quick else 1
+    makers = all_workloads(shrink)
+    workloads = [makers[number - 1] for number in given.only]
+    options = Options(given.repeats, shrink, given.sklearn_features, given.epochs, workloads)
+    asked = [table for table in TABLES if getattr(given, table)] or ["permutation", "gradient"]
+    print(f"{machine()}; medians of {given.repeats} runs", flush=True)
+    for table in asked:
+        TABLES[table](options)
+
+
+def _first_line(function: Callable[[Options], None]) -> str:
+    return (function.__doc__ or "").splitlines()[0]
+
+
+if __name__ == "__main__":
+    main()
