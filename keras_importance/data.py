@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import keras
@@ -20,6 +21,25 @@ Array = NDArray[Any]
 # Enough consecutive rows to tell windows that overlap from windows that look alike by chance.
 _ROWS_TO_COMPARE = 16
 _MIN_BLOCKS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """Weighted means over rows of `q_i`, the mean square over steps of a row's centred values.
+
+    Attributes:
+        mean: `(n_columns,)` mean of the values, with weights `w` of mean 1.
+        variance: `(n_columns,)` mean of `w q`.
+        q: mean of `w² q`.
+        q_squared: mean of `w² q²`.
+        weight_squared: mean of `w²`.
+    """
+
+    mean: Floats
+    variance: Floats
+    q: Floats
+    q_squared: Floats
+    weight_squared: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,9 +137,36 @@ class ValidationData:
         """How many rows were kept."""
         return len(self.inputs[0])
 
+    @cached_property
+    def spreads(self) -> tuple[Spread, ...]:
+        """How the columns of each input spread; inputs that hold no numbers spread by nothing."""
+        return tuple(_spread(values, self.weights) for values in self.inputs)
+
+    def only(self, rows: Integers) -> ValidationData:
+        """The same data with only some of the rows."""
+        taken = partial(_mapped, lambda leaf: leaf[rows])
+        return replace(
+            self,
+            inputs=tuple(leaf[rows] for leaf in self.inputs),
+            targets=taken(self.targets),
+            weights=taken(self.weights),
+            blocks=taken(self.blocks),
+        )
+
     def pack(self, leaves: Sequence[Any]) -> Any:
         """The nest that the model takes, filled with one value for each input."""
         return keras.tree.map_structure(lambda number: leaves[number], self.structure)
+
+
+def _spread(values: Array, weights: Floats | None) -> Spread:
+    n_rows, n_columns = len(values), values.shape[-1] if values.ndim > 1 else 1
+    if values.dtype.kind not in "fiub":
+        return Spread(*np.zeros((4, n_columns)), weight_squared=1.0)
+    w = np.ones(n_rows) if weights is None else weights / weights.mean()
+    x = values.reshape(n_rows, -1, n_columns).astype(np.float64)
+    mean = np.einsum("n,nsc->c", w, x) / x[..., 0].size
+    q = np.square(x - mean).mean(axis=1)
+    return Spread(mean, w @ q / n_rows, w**2 @ q / n_rows, w**2 @ q**2 / n_rows, float(np.mean(w**2)))
 
 
 # --- sampling ---------------------------------------------------------------------------------

@@ -19,7 +19,13 @@ Call = Callable[[Any], Any]
 
 
 class Backend(Protocol):
-    """What a backend's module must know."""
+    """What a backend's module must know.
+
+    Attributes:
+        ACCUMULATOR: the type in which compiled programs add up many rows.
+    """
+
+    ACCUMULATOR: str
 
     def compiled(self, model: Any, program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:
         """`program(call, *arguments)` compiled, where `call(x)` is the model's inference.
@@ -62,6 +68,9 @@ class Compiler:
 
     Attributes:
         model: the Keras model.
+        on_device: from an array to a tensor where the model computes.
+        gradients: of the sum of a function, with respect to tensors.
+        accumulator: the type in which programs add up many rows.
         seconds: what one-time compilation took so far: of each program the first call's time beyond the
             second's.
     """
@@ -72,6 +81,7 @@ class Compiler:
         self.seconds = 0.0
         self.on_device = self._backend.on_device
         self.gradients = self._backend.gradients
+        self.accumulator = self._backend.ACCUMULATOR
 
     def __call__(self, program: Callable[..., Any], *, fuse: bool = True) -> Callable[..., Any]:
         """`program(call, *arguments)` compiled, where `call(x)` is the model's inference."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from keras_importance.data import ValidationData
@@ -22,31 +23,34 @@ def declared_batch(model: Any) -> int | None:
     return next((int(one.shape[0]) for one in inputs if one.shape[0] is not None), None)
 
 
-def rows_at_once(model: Any, data: ValidationData, n_rows: int) -> int:
-    """How many of `n_rows` rows go through the model at once; the number it declares, if any."""
-    declared = declared_batch(model)
-    if declared is not None:
-        return declared
-    return evenly(n_rows, max(1, min(_MAX_ROWS, _MAX_VALUES // widest_layer(model, data))))
+def rows_at_once(model: Any, data: ValidationData) -> int:
+    """How many rows go through the whole model at once; the number it declares, if any."""
+    return declared_batch(model) or evenly(data.n_rows, _rows_that_fit(widest_layer(model, data)))
 
 
-def block_shape(model: Any, data: ValidationData, n_slots: int, n_repeats: int) -> tuple[int, int]:
+def block_shape(
+    data: ValidationData, n_slots: int, n_repeats: int, widest: int, declared: int | None
+) -> tuple[int, int]:
     """`(n_slots, n_rows)` of a block: pairs of feature and repeat x rows.
 
     Args:
-        model: the model.
         data: the rows.
         n_slots: pairs of feature and repeat in all.
         n_repeats: repeats whose replaced values are held for each row.
+        widest: values of a row in the widest layer that is run.
+        declared: the number of rows that the model's inputs are fixed to; None for any.
     """
-    declared = declared_batch(model)
     if declared is not None:
         return 1, declared
-    most = rows_at_once(model, data, n_slots * data.n_rows)
+    most = _rows_that_fit(widest)
     held = n_repeats * sum(leaf[0].size for leaf in data.inputs)
-    rows = max(1, min(data.n_rows, most, max(_FEW_ROWS, most // n_slots), _MAX_PREPARED_VALUES // held))
+    rows = min(most, max(_FEW_ROWS, most // n_slots), max(1, _MAX_PREPARED_VALUES // held))
     rows = evenly(data.n_rows, rows)
     return evenly(n_slots, max(1, most // rows)), rows
+
+
+def _rows_that_fit(widest: int) -> int:
+    return max(1, min(_MAX_ROWS, _MAX_VALUES // widest))
 
 
 def evenly(total: int, at_most: int) -> int:
@@ -62,10 +66,10 @@ def widest_layer(model: Any, data: ValidationData) -> int:
         n_steps = max((math.prod(leaf.shape[1:-1]) for leaf in data.inputs), default=1)
         units = max((variable.shape[-1] for variable in model.variables if variable.shape), default=1)
         return max(in_row, n_steps * units)
-    open_length = max((leaf.shape[1] for leaf in data.inputs if leaf.ndim > 2), default=1)
-    sizes = (
-        math.prod(size or open_length for size in output.shape[1:])
-        for call in graph.calls
-        for output in call.outputs
-    )
-    return max(in_row, *sizes, 1)
+    return max(in_row, values_in_row([one for call in graph.calls for one in call.outputs], data))
+
+
+def values_in_row(tensors: Iterable[Any], data: ValidationData) -> int:
+    """Values of a row in the largest of some symbolic tensors; open lengths are those of the data."""
+    length = max((leaf.shape[1] for leaf in data.inputs if leaf.ndim > 2), default=1)
+    return max((math.prod(size or length for size in one.shape[1:]) for one in tensors), default=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_importance.data import ValidationData
 from keras_importance.engine.backend import Compiler
-from keras_importance.engine.gradients import Differentiator, InputGradients
+from keras_importance.engine.gradients import Differentiator, InputGradients, Moments
 from keras_importance.engine.metrics import Metric, metric_from_argument
 from keras_importance.engine.blocks import declared_batch
 from keras_importance.engine.part import Array, FeatureScores, Replacement
@@ -156,11 +156,18 @@ class Evaluator:
 
     # --- gradients ------------------------------------------------------------------------------
 
-    def output_gradients(self, directions: Array) -> InputGradients:
-        """Gradients of the outputs of row `i`, weighted with `directions[i]` and added up."""
-        return self._differentiator.of_outputs(directions)
+    def output_gradients(
+        self, directions: Array, data: ValidationData | None = None
+    ) -> InputGradients:
+        """Gradients of the outputs of row `i`, weighted with `directions[i]` and added up.
 
-    def loss_gradients(self) -> InputGradients:
+        Args:
+            directions: `(n_rows, n_outputs)`, or `(1, n_outputs)` for all rows alike.
+            data: the rows; None for all.
+        """
+        return self._differentiator.of_outputs(directions, data or self.data)
+
+    def loss_gradients(self, data: ValidationData | None = None) -> InputGradients:
         """Gradients of the compiled loss of each row.
 
         Raises:
@@ -170,7 +177,13 @@ class Evaluator:
             raise ValueError(
                 "the compiled loss is no mean over rows, so no row has a gradient of its own."
             )
-        return self._differentiator.of_loss(self._loss.row_scores)
+        return self._differentiator.of_loss(self._loss.row_scores, data or self.data)
+
+    def gradient_moments(
+        self, passes: Sequence[InputGradients], number: int, mean: Array, data: ValidationData
+    ) -> Moments:
+        """Sums over rows of the lengths of gradients with respect to the columns of one input."""
+        return self._differentiator.moments(passes, number, mean, data)
 
     @cached_property
     def _loss(self) -> Metric:

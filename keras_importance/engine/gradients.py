@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import keras
@@ -14,10 +15,71 @@ from numpy.typing import NDArray
 from keras_importance.data import ValidationData
 from keras_importance.engine.backend import Call, Compiler
 from keras_importance.engine.blocks import rows_at_once
+from keras_importance.statistics import Floats, Integers
 
+ops = keras.ops
 Array = NDArray[Any]
-InputGradients = list[Array | None]
-"""For each input an array of its shape; None where the outputs have no gradient there."""
+
+
+@dataclass(frozen=True, eq=False)
+class InputGradients:
+    """Gradients of one scalar a row with respect to the inputs.
+
+    Attributes:
+        chunks: for each chunk of rows, for each input a tensor of its shape; None where the scalar has
+            no gradient there.
+        n_rows: how many rows there are, padding apart.
+    """
+
+    chunks: list[list[Any | None]]
+    n_rows: int
+
+    def has(self, number: int) -> bool:
+        """Whether there is a gradient with respect to an input."""
+        return self.chunks[0][number] is not None
+
+    def tensor(self, number: int) -> Any:
+        """The gradients of all rows with respect to one input."""
+        return ops.concatenate([chunk[number] for chunk in self.chunks])[: self.n_rows]
+
+    @cached_property
+    def arrays(self) -> list[Array | None]:
+        """The gradients as arrays of the shapes of the inputs."""
+        return [
+            ops.convert_to_numpy(self.tensor(number)) if self.has(number) else None
+            for number in range(len(self.chunks[0]))
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Weighted sums over rows `i`, of each column of one input, for gradients of length `L` at step `t`.
+
+    `r_i = mean_t L_it`, `q_i = mean_t (x_it - mean)²`; weights `w` of mean 1.
+
+    Attributes:
+        by_step: `(n_steps, n_columns)` sums of `w L`.
+        signed: `(n_columns,)` sums of `w · mean_t gradient`, of the first of several.
+        rr: `(n_columns,)` sums of `w² r²`.
+        rq: sums of `w² r q`.
+        r: sums of `w² r`.
+    """
+
+    by_step: Floats
+    signed: Floats
+    rr: Floats
+    rq: Floats
+    r: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class _Chunk:
+    """Rows on the device, as many as go through the model at once."""
+
+    inputs: list[Any]
+    targets: Any
+    weights: Any
+    rows: Any
 
 
 class Differentiator:
@@ -30,68 +92,122 @@ class Differentiator:
     def __init__(self, compiler: Compiler, data: ValidationData) -> None:
         self._data = data
         self._compiler = compiler
-        self._gradients = compiler.gradients
         self._on_device = compiler.on_device
-        self._inputs = [self._on_device(values) for values in _in_types_of(compiler.model, data.inputs)]
-        self._targets = keras.tree.map_structure(self._on_device, data.targets, none_is_leaf=False)
-        self._chunk_rows = rows_at_once(compiler.model, data, data.n_rows)
+        self._size = rows_at_once(compiler.model, data)
         self._of_outputs = compiler(self._output_program)
+        self._moments = compiler(partial(_moments, compiler.accumulator))
         self._of_loss: Callable[..., Any] | None = None
+        self._cut: tuple[ValidationData, list[_Chunk]] = (data, self._chunks_of(data))
 
-    def of_outputs(self, directions: Array) -> InputGradients:
-        """Gradients of `sum_m directions[i, m] · output_m(x_i)`; directions `(n_rows, n_outputs)`."""
-        weights = self._on_device(directions.astype(keras.config.floatx()))
-        return self._joined(self._of_outputs, weights)
+    def of_outputs(self, directions: Array, data: ValidationData) -> InputGradients:
+        """Gradients of `sum_m directions[i, m] · output_m(x_i)`; directions `(1 or n_rows, n_outputs)`."""
+        weights = self._on_device(np.asarray(directions, keras.config.floatx()))
+        chunks = [
+            list(self._of_outputs(chunk.inputs, weights, chunk.rows)) for chunk in self._chunks(data)
+        ]
+        return InputGradients(chunks, data.n_rows)
 
-    def of_loss(self, row_scores: Callable[[Any, Any], Any]) -> InputGradients:
+    def of_loss(
+        self, row_scores: Callable[[Any, Any], Any], data: ValidationData
+    ) -> InputGradients:
         """Gradients of the row scores of a loss."""
         if self._of_loss is None:
             self._of_loss = self._compiler(partial(self._loss_program, row_scores))
-        return self._joined(self._of_loss, self._targets)
+        chunks = [list(self._of_loss(chunk.inputs, chunk.targets)) for chunk in self._chunks(data)]
+        return InputGradients(chunks, data.n_rows)
 
-    def _joined(self, program: Any, extra: Any) -> InputGradients:
-        chunks = [
-            [None if part is None else keras.ops.convert_to_numpy(part)[:n_real] for part in parts]
-            for parts, n_real in self._chunks(program, extra)
-        ]
-        return [
-            None if parts[0] is None else np.concatenate(parts) for parts in zip(*chunks, strict=True)
-        ]
+    def moments(
+        self, passes: Sequence[InputGradients], number: int, mean: Array, data: ValidationData
+    ) -> Moments:
+        """Sums over rows of the gradients' lengths over several passes, for the columns of one input."""
+        mean = self._on_device(np.asarray(mean, keras.config.floatx()))
+        parts = []
+        for place, chunk in enumerate(self._chunks(data)):
+            gradients = [one.chunks[place][number] for one in passes]
+            found = self._moments(gradients, chunk.inputs[number], mean, chunk.weights)
+            parts.append([ops.convert_to_numpy(one) for one in found])
+        return Moments(*(np.sum(one, axis=0, dtype=np.float64) for one in zip(*parts, strict=True)))
 
-    def _chunks(self, program: Any, extra: Any) -> Iterator[tuple[list[Any], int]]:
-        n_rows, size = self._data.n_rows, self._chunk_rows
+    # --- chunks ---------------------------------------------------------------------------------
+
+    def _chunks(self, data: ValidationData) -> list[_Chunk]:
+        """Chunks of equal size on the device, kept until other rows are asked for."""
+        if data is not self._cut[0]:
+            self._cut = data, self._chunks_of(data)
+        return self._cut[1]
+
+    def _chunks_of(self, data: ValidationData) -> list[_Chunk]:
+        """The last chunk is padded with rows of weight 0."""
+        n_rows, size = data.n_rows, self._size
+        weights = np.ones(n_rows) if data.weights is None else data.weights / data.weights.mean()
+        inputs = _in_types_of(self._compiler.model, data.inputs)
+        found = []
         for start in range(0, n_rows, size):
-            rows = np.minimum(np.arange(start, start + size), n_rows - 1)
-            parts = program(self._inputs, extra, self._on_device(rows.astype(np.int32)))
-            yield parts, min(size, n_rows - start)
+            place = np.arange(start, start + size)
+            rows = np.minimum(place, n_rows - 1)
+            taken = partial(self._taken, rows=rows)
+            weight = np.where(place < n_rows, weights[rows], 0.0).astype(keras.config.floatx())
+            found.append(
+                _Chunk(
+                    inputs=[taken(leaf) for leaf in inputs],
+                    targets=keras.tree.map_structure(taken, data.targets, none_is_leaf=False),
+                    weights=self._on_device(weight),
+                    rows=self._on_device(rows.astype(np.int32)),
+                )
+            )
+        return found
+
+    def _taken(self, leaf: Array, rows: Integers) -> Any:
+        return self._on_device(leaf[rows])
+
+    # --- programs -------------------------------------------------------------------------------
 
     def _output_program(
-        self, call: Call, inputs: list[Any], directions: Any, row: Any
+        self, call: Call, inputs: list[Any], directions: Any, rows: Any
     ) -> list[Any | None]:
-        directions = keras.ops.take(directions, row, axis=0)
+        if directions.shape[0] != 1:
+            directions = ops.take(directions, rows, axis=0)
 
         def scalar(leaves: list[Any]) -> Any:
             outputs = keras.tree.flatten(call(self._data.pack(leaves)))
-            flat = [keras.ops.reshape(output, (-1, math.prod(output.shape[1:]))) for output in outputs]
-            outputs = keras.ops.cast(keras.ops.concatenate(flat, axis=-1), directions.dtype)
-            return keras.ops.sum(outputs * directions, axis=-1)
+            flat = [ops.reshape(output, (-1, math.prod(output.shape[1:]))) for output in outputs]
+            outputs = ops.cast(ops.concatenate(flat, axis=-1), directions.dtype)
+            return ops.sum(outputs * directions, axis=-1)
 
-        return self._gradients(scalar, [keras.ops.take(leaf, row, axis=0) for leaf in inputs])
+        return self._compiler.gradients(scalar, inputs)
 
     def _loss_program(
-        self,
-        row_scores: Callable[[Any, Any], Any],
-        call: Call,
-        inputs: list[Any],
-        targets: Any,
-        row: Any,
+        self, row_scores: Callable[[Any, Any], Any], call: Call, inputs: list[Any], targets: Any
     ) -> list[Any | None]:
-        y_true = keras.tree.map_structure(lambda leaf: keras.ops.take(leaf, row, axis=0), targets)
-
         def scalar(leaves: list[Any]) -> Any:
-            return row_scores(y_true, call(self._data.pack(leaves)))
+            return row_scores(targets, call(self._data.pack(leaves)))
 
-        return self._gradients(scalar, [keras.ops.take(leaf, row, axis=0) for leaf in inputs])
+        return self._compiler.gradients(scalar, inputs)
+
+
+def _moments(
+    accumulator: str, _call: Call, gradients: list[Any], x: Any, mean: Any, weights: Any
+) -> tuple[Any, ...]:
+    """The sums of `Moments` for a chunk of rows; rows of weight 0 add nothing."""
+    columns = mean.shape[0]
+    n_rows = x.shape[0]
+    g = [ops.reshape(one, (n_rows, -1, columns)) for one in gradients]
+    x = ops.reshape(x, (n_rows, -1, columns))
+    length = ops.abs(g[0]) if len(g) == 1 else ops.sqrt(sum(ops.square(one) for one in g))
+    r, q = ops.mean(length, axis=1), ops.mean(ops.square(x - mean), axis=1)
+
+    def summed(values: Any, weight: Any) -> Any:
+        weight = ops.reshape(weight, (-1, *[1] * (len(values.shape) - 1)))
+        return ops.sum(ops.cast(weight * values, accumulator), axis=0)
+
+    squared = ops.square(weights)
+    return (
+        summed(length, weights),
+        summed(ops.mean(g[0], axis=1), weights),
+        summed(r * r, squared),
+        summed(r * q, squared),
+        summed(r, squared),
+    )
 
 
 def _in_types_of(model: Any, leaves: Sequence[Array]) -> list[Array]:

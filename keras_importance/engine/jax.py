@@ -12,6 +12,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+# JAX has no float64 unless told so for the whole process; it adds pairwise.
+ACCUMULATOR = "float32"
+
 
 def compiled(model: Any, program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:
     """`program(call, *arguments)` compiled, where `call(x)` is the model's inference.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from keras_importance.data import ValidationData
 from keras_importance.engine.backend import Call, Compiler
-from keras_importance.engine.blocks import block_shape
+from keras_importance.engine.blocks import block_shape, declared_batch
 from keras_importance.engine.metrics import Metric
 from keras_importance.engine.prefix import Cut
 from keras_importance.engine.programs import (
@@ -244,7 +244,8 @@ class Part:
         # As many repeats as ever asked for: fewer are padded, and compile nothing anew.
         self._most_repeats = max(self._most_repeats, len(sample.donors))
         n_slots = 1 + self._most_repeats * max(len(one.numbers) for one in self._groups)
-        shape = block_shape(self._compiler.model, self._data, n_slots, self._most_repeats)
+        declared = declared_batch(self._compiler.model)
+        shape = block_shape(self._data, n_slots, self._most_repeats, self._cut.widest, declared)
         n_own = 1 + self._most_repeats * len(group.numbers)
         return min(shape[0], n_own), shape[1]
 

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_importance.data import ValidationData
+from keras_importance.engine.blocks import values_in_row, widest_layer
 from keras_importance.engine.graph import Call, Graph
 from keras_importance.engine.labels import OTHERS, UNTOUCHED, Labels, labels_after, moved
 from keras_importance.engine.linear import LinearForm, linear_form
@@ -54,6 +55,7 @@ class Cut:
         entries: where the two parts meet.
         head: from `(call, inputs)` to the sources of the given entries.
         tail: from `(call, values of the entries' tensors)` to the model's outputs.
+        widest: how many values the widest layer of the tail holds for a row.
         is_whole: whether all of the model is run for each feature.
     """
 
@@ -61,10 +63,11 @@ class Cut:
     entries: tuple[Entry, ...]
     head: Callable[[Any, list[Any], Sequence[Entry]], list[Any]]
     tail: Callable[[Any, list[Any]], Any]
+    widest: int
     is_whole: bool = False
 
 
-def whole_model(data: ValidationData, features: FeatureSet) -> Cut:
+def whole_model(model: Any, data: ValidationData, features: FeatureSet) -> Cut:
     """The cut at the inputs, which serves every model: features are replaced, and all is run."""
     labels = input_labels(data, features)
     numbers = list(range(len(labels)))
@@ -77,6 +80,7 @@ def whole_model(data: ValidationData, features: FeatureSet) -> Cut:
         entries=tuple(Entry(number, number, labels[number]) for number in numbers),
         head=head,
         tail=lambda call, values: call(data.pack(values)),
+        widest=widest_layer(model, data),
         is_whole=True,
     )
 
@@ -91,7 +95,7 @@ def cuts(model: Any, data: ValidationData, features: FeatureSet) -> list[Cut]:
     graph = Graph.of(model)
     inputs = None if graph is None else _inputs_in_order(model, graph, data)
     if graph is None or inputs is None or not all(map(_is_followed, graph.calls)):
-        return [whole_model(data, features)]
+        return [whole_model(model, data, features)]
     labels = input_labels(data, features)
     found: dict[Any, Cut] = {}
     for touched, members in _by_touched_inputs(features).items():
@@ -101,9 +105,11 @@ def cuts(model: Any, data: ValidationData, features: FeatureSet) -> list[Cut]:
         }
         entries = _entries(graph, known)
         key = tuple((id(one.tensor), one.form is None, one.is_fixed) for one in entries)
-        found[key] = _joined(found[key], members, entries) if key in found else _cut(
-            model, graph, inputs, members, entries
-        )
+        if key in found:
+            found[key] = _joined(found[key], members, entries)
+        else:
+            widest = _widest(graph, entries, data)
+            found[key] = _cut(model, graph, inputs, members, entries, widest)
     return list(found.values())
 
 
@@ -209,8 +215,19 @@ def _linear_entry(call: Call, labels: Labels) -> Entry | None:
     return Entry(call.outputs[0], call.inputs[0], of_elements, form)
 
 
+def _widest(graph: Graph, entries: Sequence[Entry], data: ValidationData) -> int:
+    run_anew = graph.needed([id(entry.tensor) for entry in entries], graph.outputs)
+    tensors = [tensor for call in run_anew for tensor in call.outputs]
+    return values_in_row([*(entry.tensor for entry in entries), *tensors], data)
+
+
 def _cut(
-    model: Any, graph: Graph, inputs: list[Any], members: tuple[int, ...], entries: tuple[Entry, ...]
+    model: Any,
+    graph: Graph,
+    inputs: list[Any],
+    members: tuple[int, ...],
+    entries: tuple[Entry, ...],
+    widest: int,
 ) -> Cut:
     def head(_call: Any, leaves: list[Any], wanted: Sequence[Entry]) -> list[Any]:
         given = {
@@ -224,7 +241,7 @@ def _cut(
         found = graph.run(given, graph.outputs)
         return _in_nest_of(model, [found[id(tensor)] for tensor in graph.outputs])
 
-    return Cut(members, entries, head, tail)
+    return Cut(members, entries, head, tail, widest)
 
 
 def _joined(cut: Cut, members: Iterable[int], entries: Sequence[Entry]) -> Cut:

@@ -91,7 +91,7 @@ class Scorer:
 
     def _sound_cuts(self) -> list[Cut]:
         """The cuts that give what the whole model gives; the whole model for the features of others."""
-        whole = whole_model(self._data, self._features)
+        whole = whole_model(self._compiler.model, self._data, self._features)
         if declared_batch(self._compiler.model) is not None:
             return [whole]
         found = cuts(self._compiler.model, self._data, self._features)

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+ACCUMULATOR = "float64"
+
 
 def compiled(model: Any, program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:  # noqa: ARG001
     """`program(call, *arguments)`, where `call(x)` is the model's inference.

@@ -13,7 +13,7 @@ import numpy as np
 from keras_importance.engine import Evaluator
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.result import ErrorSource, ImportanceResult
-from keras_importance.statistics import Floats
+from keras_importance.statistics import Floats, Integers
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 
@@ -31,6 +31,7 @@ class Scores:
         by_step: `(n_steps, n_features)`, or None.
         error_source: what the standard error covers.
         notes: why a feature has no number, by its name.
+        n_rows: `(n_features,)` or one number for all: how many rows were used; None for all there are.
     """
 
     importances: Floats
@@ -41,6 +42,7 @@ class Scores:
     by_step: Floats | None = None
     error_source: ErrorSource = "rows"
     notes: Mapping[str, str] = field(default_factory=dict)
+    n_rows: Integers | int | None = None
 
 
 class ImportanceMethod(ABC):

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_importance.data import ValidationData
 from keras_importance.engine import Evaluator
 from keras_importance.engine.gradients import InputGradients
 from keras_importance.features import Column
@@ -83,16 +84,21 @@ class GradientImportance(ImportanceMethod):
     def compute(self, evaluator: Evaluator) -> Scores:
         """One forward and backward pass for each output, or one for the loss."""
         of_loss = self._of_loss(evaluator)
-        passes = _loss_gradients(evaluator) if of_loss else _output_gradients(evaluator)
+        data = evaluator.data
+        passes = [evaluator.loss_gradients(data)] if of_loss else _output_gradients(evaluator, data)
         notes = _notes(evaluator, passes[0])
-        parts = [
-            _part(evaluator, key, members, passes, self.aggregation)
-            for key, members in _parts(evaluator, notes).items()
-        ]
+        parts = []
+        for (n_steps, width), members in _parts(evaluator, notes).items():
+            # Sums over rows suffice for single columns, and are computed where the gradients are.
+            if width == 1 and self.aggregation == "mean" and data.blocks is None:
+                parts += _parts_of_columns(evaluator, data, members, passes)
+            else:
+                parts.append(_part(data, (n_steps, width), members, passes, self.aggregation))
         return Scores(
             metric="loss" if of_loss else "output",
             notes=notes,
-            **_joined(evaluator, parts, signed=not of_loss and len(passes) == 1),
+            n_rows=data.n_rows,
+            **_joined(evaluator, data, parts, signed=not of_loss and len(passes) == 1),
         )
 
     def _of_loss(self, evaluator: Evaluator) -> bool:
@@ -110,21 +116,15 @@ def _is_crossentropy(loss: Any) -> bool:
     return isinstance(loss, _CROSSENTROPIES) or (getattr(loss, "__name__", None) in _CROSSENTROPY_NAMES)
 
 
-def _loss_gradients(evaluator: Evaluator) -> list[InputGradients]:
-    return [evaluator.loss_gradients()]
-
-
-def _output_gradients(evaluator: Evaluator) -> list[InputGradients]:
+def _output_gradients(evaluator: Evaluator, data: ValidationData) -> list[InputGradients]:
     """Gradients whose squares add up to those of all outputs, exactly or on average over signs."""
-    n_rows = evaluator.data.n_rows
     n_outputs = sum(math.prod(shape[1:]) for shape in evaluator.output_shapes)
-    gradients_of = evaluator.output_gradients
     if n_outputs <= _MAX_OUTPUTS:
-        return [gradients_of(np.tile(one, (n_rows, 1))) for one in np.eye(n_outputs)]
+        return [evaluator.output_gradients(one[None], data) for one in np.eye(n_outputs)]
     rng = evaluator.rng()
     scale = 1 / math.sqrt(_MAX_OUTPUTS)
     return [
-        gradients_of(scale * rng.choice([-1.0, 1.0], size=(n_rows, n_outputs)))
+        evaluator.output_gradients(scale * rng.choice([-1.0, 1.0], size=(data.n_rows, n_outputs)), data)
         for _ in range(_MAX_OUTPUTS)
     ]
 
@@ -132,8 +132,8 @@ def _output_gradients(evaluator: Evaluator) -> list[InputGradients]:
 def _notes(evaluator: Evaluator, gradients: InputGradients) -> dict[str, str]:
     """Why a feature has no gradient, by its name."""
     reasons: dict[int, str] = {}
-    for number, (values, gradient) in enumerate(zip(evaluator.data.inputs, gradients, strict=True)):
-        if gradient is not None:
+    for number, values in enumerate(evaluator.data.inputs):
+        if gradients.has(number):
             continue
         name = evaluator.data.columns[number].name
         if values.dtype.kind != "f":
@@ -158,16 +158,19 @@ class _Part:
     Attributes:
         features: number of the feature, for each part.
         score: `(n_parts,)`.
-        influence: `(n_rows, n_parts)` what each row adds to the score.
+        influence: `(n_rows, n_parts)` what each row adds to the score; None where `std_error` says
+            all that is needed of it.
         by_step: `(n_steps, n_parts)`.
         direction: `(n_parts,)`, NaN where a part has several columns.
+        std_error: `(n_parts,)` standard error of the score, where `influence` is None.
     """
 
     features: list[int]
     score: Floats
-    influence: Floats
+    influence: Floats | None
     by_step: Floats
     direction: Floats
+    std_error: Floats | None = None
 
 
 _PartKey = tuple[int, int]
@@ -191,14 +194,53 @@ def _parts(evaluator: Evaluator, notes: Mapping[str, str]) -> dict[_PartKey, _Me
     return parts
 
 
+def _parts_of_columns(
+    evaluator: Evaluator, data: ValidationData, members: _Members, passes: Sequence[InputGradients]
+) -> list[_Part]:
+    """Features of a single column each: the same as `_part`, from sums over rows.
+
+    With `r_i` the mean length of a row's gradients over its steps, `q_i` the mean square of its centred
+    values, `s² = mean(w q)` and weights `w` of mean 1, the score is `s · mean(w r)`, on which a row has
+    the influence `w_i [s (r_i - mean(w r)) + b (q_i - s²)]` with `b = mean(w r) / (2 s)`.
+    """
+    found = []
+    n_rows = data.n_rows
+    for number in sorted({columns[0][0] for _, columns in members}):
+        own = [(feature, columns[0][1]) for feature, columns in members if columns[0][0] == number]
+        features, columns = [feature for feature, _ in own], [column for _, column in own]
+        spread = data.spreads[number]
+        sums = evaluator.gradient_moments(passes, number, spread.mean, data)
+        s = np.sqrt(spread.variance)
+        by_step = sums.by_step / n_rows
+        r = by_step.mean(axis=0)
+        b = np.divide(r / 2, s, out=np.zeros_like(s), where=s > 0)
+        rr, rq, r1 = sums.rr / n_rows, sums.rq / n_rows, sums.r / n_rows
+        q, w2 = spread.variance, spread.weight_squared
+        of_r = rr - 2 * r * r1 + r**2 * w2
+        of_both = rq - q * r1 - r * spread.q + r * q * w2
+        of_q = spread.q_squared - 2 * q * spread.q + q**2 * w2
+        variance = s**2 * of_r + 2 * s * b * of_both + b**2 * of_q
+        error = np.sqrt(np.maximum(variance, 0.0) / max(n_rows - 1, 1))
+        found.append(
+            _Part(
+                features=features,
+                score=(s * r)[columns],
+                influence=None,
+                by_step=(s * by_step)[:, columns],
+                direction=(s * sums.signed / n_rows)[columns],
+                std_error=error[columns],
+            )
+        )
+    return found
+
+
 def _part(
-    evaluator: Evaluator,
+    data: ValidationData,
     key: _PartKey,
     members: _Members,
     passes: Sequence[InputGradients],
     aggregation: Aggregation,
 ) -> _Part:
-    data = evaluator.data
     n_steps, width = key
     weights = np.ones(data.n_rows) if data.weights is None else data.weights
     weights = weights / weights.mean()
@@ -211,7 +253,7 @@ def _part(
 
     x = gathered(data.inputs).astype(np.float64)
     x -= weighted_mean(x.mean(axis=1), weights, axis=0)
-    g = np.stack([gathered(gradients) for gradients in passes])
+    g = np.stack([gathered(gradients.arrays) for gradients in passes])
     covariance = np.einsum("n,nsfv,nsfw->fvw", weights, x, x, optimize=True) / x[..., 0, 0].size
     squares = np.maximum(
         np.einsum("mnsfv,fvw,mnsfw->nsf", g, covariance, g, optimize=True, dtype=np.float64), 0.0
@@ -253,22 +295,30 @@ def _column(leaf: Array | None, column: int, n_rows: int, n_steps: int) -> Array
     return leaf.reshape(n_rows, n_steps, -1)[:, :, column]
 
 
-def _joined(evaluator: Evaluator, parts: Sequence[_Part], *, signed: bool) -> dict[str, Any]:
+def _joined(
+    evaluator: Evaluator, data: ValidationData, parts: Sequence[_Part], *, signed: bool
+) -> dict[str, Any]:
     """The arrays of a result; the parts of a feature over inputs of unequal steps add up in squares."""
-    n_rows, n_features = evaluator.data.n_rows, len(evaluator.features)
+    n_features = len(evaluator.features)
     squares = np.full(n_features, math.nan)
-    chained = np.zeros((n_rows, n_features))
     direction = np.full(n_features, math.nan)
+    std_error = np.full(n_features, math.nan)
     n_parts = np.zeros(n_features, int)
+    chained: dict[int, Floats] = {}
     for part in parts:
         squares[part.features] = np.nan_to_num(squares[part.features]) + part.score**2
-        chained[:, part.features] += part.score * part.influence
         direction[part.features] = part.direction
         n_parts[part.features] += 1
+        if part.influence is None:
+            std_error[part.features] = part.std_error
+            continue
+        for place, feature in enumerate(part.features):
+            added = part.score[place] * part.influence[:, place]
+            chained[feature] = chained.get(feature, 0.0) + added
     score = np.sqrt(squares)
-    influence = np.divide(chained, score, out=np.zeros_like(chained), where=score > 0)
-    std_error = influence_standard_error(influence, evaluator.data.blocks)
-    std_error[np.isnan(score)] = math.nan
+    for feature, influence in chained.items():
+        scaled = influence / score[feature] if score[feature] > 0 else 0.0 * influence
+        std_error[feature] = influence_standard_error(scaled, data.blocks)
     direction[n_parts > 1] = math.nan
     return {
         "importances": score[:, None],

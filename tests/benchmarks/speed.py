@@ -390,14 +390,15 @@ TABLES = {
 
 
 def machine() -> str:
-    """Processor, cores and versions."""
+    """Processor, cores and versions, and the load: other work on the machine slows threaded peers most."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     processor = names[0] if names else platform.processor() or platform.machine()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     return (
-        f"{processor}, {cores} cores; Python {platform.python_version()}, Keras {keras.__version__}, "
+        f"{processor}, {cores} cores, load {load} before the start; Python {platform.python_version()}, Keras {keras.__version__}, "
         f"{backend_version()}, NumPy {np.__version__}"
     )
 

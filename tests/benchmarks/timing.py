@@ -54,7 +54,8 @@ class Outcome:
         seconds = readable(self.median) + (r"\*" if self.job.note else "")
         if math.isnan(reference) or self.median == reference:
             return seconds
-        return f"{seconds} ({self.median / reference:.2g}x)"
+        ratio = self.median / reference
+        return f"{seconds} ({ratio:.0f}x)" if ratio >= 10 else f"{seconds} ({ratio:.2g}x)"
 
 
 def measured(ways: Mapping[str, Callable[[], Job]], repeats: int) -> dict[str, Outcome]:
