@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from keras_importance.methods import (
         GradientImportance,
         ImportanceMethod,
+        LinearisedPermutation,
         PermutationImportance,
         PerturbationMethod,
         Scores,
@@ -37,6 +38,7 @@ _HOME = {
     "ImportanceMethod": "methods",
     "ImportanceResult": "result",
     "ImportanceWarning": "errors",
+    "LinearisedPermutation": "methods",
     "PermutationImportance": "methods",
     "PerturbationMethod": "methods",
     "Replacement": "engine",
@@ -57,6 +59,7 @@ __all__ = [
     "ImportanceMethod",
     "ImportanceResult",
     "ImportanceWarning",
+    "LinearisedPermutation",
     "PermutationImportance",
     "PerturbationMethod",
     "Replacement",

@@ -29,23 +29,22 @@ def rows_at_once(model: Any, data: ValidationData) -> int:
 
 
 def block_shape(
-    data: ValidationData, n_slots: int, n_repeats: int, widest: int, declared: int | None
+    n_rows: int, n_slots: int, *, widest: int, held: int, declared: int | None
 ) -> tuple[int, int]:
     """`(n_slots, n_rows)` of a block: pairs of feature and repeat x rows.
 
     Args:
-        data: the rows.
+        n_rows: rows in all.
         n_slots: pairs of feature and repeat in all.
-        n_repeats: repeats whose replaced values are held for each row.
         widest: values of a row in the widest layer that is run.
+        held: values of a row that replace its own, for all repeats.
         declared: the number of rows that the model's inputs are fixed to; None for any.
     """
     if declared is not None:
         return 1, declared
     most = _rows_that_fit(widest)
-    held = n_repeats * sum(leaf[0].size for leaf in data.inputs)
     rows = min(most, max(_FEW_ROWS, most // n_slots), max(1, _MAX_PREPARED_VALUES // held))
-    rows = evenly(data.n_rows, rows)
+    rows = evenly(n_rows, rows)
     return evenly(n_slots, max(1, most // rows)), rows
 
 

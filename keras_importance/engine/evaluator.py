@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -13,9 +14,10 @@ import numpy as np
 from keras_importance.data import ValidationData
 from keras_importance.engine.backend import Compiler
 from keras_importance.engine.gradients import Differentiator, InputGradients, Moments
-from keras_importance.engine.metrics import Metric, metric_from_argument
 from keras_importance.engine.blocks import declared_batch
-from keras_importance.engine.part import Array, FeatureScores, Replacement
+from keras_importance.engine.linearised import LinearisedScorer
+from keras_importance.engine.metrics import Metric, metric_from_argument
+from keras_importance.engine.part import Array, DeviceData, FeatureScores, Replacement, Sample
 from keras_importance.engine.scoring import Scorer
 from keras_importance.errors import InvalidArgumentError, reason_of
 from keras_importance.features import FeatureSet
@@ -90,23 +92,32 @@ class Evaluator:
     @cached_property
     def output_shapes(self) -> list[tuple[int, ...]]:
         """Shapes of the model's outputs for all rows."""
-        outputs = self._outputs(self._few_rows())
-        return [(self.data.n_rows, *output.shape[1:]) for output in outputs]
+        return [(self.data.n_rows, *one.shape[1:]) for one in keras.tree.flatten(self._few_outputs)]
+
+    @property
+    def n_outputs(self) -> int:
+        """How many values the outputs hold for a row."""
+        return sum(math.prod(shape[1:]) for shape in self.output_shapes)
+
+    @cached_property
+    def _few_outputs(self) -> Any:
+        return self._outputs(self._few_rows())
 
     def depends_on(self, number: int) -> bool:
         """Whether the outputs change when a few rows of an input trade places."""
         leaves = self._few_rows()
         moved = [np.roll(leaf, 1, axis=0) if i == number else leaf for i, leaf in enumerate(leaves)]
-        pairs = zip(self._outputs(leaves), self._outputs(moved), strict=True)
+        both = (keras.tree.flatten(self._outputs(rows)) for rows in (leaves, moved))
+        pairs = zip(*both, strict=True)
         return any(not np.array_equal(*pair) for pair in pairs)
 
     def _few_rows(self) -> list[Array]:
         rows = np.arange(declared_batch(self.model) or _FEW_ROWS) % self.data.n_rows
         return [leaf[rows] for leaf in self.data.inputs]
 
-    def _outputs(self, leaves: list[Array]) -> list[Array]:
+    def _outputs(self, leaves: list[Array]) -> Any:
         outputs = self._inference([self.compiler.on_device(leaf) for leaf in leaves])
-        return [keras.ops.convert_to_numpy(output) for output in keras.tree.flatten(outputs)]
+        return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
 
     @cached_property
     def _inference(self) -> Callable[[list[Any]], Any]:
@@ -131,9 +142,31 @@ class Evaluator:
             rows: numbers of the rows to score; None for all.
             numbers: numbers of the features to score; None for all.
         """
+        sample, numbers = self._sample(replacement, donors, rows), self._numbers(numbers)
+        return self._scorer.perturbed(sample, numbers)
+
+    def linearly_perturbed(
+        self,
+        replacement: Replacement,
+        donors: Donors,
+        *,
+        rows: Integers | None = None,
+        numbers: Integers | None = None,
+    ) -> Iterator[FeatureScores]:
+        """The same for the model's first-order approximation; features without a gradient are left out."""
+        sample, numbers = self._sample(replacement, donors, rows), self._numbers(numbers)
+        return self._linearised_scorer.perturbed(sample, numbers)
+
+    def seconds_per_score(self, replacement: Replacement, donors: Donors) -> float:
+        """What one more row of one more (feature, repeat) pair takes; the first time it is tried out."""
+        return self._scorer.seconds_per_score(self._sample(replacement, donors, None))
+
+    def _sample(self, replacement: Replacement, donors: Donors, rows: Integers | None) -> Sample:
         rows = np.arange(self.data.n_rows) if rows is None else rows
-        numbers = np.arange(len(self.features)) if numbers is None else numbers
-        return self._scorer.perturbed(replacement, donors, rows, numbers)
+        return self._on_device.sample(replacement, donors, rows)
+
+    def _numbers(self, numbers: Integers | None) -> Integers:
+        return np.arange(len(self.features)) if numbers is None else numbers
 
     def worsening(self, scores: Array, baseline: Array) -> Array:
         """How much worse the scores are than the baseline: positive where the replacement hurt."""
@@ -152,7 +185,17 @@ class Evaluator:
 
     @cached_property
     def _scorer(self) -> Scorer:
-        return Scorer(self.compiler, self.data, self.features, self.metric)
+        return Scorer(self.compiler, self.data, self._on_device, self.features, self.metric)
+
+    @cached_property
+    def _linearised_scorer(self) -> LinearisedScorer:
+        return LinearisedScorer(
+            self.compiler, self.data, self._on_device, self.features, self.metric, self._few_outputs
+        )
+
+    @cached_property
+    def _on_device(self) -> DeviceData:
+        return DeviceData(self.compiler, self.data)
 
     # --- gradients ------------------------------------------------------------------------------
 

@@ -87,17 +87,33 @@ class Differentiator:
 
     In inference mode the rows don't touch one another, so the gradient of a sum over rows holds the
     gradient of each row's scalar.
+
+    Args:
+        compiler: compiles for the model.
+        data: the rows.
+        transform: what to make of the outputs, `(n_rows, n_outputs)`, before they are differentiated.
     """
 
-    def __init__(self, compiler: Compiler, data: ValidationData) -> None:
+    def __init__(
+        self,
+        compiler: Compiler,
+        data: ValidationData,
+        transform: Callable[[Any], Any] = lambda outputs: outputs,
+    ) -> None:
         self._data = data
+        self._transform = transform
         self._compiler = compiler
         self._on_device = compiler.on_device
         self._size = rows_at_once(compiler.model, data)
         self._of_outputs = compiler(self._output_program)
         self._moments = compiler(partial(_moments, compiler.accumulator))
+        self._values = compiler(self._flat_outputs)
         self._of_loss: Callable[..., Any] | None = None
         self._cut: tuple[ValidationData, list[_Chunk]] = (data, self._chunks_of(data))
+
+    def values(self, data: ValidationData) -> Any:
+        """The outputs that are differentiated, `(n_rows, n_outputs)`."""
+        return ops.concatenate([self._values(one.inputs) for one in self._chunks(data)])[: data.n_rows]
 
     def of_outputs(self, directions: Array, data: ValidationData) -> InputGradients:
         """Gradients of `sum_m directions[i, m] · output_m(x_i)`; directions `(1 or n_rows, n_outputs)`."""
@@ -169,12 +185,15 @@ class Differentiator:
             directions = ops.take(directions, rows, axis=0)
 
         def scalar(leaves: list[Any]) -> Any:
-            outputs = keras.tree.flatten(call(self._data.pack(leaves)))
-            flat = [ops.reshape(output, (-1, math.prod(output.shape[1:]))) for output in outputs]
-            outputs = ops.cast(ops.concatenate(flat, axis=-1), directions.dtype)
-            return ops.sum(outputs * directions, axis=-1)
+            return ops.sum(self._flat_outputs(call, leaves) * directions, axis=-1)
 
         return self._compiler.gradients(scalar, inputs)
+
+    def _flat_outputs(self, call: Call, inputs: list[Any]) -> Any:
+        outputs = keras.tree.flatten(call(self._data.pack(inputs)))
+        flat = [ops.reshape(output, (-1, math.prod(output.shape[1:]))) for output in outputs]
+        joined = flat[0] if len(flat) == 1 else ops.concatenate(flat, axis=-1)
+        return self._transform(ops.cast(joined, keras.config.floatx()))
 
     def _loss_program(
         self, row_scores: Callable[[Any, Any], Any], call: Call, inputs: list[Any], targets: Any

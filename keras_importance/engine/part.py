@@ -25,7 +25,7 @@ from keras_importance.engine.programs import (
     outputs,
     row_scores,
 )
-from keras_importance.statistics import Integers
+from keras_importance.statistics import Donors, Integers
 
 Array = NDArray[Any]
 
@@ -63,6 +63,36 @@ class Sample:
     tensors: tuple[Any, ...]
 
 
+class DeviceData:
+    """The rows as tensors, which stay where the model computes.
+
+    Attributes:
+        inputs: one tensor for each input.
+        targets: the nest of targets.
+    """
+
+    def __init__(self, compiler: Compiler, data: ValidationData) -> None:
+        self._on_device = compiler.on_device
+        self._arrays = data.inputs
+        self.inputs = [self._on_device(values) for values in data.inputs]
+        self.targets = keras.tree.map_structure(self._on_device, data.targets, none_is_leaf=False)
+
+    def sample(self, replacement: Replacement, donors: Donors, rows: Integers) -> Sample:
+        """The sample of an evaluation; donors are positions in `rows`."""
+        kept = replacement.kept
+        tensors = (
+            self.inputs,
+            self._leaves(replacement.donated),
+            None if kept is None else self._leaves(kept),
+        )
+        return Sample(rows, rows[donors.rows], tensors)
+
+    def _leaves(self, leaves: tuple[Array, ...]) -> list[Any]:
+        """The leaves as tensors; those of the data are there already."""
+        pairs = zip(leaves, self._arrays, self.inputs, strict=True)
+        return [there if leaf is own else self._on_device(leaf) for leaf, own, there in pairs]
+
+
 @dataclass(frozen=True, eq=False)
 class FeatureScores:
     """Scores of some features, for the rows that were asked for.
@@ -98,7 +128,7 @@ class Part:
     Args:
         compiler: compiles for the model.
         data: the rows.
-        targets: their targets, as tensors.
+        on_device: the same rows as tensors.
         metric: the metric.
         cut: where the model is cut.
         n_features: how many features there are in all; the number that stands for none of them.
@@ -109,7 +139,7 @@ class Part:
         self,
         compiler: Compiler,
         data: ValidationData,
-        targets: Any,
+        on_device: DeviceData,
         metric: Metric,
         cut: Cut,
         n_features: int,
@@ -118,10 +148,11 @@ class Part:
         self.features = cut.features
         self._compiler = compiler
         self._data = data
-        self._targets = targets
+        self._targets = on_device.targets
         self._metric = metric
         self._cut = cut
         self._none = n_features
+        self._held = cut.held or sum(leaf[0].size for leaf in data.inputs)
         self._prepare = compiler(prepare)
         self._groups = [
             _Group(numbers, compiler(partial(self._score, columns_of(cut, numbers, n_features))))
@@ -245,7 +276,13 @@ class Part:
         self._most_repeats = max(self._most_repeats, len(sample.donors))
         n_slots = 1 + self._most_repeats * max(len(one.numbers) for one in self._groups)
         declared = declared_batch(self._compiler.model)
-        shape = block_shape(self._data, n_slots, self._most_repeats, self._cut.widest, declared)
+        shape = block_shape(
+            self._data.n_rows,
+            n_slots,
+            widest=self._cut.widest,
+            held=self._most_repeats * self._held,
+            declared=declared,
+        )
         n_own = 1 + self._most_repeats * len(group.numbers)
         return min(shape[0], n_own), shape[1]
 
@@ -261,8 +298,7 @@ class Part:
 
     def _keeps_blocks(self, sample: Sample) -> bool:
         """Whether the prepared blocks of all rows fit into memory."""
-        per_row = sum(leaf[0].size for leaf in self._data.inputs)
-        return self._most_repeats * len(sample.rows) * per_row <= _MAX_KEPT_VALUES
+        return self._most_repeats * len(sample.rows) * self._held <= _MAX_KEPT_VALUES
 
 
 def _by_width(cut: Cut) -> list[Integers]:

@@ -56,6 +56,7 @@ class Cut:
         head: from `(call, inputs)` to the sources of the given entries.
         tail: from `(call, values of the entries' tensors)` to the model's outputs.
         widest: how many values the widest layer of the tail holds for a row.
+        held: how many values are held for a row and repeat; None for as many as the inputs have.
         is_whole: whether all of the model is run for each feature.
     """
 
@@ -64,6 +65,7 @@ class Cut:
     head: Callable[[Any, list[Any], Sequence[Entry]], list[Any]]
     tail: Callable[[Any, list[Any]], Any]
     widest: int
+    held: int | None = None
     is_whole: bool = False
 
 

@@ -15,11 +15,11 @@ from keras_importance.data import ValidationData
 from keras_importance.engine.backend import Call, Compiler
 from keras_importance.engine.blocks import declared_batch
 from keras_importance.engine.metrics import Metric
-from keras_importance.engine.part import FeatureScores, Part, Replacement, Sample
+from keras_importance.engine.part import DeviceData, FeatureScores, Part, Sample
 from keras_importance.engine.prefix import Cut, cuts, whole_model
 from keras_importance.engine.programs import columns_of, outputs, prepared
 from keras_importance.features import FeatureSet
-from keras_importance.statistics import Donors, Integers
+from keras_importance.statistics import Integers
 
 Array = NDArray[Any]
 
@@ -34,58 +34,37 @@ class Scorer:
     Args:
         compiler: compiles for the model.
         data: the rows.
+        on_device: the same rows as tensors.
         features: the features.
         metric: the metric, tried out.
     """
 
     def __init__(
-        self, compiler: Compiler, data: ValidationData, features: FeatureSet, metric: Metric
+        self,
+        compiler: Compiler,
+        data: ValidationData,
+        on_device: DeviceData,
+        features: FeatureSet,
+        metric: Metric,
     ) -> None:
         self._compiler = compiler
         self._data = data
+        self._inputs = on_device.inputs
         self._features = features
-        self._inputs = [compiler.on_device(values) for values in data.inputs]
-        targets = keras.tree.map_structure(compiler.on_device, data.targets, none_is_leaf=False)
         self._parts = [
-            Part(compiler, data, targets, metric, cut, len(features), partial(prepared, cut))
+            Part(compiler, data, on_device, metric, cut, len(features), partial(prepared, cut))
             for cut in self._sound_cuts()
         ]
 
-    def perturbed(
-        self, replacement: Replacement, donors: Donors, rows: Integers, numbers: Integers
-    ) -> Iterator[FeatureScores]:
-        """Scores of the given features, a piece of them at a time, in an order that saves work.
-
-        Args:
-            replacement: what takes a feature's place.
-            donors: the donors, as positions in `rows`.
-            rows: which rows of the data to score.
-            numbers: which features.
-        """
-        sample = self._sample(replacement, donors, rows)
+    def perturbed(self, sample: Sample, numbers: Integers) -> Iterator[FeatureScores]:
+        """Scores of the given features, a piece of them at a time, in an order that saves work."""
         for part in self._parts:
             yield from part.scored(sample, numbers)
 
-    def seconds_per_score(self, replacement: Replacement, donors: Donors, rows: Integers) -> float:
+    def seconds_per_score(self, sample: Sample) -> float:
         """What one more row of one more (feature, repeat) pair takes; compiles what isn't compiled yet."""
-        sample = self._sample(replacement, donors, rows)
         seconds = [part.seconds_per_score(sample) for part in self._parts]
-        sizes = [len(part.features) for part in self._parts]
-        return float(np.average(seconds, weights=sizes))
-
-    def _sample(self, replacement: Replacement, donors: Donors, rows: Integers) -> Sample:
-        kept = replacement.kept
-        tensors = (
-            self._inputs,
-            self._leaves_on_device(replacement.donated),
-            None if kept is None else self._leaves_on_device(kept),
-        )
-        return Sample(rows, rows[donors.rows], tensors)
-
-    def _leaves_on_device(self, leaves: tuple[Array, ...]) -> list[Any]:
-        """The leaves as tensors; those of the data are there already."""
-        pairs = zip(leaves, self._data.inputs, self._inputs, strict=True)
-        return [there if leaf is own else self._compiler.on_device(leaf) for leaf, own, there in pairs]
+        return float(np.average(seconds, weights=[len(part.features) for part in self._parts]))
 
     # --- the cuts -------------------------------------------------------------------------------
 

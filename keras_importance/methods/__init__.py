@@ -8,18 +8,21 @@ from typing import Any
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.base import ImportanceMethod, Scores
 from keras_importance.methods.gradient import GradientImportance
+from keras_importance.methods.linearised import LinearisedPermutation
 from keras_importance.methods.permutation import PermutationImportance
 from keras_importance.methods.perturbation import PerturbationMethod
 
 METHODS: dict[str, type[ImportanceMethod]] = {
     "gradient": GradientImportance,
     "permutation": PermutationImportance,
+    "linearised_permutation": LinearisedPermutation,
 }
 
 __all__ = [
     "METHODS",
     "GradientImportance",
     "ImportanceMethod",
+    "LinearisedPermutation",
     "PermutationImportance",
     "PerturbationMethod",
     "Scores",

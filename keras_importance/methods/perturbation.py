@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from keras_importance.data import ValidationData
-from keras_importance.engine import Evaluator, Replacement
+from keras_importance.engine import Evaluator, FeatureScores, Replacement
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.base import ImportanceMethod, Scores, need_targets
 from keras_importance.statistics import (
@@ -47,6 +49,10 @@ class PerturbationMethod(ImportanceMethod):
     def replacement(self, data: ValidationData) -> Replacement:
         """What a row gets in place of a feature: what it keeps plus what its donor gives."""
 
+    def scored(self, evaluator: Evaluator, *arguments: Any, **keywords: Any) -> Iterator[FeatureScores]:
+        """Scores with each feature replaced; see `Evaluator.perturbed`."""
+        return evaluator.perturbed(*arguments, **keywords)
+
     def check(self, evaluator: Evaluator) -> None:
         """Raises `InvalidArgumentError` without targets, or with no more rows than repeats."""
         need_targets(self, evaluator)
@@ -65,7 +71,7 @@ class PerturbationMethod(ImportanceMethod):
         importances = np.full((len(evaluator.features), self.n_repeats), math.nan)
         std_error = np.full(len(importances), math.nan)
         baseline = math.nan
-        for found in evaluator.perturbed(self.replacement(data), donors):
+        for found in self.scored(evaluator, self.replacement(data), donors):
             worsening = evaluator.worsening(found.scores, found.baseline)
             by_rows = found.baseline.ndim == 1
             if by_rows:

@@ -1,0 +1,45 @@
+"""Linearised permutation importance: all features for the price of one backward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from keras_importance.engine import Evaluator, FeatureScores
+from keras_importance.engine.linearised import MAX_OUTPUTS
+from keras_importance.errors import InvalidArgumentError
+from keras_importance.methods.permutation import PermutationImportance
+
+
+class LinearisedPermutation(PermutationImportance):
+    """Permutation importance of the model's first-order approximation at each row.
+
+        importance_j = mean_{i,k} [score(link(h(x_i) + dh/dx_j (x_donor,j - x_ij)), y_i)
+                                   - score(f(x_i), y_i)]
+
+    with `h` the output, or its logit where the loss takes it for a probability. Exact for a linear model;
+    for others a cheap first look at wide data, which misses what a feature does only far from the
+    rows. Costs one backward pass for each value of the output, whatever the number of features. A feature
+    that enters as whole numbers has no gradient; it gets NaN and a note.
+
+    The standard error and the interval are for the approximation, not for the permutation importance.
+
+    Args:
+        n_repeats: donors per row.
+        name: name in results and tags.
+    """
+
+    name = "linearised_permutation"
+
+    def check(self, evaluator: Evaluator) -> None:
+        """Raises `InvalidArgumentError` as permutation does, and for very many outputs."""
+        super().check(evaluator)
+        if evaluator.model.built and evaluator.n_outputs > MAX_OUTPUTS:
+            raise InvalidArgumentError(
+                f"got {evaluator.n_outputs} output values for {self.name!r}, which differentiates each by "
+                f"itself and stops at {MAX_OUTPUTS}. Pass 'permutation' or 'gradient'."
+            )
+
+    def scored(self, evaluator: Evaluator, *arguments: Any, **keywords: Any) -> Iterator[FeatureScores]:
+        """Scores of the approximation."""
+        return evaluator.linearly_perturbed(*arguments, **keywords)
