@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,16 +13,19 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_importance.budget import Budget, Effort
 from keras_importance.engine import Evaluator, is_chief, no_footprint
 from keras_importance.errors import InvalidArgumentError, reason_of, speaking_as, warn
 from keras_importance.features import FeatureSet
-from keras_importance.methods import methods_from_argument
+from keras_importance.methods import Interrupted, methods_from_argument
 from keras_importance.preparation import prepared_evaluator
 from keras_importance.result import ImportanceHistory, ImportanceResult
 from keras_importance.running_fit import fit_arguments
 from keras_importance.writers import EpochReport, TensorBoardWriter, Writer
 
 _N_PRINTED = 5
+# What pictures are expected to take before any was drawn.
+_PICTURE_SECONDS = 0.5
 
 
 class FeatureImportance(keras.callbacks.Callback):
@@ -59,10 +63,15 @@ class FeatureImportance(keras.callbacks.Callback):
         every: epochs between evaluations; the last epoch always counts.
         max_samples: how many validation rows to use at most, drawn at random once; None for all.
         writers: further `Writer`s that take the report of each evaluation.
+        time_budget: the share of the epochs' own time that the callback may take for scoring, statistics,
+            drawing and writing, one-time compilation apart; None for no limit. Within it an evaluation uses
+            fewer repeats, then fewer rows, then scores some of the features by a first-order
+            approximation (`ImportanceResult.obtained` says which), or waits for a later epoch. The last
+            epoch is always evaluated, and pictures are drawn once at the end.
         add_to_logs: whether to put the importances into `logs` as `importance_<method>/<feature>`, where
             callbacks that come later in the list, `History` and the progress bar see them.
         seed: seed of everything drawn at random.
-        verbose: 0 prints nothing, 1 a line per evaluation.
+        verbose: 0 prints nothing, 1 a line per evaluation, and a progress bar for long ones.
 
     Attributes:
         history: the `ImportanceHistory` of the training so far.
@@ -82,6 +91,7 @@ class FeatureImportance(keras.callbacks.Callback):
         log_dir: str | os.PathLike[str] | None = None,
         every: int = 1,
         max_samples: int | None = 5000,
+        time_budget: float | None = 0.1,
         writers: Sequence[Writer] = (),
         add_to_logs: bool = False,
         seed: int = 0,
@@ -94,6 +104,7 @@ class FeatureImportance(keras.callbacks.Callback):
             self.max_samples = (
                 None if max_samples is None else _whole_number("max_samples", max_samples, at_least=2)
             )
+            self.time_budget = None if time_budget is None else _checked_share(time_budget)
             self.seed = _whole_number("seed", seed, at_least=0)
             verbose = int(verbose) if isinstance(verbose, bool) else verbose
             self.verbose = _whole_number("verbose", verbose, at_least=0)
@@ -118,7 +129,10 @@ class FeatureImportance(keras.callbacks.Callback):
         self._end_training()  # a fit that raised left without on_train_end
         with speaking_as("FeatureImportance"), no_footprint(self.model):
             evaluator = self._new_evaluator()
-            self._training = _Training(evaluator, self._new_writers())
+            writers = self._new_writers()
+            n_epochs = (self.params or {}).get("epochs")
+            budget = Budget(self.time_budget, n_epochs, _PICTURE_SECONDS if writers else 0.0)
+            self._training = _Training(evaluator, writers, budget)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Starts the clock; the first epoch of a `fit` decides what earlier history stays."""
@@ -135,10 +149,12 @@ class FeatureImportance(keras.callbacks.Callback):
         if training is None:
             return
         training.epoch_seconds = time.perf_counter() - training.epoch_started
+        training.budget.earn(training.epoch_seconds)
         is_last = self.model.stop_training or epoch + 1 == (self.params or {}).get("epochs")
+        is_due = (epoch + 1) % self.every == 0 and training.budget.for_scoring > 0
         with training.contained(f"in epoch {epoch}"):
-            if is_last or (epoch + 1) % self.every == 0:
-                self._evaluate(training, epoch)
+            if is_last or is_due:
+                self._evaluate(training, epoch, is_last=is_last)
             if self.add_to_logs and logs is not None:
                 logs.update(self._as_logs(training.evaluator.features.names))
 
@@ -147,33 +163,64 @@ class FeatureImportance(keras.callbacks.Callback):
         training = self._training
         if training is not None and training.epoch not in (None, training.evaluated):
             with training.contained("at the end"):
-                self._evaluate(training, training.epoch)
+                self._evaluate(training, training.epoch, is_last=True)
         self._end_training()
 
     # --- one evaluation -------------------------------------------------------------------------
 
-    def _evaluate(self, training: _Training, epoch: int) -> None:
-        started = time.perf_counter()
-        training.evaluated = epoch
-        with no_footprint(self.model), np.errstate(all="ignore"):
-            results = self._results_of_each_method(training, epoch)
-            if not results:
-                return
-            self.history += results
-            report = EpochReport(epoch, self.history, started, training.epoch_seconds)
-            for writer in training.writers:
-                with training.contained(f"writing with {type(writer).__name__}"):
-                    writer.write(report)
-        if self.verbose:
-            with training.contained("printing"):
-                print(_line(report))  # noqa: T201 (asked for with verbose)
+    def _evaluate(self, training: _Training, epoch: int, *, is_last: bool) -> None:
+        evaluator, budget = training.evaluator, training.budget
+        started, training.evaluated = evaluator.clock(), epoch
+        compiled = evaluator.compiler.seconds
+        try:
+            with no_footprint(self.model), np.errstate(all="ignore"):
+                results = self._results_of_each_method(training, epoch, is_last=is_last)
+                if not results:
+                    return
+                self.history += results
+                report = EpochReport(
+                    epoch=epoch,
+                    history=self.history,
+                    seconds_before=evaluator.clock() - started,
+                    epoch_seconds=training.epoch_seconds,
+                    compile_seconds=evaluator.compiler.seconds - compiled,
+                    with_pictures=is_last or budget.allows_pictures_after(evaluator.clock() - started),
+                )
+                self._write(training, report)
+            if self.verbose:
+                with training.contained("printing"):
+                    print(_line(report))  # noqa: T201 (asked for with verbose)
+        finally:
+            budget.spend(evaluator.clock() - started)
 
-    def _results_of_each_method(self, training: _Training, epoch: int) -> list[ImportanceResult]:
-        results = []
-        for method in self.methods:
+    def _results_of_each_method(
+        self, training: _Training, epoch: int, *, is_last: bool
+    ) -> list[ImportanceResult]:
+        evaluator, budget = training.evaluator, training.budget
+        seconds = budget.for_scoring
+        if is_last and budget.share is not None:
+            seconds = max(seconds, budget.share * training.epoch_seconds)
+        deadline = evaluator.clock() + seconds
+        results: list[ImportanceResult] = []
+        for method, others in zip(self.methods, reversed(range(len(self.methods))), strict=True):
+            # Half of what is left for each method but the last: the cheap ones need less and come first.
+            left = max(deadline - evaluator.clock(), 0.0)
+            previous = self.results.get(method.name)
+            evaluator.effort = Effort(left / 2 if others else left, previous, verbose=self.verbose > 0)
             with training.contained(f"computing {method.name!r} importance in epoch {epoch}"):
-                results.append(method(training.evaluator, epoch))
+                try:
+                    results.append(method(evaluator, epoch))
+                except Interrupted as interruption:
+                    self.history += [*results, interruption.found]
+                    raise
         return results
+
+    def _write(self, training: _Training, report: EpochReport) -> None:
+        for writer in training.writers:
+            with training.contained(f"writing with {type(writer).__name__}"):
+                writer.write(report)
+        if training.writers and report.with_pictures:
+            training.budget.note_pictures(report.seconds - report.seconds_before)
 
     def _as_logs(self, names: Sequence[str]) -> dict[str, float]:
         """The newest importances, NaN before the first: CSVLogger keeps the keys of the first epoch."""
@@ -238,6 +285,7 @@ class _Training:
 
     evaluator: Evaluator
     writers: tuple[Writer, ...]
+    budget: Budget
     epoch: int | None = None
     epoch_started: float = 0.0
     epoch_seconds: float = 0.0
@@ -274,6 +322,16 @@ def _whole_number(name: str, value: Any, *, at_least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
         raise InvalidArgumentError(f"got {name}={value!r}. Pass a whole number, {at_least} or more.")
     return int(value)
+
+
+def _checked_share(value: Any) -> float:
+    is_number = isinstance(value, (int, float, np.floating)) and not isinstance(value, bool)
+    if not is_number or not 0 < value < math.inf:
+        raise InvalidArgumentError(
+            f"got time_budget={value!r}. Pass a share of the epochs' time above 0, such as 0.1, or None for "
+            "no limit."
+        )
+    return float(value)
 
 
 def _checked_path(log_dir: Any) -> str:

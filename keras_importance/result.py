@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ErrorSource = Literal["rows", "repeats"]
+Obtained = Literal["exact", "screened", "carried"]
 
 _LEVEL = 0.95
 _MANY_DEGREES = 200  # from here on Student's t is as good as normal
@@ -66,6 +67,11 @@ class ImportanceResult:
         error_source: `"rows"` where the error is that of a new validation set of the same size;
             `"repeats"` where it covers the shuffling alone, for metrics that aren't a mean over rows.
         notes: why a feature has no number, by the feature's name.
+        obtained: `(n_features,)` how each number was found: `"exact"`; `"screened"`, by the model's
+            first-order approximation, where the time budget allowed no more; `"carried"` over from the
+            last exact score, where there is no approximation either. Only exact numbers have an error.
+        exact_epoch: `(n_features,)` epoch of the last exact score; NaN for none.
+        n_rows: `(n_features,)` how many rows each number comes from.
         n_blocks: how many independent blocks of rows the error comes from; None where each row is one.
     """
 
@@ -81,14 +87,20 @@ class ImportanceResult:
     by_step: Floats | None = None
     error_source: ErrorSource = "rows"
     notes: Mapping[str, str] = field(default_factory=dict)
+    obtained: tuple[Obtained, ...] = ()
+    exact_epoch: Floats = field(default_factory=lambda: np.empty(0))
+    n_rows: Floats = field(default_factory=lambda: np.empty(0))
     n_blocks: int | None = None
 
     def __post_init__(self) -> None:
         n_features = len(self.feature_names)
+        self._fill_in(n_features)
         shapes = {
             "importances": (n_features, *np.shape(self.importances)[1:]),
             "std_error": (n_features,),
             "direction": (n_features,),
+            "exact_epoch": (n_features,),
+            "n_rows": (n_features,),
             "by_step": (0 if self.by_step is None else len(self.by_step), n_features),
         }
         for name, shape in shapes.items():
@@ -105,6 +117,22 @@ class ImportanceResult:
             object.__setattr__(self, name, values)
         object.__setattr__(self, "feature_names", tuple(self.feature_names))
         object.__setattr__(self, "notes", MappingProxyType(dict(self.notes)))
+
+    def _fill_in(self, n_features: int) -> None:
+        """What isn't said of the features is that all were scored exactly, now, on all rows."""
+        if not self.obtained:
+            object.__setattr__(self, "obtained", ("exact",) * n_features)
+        if not np.size(self.exact_epoch):
+            epoch = math.nan if self.epoch is None else self.epoch
+            object.__setattr__(self, "exact_epoch", np.full(n_features, epoch))
+        if not np.size(self.n_rows):
+            object.__setattr__(self, "n_rows", np.full(n_features, self.n_samples))
+        object.__setattr__(self, "obtained", tuple(self.obtained))
+        if len(self.obtained) != n_features or not set(self.obtained) <= set(get_args(Obtained)):
+            raise ValueError(
+                f"{self.method!r} returned obtained={self.obtained} for {n_features} features. Return "
+                f"one of {', '.join(get_args(Obtained))} per feature."
+            )
 
     @property
     def n_repeats(self) -> int:
@@ -214,7 +242,8 @@ class ImportanceHistory:
         """A tidy table: one row for each epoch, method and feature, most important first.
 
         Columns: `epoch, method, feature, importance, std_error, ci_low, ci_high, rank,
-        importance_std, direction, metric, baseline_score, n_samples, error_source, note`.
+        importance_std, direction, metric, baseline_score, n_samples, error_source, obtained,
+        exact_epoch, n_rows, note`.
 
         Raises:
             ImportError: without pandas.
@@ -298,14 +327,17 @@ class ImportanceHistory:
             ) from error
 
 
-_ARRAYS = ("importances", "std_error", "direction", "by_step", "baseline_score")
+_ARRAYS = (
+    "importances", "std_error", "direction", "by_step", "exact_epoch", "n_rows", "baseline_score",
+)  # fmt: skip
 _HEADER = (
     "method", "epoch", "feature_names", "metric", "n_samples", "error_source", "notes",
-    "n_blocks",
+    "obtained", "n_blocks",
 )  # fmt: skip
 _COLUMNS = (
     "epoch", "method", "feature", "importance", "std_error", "ci_low", "ci_high", "rank",
-    "importance_std", "direction", "metric", "baseline_score", "n_samples", "error_source", "note",
+    "importance_std", "direction", "metric", "baseline_score", "n_samples", "error_source",
+    "obtained", "exact_epoch", "n_rows", "note",
 )  # fmt: skip
 
 
@@ -315,7 +347,8 @@ def _columns(one: ImportanceResult) -> dict[str, Any]:
         one.epoch, one.method, one.feature_names, one.importances_mean, one.std_error, one.ci_low,
         one.ci_high, one.rank, one.importances_std,
         np.full(n_features, math.nan) if one.direction is None else one.direction,
-        one.metric, one.baseline_score, one.n_samples, one.error_source,
+        one.metric, one.baseline_score, one.n_samples, one.error_source, one.obtained, one.exact_epoch,
+        one.n_rows,
         [one.notes.get(name, "") for name in one.feature_names],
     )  # fmt: skip
     return dict(zip(_COLUMNS, values, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_importance.budget import Effort
 from keras_importance.data import ValidationData
 from keras_importance.engine.backend import Compiler
 from keras_importance.engine.gradients import Differentiator, InputGradients, Moments
@@ -38,7 +40,10 @@ class Evaluator:
         model: the Keras model.
         data: the rows.
         features: the features that importance is asked of.
+        compiler: compiles programs that run the model.
         seed: seed of everything drawn; each evaluation draws the same.
+        effort: what the current evaluation may cost, and what it can build on.
+        seconds_per_row: what a row took in the last evaluation of a method, by its name.
     """
 
     def __init__(
@@ -58,6 +63,9 @@ class Evaluator:
         self.data = data
         self.features = features
         self.seed = seed
+        self.effort = Effort()
+        self.seconds_per_row: dict[str, float] = {}
+        self._some_data: dict[int, ValidationData] = {}
         self._metric_argument = metric
 
     def check(self) -> None:
@@ -86,6 +94,29 @@ class Evaluator:
     def rng(self) -> np.random.Generator:
         """A fresh generator: the same draws in every evaluation keep epochs comparable."""
         return generator(self.seed, "evaluation")
+
+    def some_rows(self, n_rows: int) -> Integers | None:
+        """Rows drawn at random, the same ones for the same number, and more for more; None for all."""
+        if n_rows >= self.data.n_rows:
+            return None
+        return np.sort(self._drawn_rows[:n_rows])
+
+    def data_of(self, n_rows: int) -> ValidationData:
+        """The data of `some_rows`; the same object for the same number."""
+        rows = self.some_rows(n_rows)
+        if rows is None:
+            return self.data
+        if n_rows not in self._some_data:
+            self._some_data = {n_rows: self.data.only(rows)}
+        return self._some_data[n_rows]
+
+    @cached_property
+    def _drawn_rows(self) -> Integers:
+        return generator(self.seed, "rows").permutation(self.data.n_rows)
+
+    def clock(self) -> float:
+        """Seconds that run on while the model computes, and stand still while it is compiled."""
+        return time.perf_counter() - self.compiler.seconds
 
     # --- outputs --------------------------------------------------------------------------------
 

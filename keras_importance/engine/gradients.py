@@ -17,6 +17,8 @@ from keras_importance.engine.backend import Call, Compiler
 from keras_importance.engine.blocks import rows_at_once
 from keras_importance.statistics import Floats, Integers
 
+_SMALL_CHUNK = 512
+
 ops = keras.ops
 Array = NDArray[Any]
 
@@ -154,7 +156,9 @@ class Differentiator:
 
     def _chunks_of(self, data: ValidationData) -> list[_Chunk]:
         """The last chunk is padded with rows of weight 0."""
-        n_rows, size = data.n_rows, self._size
+        n_rows = data.n_rows
+        # Of few rows small chunks, which are compiled for themselves: most of a large one is padding.
+        size = self._size if 2 * n_rows > self._size else min(self._size, _SMALL_CHUNK)
         weights = np.ones(n_rows) if data.weights is None else data.weights / data.weights.mean()
         inputs = _in_types_of(self._compiler.model, data.inputs)
         found = []

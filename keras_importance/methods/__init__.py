@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from keras_importance.errors import InvalidArgumentError
-from keras_importance.methods.base import ImportanceMethod, Scores
+from keras_importance.methods.base import ImportanceMethod, Interrupted, Scores
 from keras_importance.methods.gradient import GradientImportance
 from keras_importance.methods.linearised import LinearisedPermutation
 from keras_importance.methods.permutation import PermutationImportance
@@ -22,6 +22,7 @@ __all__ = [
     "METHODS",
     "GradientImportance",
     "ImportanceMethod",
+    "Interrupted",
     "LinearisedPermutation",
     "PermutationImportance",
     "PerturbationMethod",

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from keras_importance.engine import Evaluator
 from keras_importance.errors import InvalidArgumentError
-from keras_importance.result import ErrorSource, ImportanceResult
-from keras_importance.statistics import Floats, Integers
+from keras_importance.result import ErrorSource, ImportanceResult, Obtained
+from keras_importance.statistics import Floats
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 
@@ -31,7 +32,8 @@ class Scores:
         by_step: `(n_steps, n_features)`, or None.
         error_source: what the standard error covers.
         notes: why a feature has no number, by its name.
-        n_rows: `(n_features,)` or one number for all: how many rows were used; None for all there are.
+        obtained: how each number was found; None for all exactly.
+        n_rows: how many rows were used; None for all there are.
     """
 
     importances: Floats
@@ -42,7 +44,20 @@ class Scores:
     by_step: Floats | None = None
     error_source: ErrorSource = "rows"
     notes: Mapping[str, str] = field(default_factory=dict)
-    n_rows: Integers | int | None = None
+    obtained: Sequence[Obtained] | None = None
+    n_rows: int | None = None
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C in the middle of an evaluation.
+
+    Attributes:
+        found: what was finished: from `compute` the `Scores`, from the method the `ImportanceResult`.
+    """
+
+    def __init__(self, found: Any) -> None:
+        super().__init__()
+        self.found = found
 
 
 class ImportanceMethod(ABC):
@@ -77,11 +92,31 @@ class ImportanceMethod(ABC):
         """Raises `InvalidArgumentError` before training where the data can't answer the question."""
 
     def __call__(self, evaluator: Evaluator, epoch: int | None = None) -> ImportanceResult:
-        """The result of one evaluation."""
-        scores = self.compute(evaluator)
+        """The result of one evaluation.
+
+        Raises:
+            Interrupted: at Ctrl-C, with the result of what was finished.
+        """
+        try:
+            scores = self.compute(evaluator)
+        except Interrupted as interruption:
+            raise Interrupted(self._result(interruption.found, evaluator, epoch)) from None
+        return self._result(scores, evaluator, epoch)
+
+    def _result(self, scores: Scores, evaluator: Evaluator, epoch: int | None) -> ImportanceResult:
         names = evaluator.features.names
         importances = np.asarray(scores.importances, np.float64)
         std_error, blocks = scores.std_error, evaluator.data.blocks
+        obtained = tuple(scores.obtained or ("exact",) * len(names))
+        n_rows = evaluator.data.n_rows if scores.n_rows is None else scores.n_rows
+        rows, exact_epoch = np.full(len(names), n_rows), np.full(len(names), math.nan)
+        previous = evaluator.effort.previous
+        if previous is not None:
+            exact_epoch = np.array(previous.exact_epoch)
+            is_carried = np.array(obtained) == "carried"
+            rows[is_carried] = previous.n_rows[is_carried]
+        if epoch is not None:
+            exact_epoch[np.array(obtained) == "exact"] = epoch
         return ImportanceResult(
             method=self.name,
             epoch=epoch,
@@ -90,11 +125,14 @@ class ImportanceMethod(ABC):
             std_error=np.full(len(names), math.nan) if std_error is None else std_error,
             baseline_score=float(scores.baseline_score),
             metric=scores.metric,
-            n_samples=evaluator.data.n_rows,
+            n_samples=n_rows,
             direction=scores.direction,
             by_step=scores.by_step,
             error_source=scores.error_source,
             notes=scores.notes,
+            obtained=obtained,
+            exact_epoch=exact_epoch,
+            n_rows=rows,
             n_blocks=None if blocks is None else len(np.unique(blocks)),
         )
 

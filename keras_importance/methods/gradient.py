@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_importance.budget import rows_within
 from keras_importance.data import ValidationData
 from keras_importance.engine import Evaluator
 from keras_importance.engine.gradients import InputGradients
@@ -84,7 +85,8 @@ class GradientImportance(ImportanceMethod):
     def compute(self, evaluator: Evaluator) -> Scores:
         """One forward and backward pass for each output, or one for the loss."""
         of_loss = self._of_loss(evaluator)
-        data = evaluator.data
+        started = evaluator.clock()
+        data = self._affordable_data(evaluator)
         passes = [evaluator.loss_gradients(data)] if of_loss else _output_gradients(evaluator, data)
         notes = _notes(evaluator, passes[0])
         parts = []
@@ -94,12 +96,17 @@ class GradientImportance(ImportanceMethod):
                 parts += _parts_of_columns(evaluator, data, members, passes)
             else:
                 parts.append(_part(data, (n_steps, width), members, passes, self.aggregation))
+        arrays = _joined(evaluator, data, parts, signed=not of_loss and len(passes) == 1)
+        evaluator.seconds_per_row[self.name] = (evaluator.clock() - started) / data.n_rows
         return Scores(
-            metric="loss" if of_loss else "output",
-            notes=notes,
-            n_rows=data.n_rows,
-            **_joined(evaluator, data, parts, signed=not of_loss and len(passes) == 1),
+            metric="loss" if of_loss else "output", notes=notes, n_rows=data.n_rows, **arrays
         )
+
+    def _affordable_data(self, evaluator: Evaluator) -> ValidationData:
+        """All rows, or as many of them as the time budget pays for, going by the last evaluation."""
+        per_row = evaluator.seconds_per_row.get(self.name, 0.0)
+        n_affordable = evaluator.effort.seconds / per_row if per_row > 0 else math.inf
+        return evaluator.data_of(rows_within(evaluator.data.n_rows, n_affordable))
 
     def _of_loss(self, evaluator: Evaluator) -> bool:
         return self.of == "loss" or (

@@ -9,16 +9,23 @@ from typing import Any
 
 import numpy as np
 
+from keras_importance.budget import Work, affordable, most_urgent
 from keras_importance.data import ValidationData
 from keras_importance.engine import Evaluator, FeatureScores, Replacement
 from keras_importance.errors import InvalidArgumentError
-from keras_importance.methods.base import ImportanceMethod, Scores, need_targets
+from keras_importance.methods.base import ImportanceMethod, Interrupted, Scores, need_targets
+from keras_importance.progress import progress_bar
 from keras_importance.statistics import (
     Donors,
     donor_standard_error,
     repeats_standard_error,
     weighted_mean,
 )
+
+# An evaluation that takes so many times what it should stops early: the machine is busy.
+_PATIENCE = 2.0
+# Features scored both ways tell how far the screen is off; fewer say nothing.
+_MIN_CALIBRATING = 5
 
 
 class PerturbationMethod(ImportanceMethod):
@@ -29,6 +36,10 @@ class PerturbationMethod(ImportanceMethod):
 
     for a score of which a larger value is worse, with the sign turned for the others. A subclass says
     in `replacement` what takes the feature's place.
+
+    Within a time budget an evaluation makes do with fewer repeats, then with fewer rows, then with some
+    of the features: the others get the value of the model's first-order approximation, brought to the
+    scale of those scored both ways, without an error.
 
     Args:
         n_repeats: donors per row. Five are enough: more rows narrow the intervals, more repeats
@@ -65,27 +76,117 @@ class PerturbationMethod(ImportanceMethod):
             )
 
     def compute(self, evaluator: Evaluator) -> Scores:
-        """Scores every feature with the same donors, in every evaluation."""
-        data = evaluator.data
-        donors = Donors.draw(data.n_rows, self.n_repeats, evaluator.rng())
-        importances = np.full((len(evaluator.features), self.n_repeats), math.nan)
-        std_error = np.full(len(importances), math.nan)
-        baseline = math.nan
-        for found in self.scored(evaluator, self.replacement(data), donors):
-            worsening = evaluator.worsening(found.scores, found.baseline)
-            by_rows = found.baseline.ndim == 1
-            if by_rows:
-                importances[found.numbers] = weighted_mean(worsening, data.weights)
-                std_error[found.numbers] = donor_standard_error(worsening, donors, data.weights, data.blocks)
-                baseline = float(weighted_mean(found.baseline, data.weights))
-            else:
-                importances[found.numbers] = worsening
-                std_error[found.numbers] = repeats_standard_error(worsening)
-                baseline = float(found.baseline)
+        """Scores the features, all of them with the same donors."""
+        effort = evaluator.effort
+        replacement = self.replacement(evaluator.data)
+        work = self._work(evaluator, replacement)
+        table = _Table(evaluator, work)
+        deadline = evaluator.clock() + _PATIENCE * effort.seconds
+        try:
+            numbers = np.arange(len(evaluator.features))
+            if work.n_features < len(numbers):
+                table.screen(replacement)
+                numbers = most_urgent(table.screened, effort.previous, work.n_features)
+            with progress_bar(len(numbers), self.name, shown=effort.verbose) as bar:
+                for found in self.scored(
+                    evaluator, replacement, table.donors, rows=table.rows, numbers=numbers
+                ):
+                    table.enter(found)
+                    bar.update(len(found.numbers))
+                    if evaluator.clock() > deadline:
+                        break
+        except KeyboardInterrupt:
+            raise Interrupted(table.scores("the evaluation was interrupted")) from None
+        return table.scores("not scored yet: beyond the time budget so far")
+
+    def _work(self, evaluator: Evaluator, replacement: Replacement) -> Work:
+        full = Work(evaluator.data.n_rows, self.n_repeats, len(evaluator.features))
+        if math.isinf(evaluator.effort.seconds):
+            return full
+        donors = Donors.draw(full.n_rows, full.n_repeats, evaluator.rng())
+        seconds = evaluator.seconds_per_score(replacement, donors)
+        return affordable(evaluator.effort.seconds / seconds, full)
+
+
+class _Table:
+    """What is known of each feature so far in one evaluation.
+
+    Attributes:
+        rows: numbers of the rows that are scored; None for all.
+        donors: the donors, as positions in the rows.
+        screened: `(n_features,)` importances by the screen; NaN for none.
+    """
+
+    def __init__(self, evaluator: Evaluator, work: Work) -> None:
+        n_features = len(evaluator.features)
+        self._evaluator = evaluator
+        self._data = evaluator.data
+        self.rows = evaluator.some_rows(work.n_rows)
+        if self.rows is not None:
+            self._data = evaluator.data.only(self.rows)
+        self.donors = Donors.draw(work.n_rows, work.n_repeats, evaluator.rng())
+        self.screened = np.full(n_features, math.nan)
+        self._importances = np.full((n_features, work.n_repeats), math.nan)
+        self._std_error = np.full(n_features, math.nan)
+        self._by_screen = np.full((n_features, work.n_repeats), math.nan)
+        self._is_exact = np.zeros(n_features, bool)
+        self._baseline = math.nan
+        self._of_rows = True
+
+    def enter(self, found: FeatureScores) -> None:
+        """Takes up the exact scores of some features."""
+        numbers, worsening = found.numbers, self._evaluator.worsening(found.scores, found.baseline)
+        self._of_rows = found.baseline.ndim == 1
+        self._is_exact[numbers] = True
+        if self._of_rows:
+            weights, blocks = self._data.weights, self._data.blocks
+            self._importances[numbers] = weighted_mean(worsening, weights)
+            self._std_error[numbers] = donor_standard_error(worsening, self.donors, weights, blocks)
+            self._baseline = float(weighted_mean(found.baseline, weights))
+        else:
+            self._importances[numbers] = worsening
+            self._std_error[numbers] = repeats_standard_error(worsening)
+            self._baseline = float(found.baseline)
+
+    def screen(self, replacement: Replacement) -> None:
+        """Scores all features that have a gradient under the model's first-order approximation."""
+        for found in self._evaluator.linearly_perturbed(replacement, self.donors, rows=self.rows):
+            worsening = self._evaluator.worsening(found.scores, found.baseline)
+            if found.baseline.ndim == 1:
+                worsening = weighted_mean(worsening, self._data.weights)
+            self._by_screen[found.numbers] = worsening
+        self.screened = self._by_screen.mean(axis=1)
+
+    def scores(self, reason: str) -> Scores:
+        """All that is known; what isn't scored exactly by the screen, else as it was; else the reason."""
+        importances = self._importances.copy()
+        obtained = np.where(self._is_exact, "exact", "screened").astype(object)
+        is_open = ~self._is_exact
+        importances[is_open] = (self._scale() * self._by_screen)[is_open]
+        previous = self._evaluator.effort.previous
+        is_unknown = is_open & np.isnan(importances).any(axis=1)
+        if previous is not None:
+            importances[is_unknown] = previous.importances_mean[is_unknown, None]
+            obtained[is_unknown] = "carried"
+            is_unknown &= np.isnan(importances).any(axis=1)
+        names = self._evaluator.features.names
         return Scores(
             importances=importances,
-            std_error=std_error,
-            baseline_score=baseline,
-            metric=evaluator.metric.name,
-            error_source="rows" if by_rows else "repeats",
+            std_error=self._std_error,
+            baseline_score=self._baseline,
+            metric=self._evaluator.metric.name,
+            error_source="rows" if self._of_rows else "repeats",
+            notes={names[number]: reason for number in np.flatnonzero(is_unknown)},
+            obtained=tuple(obtained),
+            n_rows=self._data.n_rows,
         )
+
+    def _scale(self) -> float:
+        """What the screen must be multiplied with to fit the features that were scored both ways."""
+        both = self._is_exact & np.isfinite(self.screened)
+        if both.sum() < _MIN_CALIBRATING:
+            return 1.0
+        exact, screened = self._importances[both].mean(axis=1), self.screened[both]
+        squares = float(screened @ screened)
+        scale = float(exact @ screened) / squares if squares > 0 else 1.0
+        return scale if scale > 0 else 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from keras_importance.result import ImportanceHistory, ImportanceResult
 
@@ -16,14 +16,19 @@ class EpochReport:
     Attributes:
         epoch: the 0-based epoch.
         history: all results so far, this epoch's included.
-        started: `time.perf_counter()` when the evaluation began.
         epoch_seconds: how long the epoch itself took, its validation included.
+        seconds_before: how long the evaluation had taken when the report was made, compilation apart.
+        compile_seconds: what one-time compilation took in this evaluation.
+        with_pictures: whether the time budget has room for pictures now; in the last epoch always.
     """
 
     epoch: int
     history: ImportanceHistory
-    started: float
     epoch_seconds: float
+    seconds_before: float = 0.0
+    compile_seconds: float = 0.0
+    with_pictures: bool = True
+    _made: float = field(default_factory=time.perf_counter, repr=False)
 
     @property
     def results(self) -> tuple[ImportanceResult, ...]:
@@ -33,7 +38,7 @@ class EpochReport:
     @property
     def seconds(self) -> float:
         """How long the evaluation has taken up to now, drawing and writing included."""
-        return time.perf_counter() - self.started
+        return self.seconds_before + time.perf_counter() - self._made
 
 
 class Writer(ABC):

@@ -21,7 +21,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from tensorboard.util.tensor_util import make_tensor_proto
 
 from keras_importance import plots
-from keras_importance.errors import warn
+from keras_importance.errors import reason_of, warn
 from keras_importance.result import ImportanceHistory, ImportanceResult
 from keras_importance.writers.base import EpochReport, Writer
 
@@ -50,6 +50,7 @@ class TensorBoardWriter(Writer):
     def __init__(self, log_dir: str | os.PathLike[str]) -> None:
         self.log_dir = os.path.join(os.fspath(log_dir), RUN)
         self._failed = False
+        self._undrawn: EpochReport | None = None
         self._events = self._new_events()
 
     def write(self, report: EpochReport) -> None:
@@ -59,24 +60,25 @@ class TensorBoardWriter(Writer):
             Exception: where a picture can't be drawn, after all else is written.
         """
         values = [*_scalars(report), *_drift(report), _table(report)]
+        pictures: list[Any] = []
         failure = None
-        for tag, draw in _pictures(report):
-            try:
-                values.append(_image(tag, draw()))
-            except Exception as error:  # noqa: BLE001 (raised below, when the numbers are safe)
-                failure = error
+        self._undrawn = report
+        if report.with_pictures:
+            self._undrawn, (pictures, failure) = None, _drawn(report)
         # Last, so that the cost counts the pictures.
-        values += _cost(report)
+        self._add(report.epoch, [*values, *pictures, *_cost(report)])
+        if failure is not None:
+            raise failure
+
+    def _add(self, epoch: int, values: list[Any]) -> None:
         event = event_pb2.Event(
-            wall_time=time.time(), step=report.epoch, summary=summary_pb2.Summary(value=values)
+            wall_time=time.time(), step=epoch, summary=summary_pb2.Summary(value=values)
         )
         self._renew_where_lost()
         self._failed = True
         self._events.add_event(event)
         self._events.flush()
         self._failed = False
-        if failure is not None:
-            raise failure
 
     def _new_events(self) -> EventFileWriter:
         try:
@@ -101,7 +103,13 @@ class TensorBoardWriter(Writer):
             self._events = self._new_events()
 
     def close(self) -> None:
-        """Closes the event file."""
+        """Draws what was put off, and closes the event file."""
+        report, self._undrawn = self._undrawn, None
+        if report is not None:
+            pictures, failure = _drawn(report)
+            self._add(report.epoch, pictures)
+            if failure is not None:
+                warn(f"TensorBoardWriter could not draw all pictures. Reason: {reason_of(failure)}")
         self._release.detach()
         self._events.close()
 
@@ -151,8 +159,21 @@ def _drift(report: EpochReport) -> Iterator[Any]:
 def _cost(report: EpochReport) -> Iterator[Any]:
     seconds = report.seconds
     yield from _scalar("importance_cost/seconds", seconds)
+    if report.compile_seconds > 0:
+        yield from _scalar("importance_cost/compile_seconds", report.compile_seconds)
     if report.epoch_seconds > 0:
         yield from _scalar("importance_cost/share_of_epoch", seconds / report.epoch_seconds)
+
+
+def _drawn(report: EpochReport) -> tuple[list[Any], Exception | None]:
+    """The pictures that could be drawn, and what went wrong with the others."""
+    values, failure = [], None
+    for tag, draw in _pictures(report):
+        try:
+            values.append(_image(tag, draw()))
+        except Exception as error:  # noqa: BLE001 (raised or told by the caller, when the rest is safe)
+            failure = error
+    return values, failure
 
 
 def _pictures(report: EpochReport) -> Iterator[tuple[str, Callable[[], Figure]]]:

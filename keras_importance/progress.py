@@ -1,0 +1,28 @@
+"""A progress bar for evaluations that take longer than a few seconds."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from tqdm.auto import tqdm
+
+_PATIENCE = 3.0
+_SECONDS_BETWEEN_LINES = 30.0
+
+
+def progress_bar(n_features: int, what: str, *, shown: bool) -> Any:
+    """A bar that counts features: `with progress_bar(...) as bar: bar.update(n)`.
+
+    Appears after three seconds; in a log file, where it can't rewrite its line, every half minute.
+    """
+    is_rewritten = sys.stderr.isatty() or "ipykernel" in sys.modules
+    return tqdm(
+        total=n_features,
+        desc=what,
+        unit="feature",
+        disable=not shown,
+        delay=_PATIENCE,
+        leave=False,
+        mininterval=0.2 if is_rewritten else _SECONDS_BETWEEN_LINES,
+    )
