@@ -280,6 +280,9 @@ def _not_shown(result: ImportanceResult, shown: Sequence[int]) -> list[str]:
             f"{len(hidden):,} more features between {mean[hidden].min():.3g} and "
             f"{mean[hidden].max():.3g}"
         )
+    n_inexact = len(result.obtained) - result.obtained.count("exact")
+    if n_inexact:
+        lines.append(f"{n_inexact:,} without an interval: approximated, to keep within the time budget")
     n_unknown = int(np.sum(~np.isfinite(mean)))
     if n_unknown:
         lines.append(f"{n_unknown:,} without a number: see the report")

@@ -96,7 +96,7 @@ def test_every_source_works_given_to_fit_or_to_the_callback(source, given_to, sm
     x, y = small_data
     data = sources(x[200:], y[200:])[source]
     of_callback, of_fit = (data, None) if given_to == "callback" else (None, data)
-    importance, model = FeatureImportance(of_callback), small_model()
+    importance, model = FeatureImportance(of_callback, time_budget=None), small_model()
     fit(model, (x[:200], y[:200]), [importance], validation_split=0, validation_data=of_fit)
     assert importance.results["permutation"].n_samples == 100
     expected = compute_importance(model, (x[200:], y[200:]))
@@ -317,7 +317,10 @@ def test_training_is_bit_identical_with_and_without_the_callback(
 
     without = train([])
     importance = FeatureImportance(
-        methods=methods, metric=careless if metric == "callable" else metric, log_dir=tmp_path
+        methods=methods,
+        metric=careless if metric == "callable" else metric,
+        log_dir=tmp_path,
+        time_budget=None,
     )
     with_it = train([importance])
     assert importance.history.epochs == (0, 1, 2)

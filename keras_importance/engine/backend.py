@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Any, Protocol, cast
 
 import keras
@@ -22,10 +23,10 @@ class Backend(Protocol):
     """What a backend's module must know.
 
     Attributes:
-        ACCUMULATOR: the type in which compiled programs add up many rows.
+        CALLS_AT_ONCE: from how many threads compiled programs are best called.
     """
 
-    ACCUMULATOR: str
+    CALLS_AT_ONCE: int
 
     def compiled(self, model: Any, program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:
         """`program(call, *arguments)` compiled, where `call(x)` is the model's inference.
@@ -70,7 +71,7 @@ class Compiler:
         model: the Keras model.
         on_device: from an array to a tensor where the model computes.
         gradients: of the sum of a function, with respect to tensors.
-        accumulator: the type in which programs add up many rows.
+        calls_at_once: from how many threads programs are best called.
         seconds: what one-time compilation took so far: of each program the first call's time beyond the
             second's.
     """
@@ -79,9 +80,10 @@ class Compiler:
         self._backend = current()
         self.model = model
         self.seconds = 0.0
+        self._lock = Lock()
         self.on_device = self._backend.on_device
         self.gradients = self._backend.gradients
-        self.accumulator = self._backend.ACCUMULATOR
+        self.calls_at_once = self._backend.CALLS_AT_ONCE
 
     def __call__(self, program: Callable[..., Any], *, fuse: bool = True) -> Callable[..., Any]:
         """`program(call, *arguments)` compiled, where `call(x)` is the model's inference."""
@@ -89,12 +91,17 @@ class Compiler:
         first_calls: list[float] = []
 
         def run(*arguments: Any) -> Any:
-            if len(first_calls) == 2:
+            if len(first_calls) >= 2:
                 return compiled(*arguments)
             started = time.perf_counter()
             result = compiled(*arguments)
-            first_calls.append(time.perf_counter() - started)
-            self.seconds += first_calls[0] if len(first_calls) == 1 else -min(first_calls)
+            self._count(first_calls, time.perf_counter() - started)
             return result
 
         return run
+
+    def _count(self, first_calls: list[float], seconds: float) -> None:
+        with self._lock:  # programs may be called from several threads
+            if len(first_calls) < 2:
+                first_calls.append(seconds)
+                self.seconds += seconds if len(first_calls) == 1 else -min(first_calls)

@@ -43,7 +43,6 @@ class Evaluator:
         compiler: compiles programs that run the model.
         seed: seed of everything drawn; each evaluation draws the same.
         effort: what the current evaluation may cost, and what it can build on.
-        seconds_per_row: what a row took in the last evaluation of a method, by its name.
     """
 
     def __init__(
@@ -64,7 +63,7 @@ class Evaluator:
         self.features = features
         self.seed = seed
         self.effort = Effort()
-        self.seconds_per_row: dict[str, float] = {}
+        self._seconds_per_row: dict[str, float] = {}
         self._some_data: dict[int, ValidationData] = {}
         self._metric_argument = metric
 
@@ -114,6 +113,15 @@ class Evaluator:
     def _drawn_rows(self) -> Integers:
         return generator(self.seed, "rows").permutation(self.data.n_rows)
 
+    def affordable_rows(self, method: str) -> float:
+        """How many rows the effort allows a method, going by its last evaluation; at first any number."""
+        per_row = self._seconds_per_row.get(method, 0.0)
+        return self.effort.seconds / per_row if per_row > 0 else math.inf
+
+    def learn_rate(self, method: str, started: float, n_rows: int | None) -> None:
+        """Notes what a row took a method that started at `started` by the `clock`."""
+        self._seconds_per_row[method] = (self.clock() - started) / (n_rows or self.data.n_rows)
+
     def clock(self) -> float:
         """Seconds that run on while the model computes, and stand still while it is compiled."""
         return time.perf_counter() - self.compiler.seconds
@@ -134,7 +142,16 @@ class Evaluator:
     def _few_outputs(self) -> Any:
         return self._outputs(self._few_rows())
 
-    def depends_on(self, number: int) -> bool:
+    def why_no_gradient(self, number: int) -> str | None:
+        """Why there is no gradient with respect to an input; None where the model ignores it: it is 0."""
+        name, values = self.data.columns[number].name, self.data.inputs[number]
+        if values.dtype.kind != "f":
+            return f"input {name!r} holds {values.dtype} values, which have no gradient"
+        if self._depends_on(number):
+            return f"the model turns input {name!r} into whole numbers: no gradient"
+        return None
+
+    def _depends_on(self, number: int) -> bool:
         """Whether the outputs change when a few rows of an input trade places."""
         leaves = self._few_rows()
         moved = [np.roll(leaf, 1, axis=0) if i == number else leaf for i, leaf in enumerate(leaves)]
@@ -202,7 +219,8 @@ class Evaluator:
     def worsening(self, scores: Array, baseline: Array) -> Array:
         """How much worse the scores are than the baseline: positive where the replacement hurt."""
         assert self.metric.worse_is is not None  # noqa: S101 (a resolved metric knows)
-        return self.metric.worse_is * (scores - baseline)
+        difference = np.asarray(scores - baseline)
+        return difference if self.metric.worse_is > 0 else np.negative(difference, out=difference)
 
     @cached_property
     def metric(self) -> Metric:
@@ -254,10 +272,10 @@ class Evaluator:
         return self._differentiator.of_loss(self._loss.row_scores, data or self.data)
 
     def gradient_moments(
-        self, passes: Sequence[InputGradients], number: int, mean: Array, data: ValidationData
-    ) -> Moments:
-        """Sums over rows of the lengths of gradients with respect to the columns of one input."""
-        return self._differentiator.moments(passes, number, mean, data)
+        self, passes: Sequence[InputGradients], numbers: Sequence[int], data: ValidationData
+    ) -> list[Moments]:
+        """Sums over rows of the lengths of gradients with respect to the columns of some inputs."""
+        return self._differentiator.moments(passes, numbers, data)
 
     @cached_property
     def _loss(self) -> Metric:

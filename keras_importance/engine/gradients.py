@@ -108,7 +108,7 @@ class Differentiator:
         self._on_device = compiler.on_device
         self._size = rows_at_once(compiler.model, data)
         self._of_outputs = compiler(self._output_program)
-        self._moments = compiler(partial(_moments, compiler.accumulator))
+        self._moments = compiler(_moments)
         self._values = compiler(self._flat_outputs)
         self._of_loss: Callable[..., Any] | None = None
         self._cut: tuple[ValidationData, list[_Chunk]] = (data, self._chunks_of(data))
@@ -135,16 +135,22 @@ class Differentiator:
         return InputGradients(chunks, data.n_rows)
 
     def moments(
-        self, passes: Sequence[InputGradients], number: int, mean: Array, data: ValidationData
-    ) -> Moments:
-        """Sums over rows of the gradients' lengths over several passes, for the columns of one input."""
-        mean = self._on_device(np.asarray(mean, keras.config.floatx()))
+        self, passes: Sequence[InputGradients], numbers: Sequence[int], data: ValidationData
+    ) -> list[Moments]:
+        """Sums over rows of the gradients' lengths over several passes, for the columns of some inputs."""
+        means = [
+            self._on_device(data.spreads[number].mean.astype(keras.config.floatx())) for number in numbers
+        ]
         parts = []
         for place, chunk in enumerate(self._chunks(data)):
-            gradients = [one.chunks[place][number] for one in passes]
-            found = self._moments(gradients, chunk.inputs[number], mean, chunk.weights)
-            parts.append([ops.convert_to_numpy(one) for one in found])
-        return Moments(*(np.sum(one, axis=0, dtype=np.float64) for one in zip(*parts, strict=True)))
+            gradients = [[one.chunks[place][number] for one in passes] for number in numbers]
+            inputs = [chunk.inputs[number] for number in numbers]
+            found = self._moments(gradients, inputs, means, chunk.weights)
+            parts.append([[ops.convert_to_numpy(one) for one in of_input] for of_input in found])
+        return [
+            Moments(*[np.asarray(np.sum(one, axis=0, dtype=np.float64)) for one in zip(*of_input, strict=True)])
+            for of_input in zip(*parts, strict=True)
+        ]
 
     # --- chunks ---------------------------------------------------------------------------------
 
@@ -209,9 +215,23 @@ class Differentiator:
 
 
 def _moments(
-    accumulator: str, _call: Call, gradients: list[Any], x: Any, mean: Any, weights: Any
+    _call: Call,
+    gradients: list[list[Any]],
+    inputs: list[Any],
+    means: list[Any],
+    weights: Any,
+) -> list[tuple[Any, ...]]:
+    """The sums of `Moments` for a chunk of rows, for each of some inputs."""
+    return [
+        _moments_of_input(*of_input, weights)
+        for of_input in zip(gradients, inputs, means, strict=True)
+    ]
+
+
+def _moments_of_input(
+    gradients: list[Any], x: Any, mean: Any, weights: Any
 ) -> tuple[Any, ...]:
-    """The sums of `Moments` for a chunk of rows; rows of weight 0 add nothing."""
+    """Rows of weight 0 add nothing."""
     columns = mean.shape[0]
     n_rows = x.shape[0]
     g = [ops.reshape(one, (n_rows, -1, columns)) for one in gradients]
@@ -219,17 +239,15 @@ def _moments(
     length = ops.abs(g[0]) if len(g) == 1 else ops.sqrt(sum(ops.square(one) for one in g))
     r, q = ops.mean(length, axis=1), ops.mean(ops.square(x - mean), axis=1)
 
-    def summed(values: Any, weight: Any) -> Any:
-        weight = ops.reshape(weight, (-1, *[1] * (len(values.shape) - 1)))
-        return ops.sum(ops.cast(weight * values, accumulator), axis=0)
-
-    squared = ops.square(weights)
+    # Matrix products: several times faster than sums over the rows.
+    both = ops.stack([weights, ops.square(weights)])
+    steps = ops.reshape(length, (n_rows, -1))
     return (
-        summed(length, weights),
-        summed(ops.mean(g[0], axis=1), weights),
-        summed(r * r, squared),
-        summed(r * q, squared),
-        summed(r, squared),
+        ops.reshape(ops.matmul(both[:1], steps), (-1, columns)),
+        ops.matmul(both[:1], ops.mean(g[0], axis=1))[0],
+        ops.matmul(both[1:], r * r)[0],
+        ops.matmul(both[1:], r * q)[0],
+        ops.matmul(both[1:], r)[0],
     )
 
 

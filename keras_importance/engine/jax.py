@@ -12,8 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-# JAX has no float64 unless told so for the whole process; it adds pairwise.
-ACCUMULATOR = "float32"
+CALLS_AT_ONCE = 1
 
 
 def compiled(model: Any, program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:

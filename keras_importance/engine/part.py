@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from threading import Lock
 from typing import Any
 
 import keras
@@ -27,6 +29,7 @@ from keras_importance.engine.programs import (
 )
 from keras_importance.statistics import Donors, Integers
 
+ops = keras.ops
 Array = NDArray[Any]
 
 # A piece is what an evaluation can be stopped after, and what is held in memory at once.
@@ -158,20 +161,22 @@ class Part:
             _Group(numbers, compiler(partial(self._score, columns_of(cut, numbers, n_features))))
             for numbers in _by_width(cut)
         ]
+        self._is_stateless: bool | None = None
         self._most_repeats = 0
         self._n_scored = 0
         self._seconds = 0.0
 
     def scored(self, sample: Sample, numbers: Integers) -> Iterator[FeatureScores]:
         """Scores of those of the given features that belong to this part, a piece at a time."""
-        blocks: dict[int, Prepared] = {}
-        for group in self._groups:
-            mine = group.numbers[np.isin(group.numbers, numbers)]
-            baseline = None
-            for piece in self._pieces(sample, mine, group):
-                found = self._scores_of_piece(sample, piece, group, blocks, baseline)
-                baseline = found.baseline
-                yield found
+        blocks: dict[int, tuple[Any, Prepared]] = {}
+        with ThreadPoolExecutor(self._compiler.calls_at_once) as pool:
+            for group in self._groups:
+                mine = group.numbers[np.isin(group.numbers, numbers)]
+                baseline = None
+                for piece in self._pieces(sample, mine, group):
+                    found = self._scores_of_piece(pool, sample, piece, group, blocks, baseline)
+                    baseline = found.baseline
+                    yield found
 
     def seconds_per_score(self, sample: Sample) -> float:
         """What one more row of one more (feature, repeat) pair takes: tried out at first, then learned."""
@@ -180,9 +185,9 @@ class Part:
                 n_slots, n_rows = self._block_shape(sample, group)
                 arrays = self._block(sample, 0, n_rows)
                 slots = np.zeros((2, n_slots), np.int64)
-                self._run(group, self._prepare(*sample.tensors, *arrays), slots, arrays[0])
+                self._run(group, self._prepare(*sample.tensors, *arrays), arrays[0], slots)
                 started = time.perf_counter()
-                self._run(group, self._prepare(*sample.tensors, *arrays), slots, arrays[0])
+                self._run(group, self._prepare(*sample.tensors, *arrays), arrays[0], slots)
                 self._seconds += time.perf_counter() - started
                 self._n_scored += n_slots * n_rows
         return self._seconds / self._n_scored
@@ -205,10 +210,11 @@ class Part:
 
     def _scores_of_piece(
         self,
+        pool: Executor,
         sample: Sample,
         numbers: Integers,
         group: _Group,
-        blocks: dict[int, Prepared],
+        blocks: dict[int, tuple[Any, Prepared]],
         baseline: Array | None,
     ) -> FeatureScores:
         started, compiled = time.perf_counter(), self._compiler.seconds
@@ -217,30 +223,60 @@ class Part:
         if baseline is None:
             slots = np.concatenate([slots, [[self._none], [0]]], axis=1)
         n_slots, size = self._block_shape(sample, group)
-        keeps = self._keeps_blocks(sample)
-        columns = []
-        for start in range(0, n_rows, size):
+        starts = range(0, n_rows, size)
+        chunks = range(0, slots.shape[1], n_slots)
+        scores = _Filled(slots.shape[1], n_rows)
+
+        def prepare(start: int) -> tuple[Any, Prepared]:
             row, donor = self._block(sample, start, size)
-            given = blocks.get(start) or self._prepare(*sample.tensors, row, donor)
-            if keeps:
-                blocks[start] = given
-            found = [
-                self._run(group, given, _padded(slots[:, first : first + n_slots], n_slots), row)
-                for first in range(0, slots.shape[1], n_slots)
-            ]
-            columns.append(_joined(found, axis=0, length=slots.shape[1]))
-        scores = _joined(columns, axis=1, length=n_rows)
-        n_run = -(-slots.shape[1] // n_slots) * n_slots * len(columns) * size
-        self._n_scored += n_run
+            return row, self._prepare(*sample.tensors, row, donor)
+
+        def score(start: int, first: int) -> None:
+            row, given = blocks[start]
+            found = self._run(group, given, row, _padded(slots[:, first : first + n_slots], n_slots))
+            scores.fill(found, first, start)
+
+        if self._keeps_blocks(sample):
+            missing = [start for start in starts if start not in blocks]
+            blocks |= zip(missing, self._at_once(pool, prepare, missing), strict=True)
+            self._each(pool, score, [(start, first) for start in starts for first in chunks])
+        else:
+            for start in starts:
+                blocks = {start: prepare(start)}
+                self._each(pool, score, [(start, first) for first in chunks])
+        self._n_scored += len(chunks) * n_slots * len(starts) * size
         self._seconds += time.perf_counter() - started - (self._compiler.seconds - compiled)
-        finished = self._finished(scores, sample)
+        finished = self._finished(scores.nest, sample)
         if baseline is None:
             finished, baseline = finished[:-1], finished[-1]
         return FeatureScores(numbers, finished.reshape(len(numbers), n_repeats, *finished.shape[1:]), baseline)
 
-    def _run(self, group: _Group, given: Prepared, slots: Array, row: Any) -> Any:
+    def _each(self, pool: Executor, run: Callable[..., None], arguments: list[tuple[int, int]]) -> None:
+        """Runs every block, the first one alone, to see whether that changes the model's state."""
+        if self._is_stateless is None:
+            before = [ops.convert_to_numpy(one) for one in self._state()]
+            run(*arguments[0])
+            after = [ops.convert_to_numpy(one) for one in self._state()]
+            self._is_stateless = all(map(np.array_equal, before, after))
+            arguments = arguments[1:]
+        self._at_once(pool, lambda pair: run(*pair), arguments)
+
+    def _at_once(
+        self, pool: Executor, run: Callable[[Any], Any], arguments: Sequence[Any]
+    ) -> list[Any]:
+        """Two calls at once keep the cores busy between the large operations of each.
+
+        Not of a model that changes its state when it is run, which would depend on whose turn it was.
+        """
+        return list((pool.map if self._is_stateless else map)(run, arguments))
+
+    def _state(self) -> list[Any]:
+        return [variable.value for variable in self._compiler.model.non_trainable_variables]
+
+    def _run(self, group: _Group, given: Prepared, row: Any, slots: Array) -> Any:
         feature, repeat = (self._compiler.on_device(part.astype(np.int32)) for part in slots)
-        return group.score(given, self._targets, feature, repeat, row)
+        found = group.score(given, self._targets, feature, repeat, row)
+        return keras.tree.map_structure(ops.convert_to_numpy, found)
 
     def _score(
         self,
@@ -318,14 +354,27 @@ def _padded(slots: Array, n_slots: int) -> Array:
     return slots[:, np.minimum(np.arange(n_slots), slots.shape[1] - 1)]
 
 
-def _joined(parts: Sequence[Any], axis: int, length: int) -> Any:
-    """Arrays of equal nests, one after another, without the padding."""
+class _Filled:
+    """A nest of arrays `(n_slots, n_rows, ...)` that blocks are written into, without their padding."""
 
-    def join(*leaves: Any) -> Array:
-        joined = np.concatenate([keras.ops.convert_to_numpy(leaf) for leaf in leaves], axis=axis)
-        return joined[(slice(None),) * axis + (slice(length),)]
+    def __init__(self, n_slots: int, n_rows: int) -> None:
+        self._shape = n_slots, n_rows
+        self._lock = Lock()
+        self.nest: Any = None
 
-    return keras.tree.map_structure(join, *parts)
+    def fill(self, found: Any, slot: int, row: int) -> None:
+        with self._lock:
+            if self.nest is None:
+                self.nest = keras.tree.map_structure(
+                    lambda leaf: np.empty((*self._shape, *leaf.shape[2:]), leaf.dtype), found
+                )
+
+        def write(whole: Array, leaf: Array) -> None:
+            place = whole[slot : slot + len(leaf), row : row + leaf.shape[1]]
+            place[...] = leaf[: place.shape[0], : place.shape[1]]
+
+        for whole, leaf in zip(keras.tree.flatten(self.nest), keras.tree.flatten(found), strict=True):
+            write(whole, leaf)
 
 
 def _taken(nest: Any, rows: Any) -> Any:

@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-ACCUMULATOR = "float64"
+# XLA runs the small operations between the large ones of a program on one core.
+CALLS_AT_ONCE = 2
 
 # XLA's own words for a graph that it doesn't take: strings, shapes that depend on values.
 _NOT_FOR_XLA = (

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-ACCUMULATOR = "float64"
+CALLS_AT_ONCE = 1
 
 
 def compiled(model: Any, program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:  # noqa: ARG001

@@ -86,7 +86,9 @@ class GradientImportance(ImportanceMethod):
         """One forward and backward pass for each output, or one for the loss."""
         of_loss = self._of_loss(evaluator)
         started = evaluator.clock()
-        data = self._affordable_data(evaluator)
+        data = evaluator.data_of(
+            rows_within(evaluator.data.n_rows, evaluator.affordable_rows(self.name))
+        )
         passes = [evaluator.loss_gradients(data)] if of_loss else _output_gradients(evaluator, data)
         notes = _notes(evaluator, passes[0])
         parts = []
@@ -97,16 +99,10 @@ class GradientImportance(ImportanceMethod):
             else:
                 parts.append(_part(data, (n_steps, width), members, passes, self.aggregation))
         arrays = _joined(evaluator, data, parts, signed=not of_loss and len(passes) == 1)
-        evaluator.seconds_per_row[self.name] = (evaluator.clock() - started) / data.n_rows
+        evaluator.learn_rate(self.name, started, data.n_rows)
         return Scores(
             metric="loss" if of_loss else "output", notes=notes, n_rows=data.n_rows, **arrays
         )
-
-    def _affordable_data(self, evaluator: Evaluator) -> ValidationData:
-        """All rows, or as many of them as the time budget pays for, going by the last evaluation."""
-        per_row = evaluator.seconds_per_row.get(self.name, 0.0)
-        n_affordable = evaluator.effort.seconds / per_row if per_row > 0 else math.inf
-        return evaluator.data_of(rows_within(evaluator.data.n_rows, n_affordable))
 
     def _of_loss(self, evaluator: Evaluator) -> bool:
         return self.of == "loss" or (
@@ -138,20 +134,13 @@ def _output_gradients(evaluator: Evaluator, data: ValidationData) -> list[InputG
 
 def _notes(evaluator: Evaluator, gradients: InputGradients) -> dict[str, str]:
     """Why a feature has no gradient, by its name."""
-    reasons: dict[int, str] = {}
-    for number, values in enumerate(evaluator.data.inputs):
-        if gradients.has(number):
-            continue
-        name = evaluator.data.columns[number].name
-        if values.dtype.kind != "f":
-            reasons[number] = f"input {name!r} holds {values.dtype} values, which have no gradient"
-        elif evaluator.depends_on(number):
-            reasons[number] = f"the model turns input {name!r} into whole numbers: no gradient"
+    numbers = range(len(evaluator.data.inputs))
+    reasons = {n: evaluator.why_no_gradient(n) for n in numbers if not gradients.has(n)}
     return {
-        feature.name: reasons[number]
+        feature.name: reason
         for feature in evaluator.features.features
         for number, _ in feature.columns
-        if number in reasons
+        if (reason := reasons.get(number)) is not None
     }
 
 
@@ -212,11 +201,17 @@ def _parts_of_columns(
     """
     found = []
     n_rows = data.n_rows
-    for number in sorted({columns[0][0] for _, columns in members}):
+    numbers = sorted({columns[0][0] for _, columns in members})
+    known = [number for number in numbers if passes[0].has(number)]
+    moments = dict(zip(known, evaluator.gradient_moments(passes, known, data), strict=True))
+    for number in numbers:
         own = [(feature, columns[0][1]) for feature, columns in members if columns[0][0] == number]
         features, columns = [feature for feature, _ in own], [column for _, column in own]
-        spread = data.spreads[number]
-        sums = evaluator.gradient_moments(passes, number, spread.mean, data)
+        if number not in moments:  # the model ignores the input
+            n_steps, zeros = math.prod(data.inputs[number].shape[1:-1]), np.zeros(len(own))
+            found.append(_Part(features, zeros, None, np.zeros((n_steps, len(own))), zeros, zeros))
+            continue
+        spread, sums = data.spreads[number], moments[number]
         s = np.sqrt(spread.variance)
         by_step = sums.by_step / n_rows
         r = by_step.mean(axis=0)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from keras_importance.engine import Evaluator, FeatureScores
+import numpy as np
+
+from keras_importance.budget import Work, rows_within
+from keras_importance.engine import Evaluator, FeatureScores, Replacement
 from keras_importance.engine.linearised import MAX_OUTPUTS
 from keras_importance.errors import InvalidArgumentError
+from keras_importance.methods.base import Scores
 from keras_importance.methods.permutation import PermutationImportance
 
 
@@ -39,6 +44,28 @@ class LinearisedPermutation(PermutationImportance):
                 f"got {evaluator.n_outputs} output values for {self.name!r}, which differentiates each by "
                 f"itself and stops at {MAX_OUTPUTS}. Pass 'permutation' or 'gradient'."
             )
+
+    def compute(self, evaluator: Evaluator) -> Scores:
+        """Scores the approximation; 0 for an input that the model ignores, a note where none exists."""
+        started = evaluator.clock()
+        scores = super().compute(evaluator)
+        importances, std_error = np.array(scores.importances), np.array(scores.std_error)
+        notes = {}
+        for number in np.flatnonzero(np.isnan(importances).any(axis=1)):
+            feature = evaluator.features.features[number]
+            reasons = [evaluator.why_no_gradient(one) for one, _ in feature.columns]
+            known = [reason for reason in reasons if reason is not None]
+            if known:
+                notes[feature.name] = known[0]
+            else:
+                importances[number], std_error[number] = 0.0, 0.0
+        evaluator.learn_rate(self.name, started, scores.n_rows)
+        return replace(scores, importances=importances, std_error=std_error, notes=notes)
+
+    def affordable_work(self, evaluator: Evaluator, replacement: Replacement) -> Work:  # noqa: ARG002
+        """All rows, or as many as the time budget pays for, going by the last evaluation."""
+        n_rows = rows_within(evaluator.data.n_rows, evaluator.affordable_rows(self.name))
+        return Work(n_rows, self.n_repeats, len(evaluator.features))
 
     def scored(self, evaluator: Evaluator, *arguments: Any, **keywords: Any) -> Iterator[FeatureScores]:
         """Scores of the approximation."""

@@ -79,7 +79,7 @@ class PerturbationMethod(ImportanceMethod):
         """Scores the features, all of them with the same donors."""
         effort = evaluator.effort
         replacement = self.replacement(evaluator.data)
-        work = self._work(evaluator, replacement)
+        work = self.affordable_work(evaluator, replacement)
         table = _Table(evaluator, work)
         deadline = evaluator.clock() + _PATIENCE * effort.seconds
         try:
@@ -99,7 +99,8 @@ class PerturbationMethod(ImportanceMethod):
             raise Interrupted(table.scores("the evaluation was interrupted")) from None
         return table.scores("not scored yet: beyond the time budget so far")
 
-    def _work(self, evaluator: Evaluator, replacement: Replacement) -> Work:
+    def affordable_work(self, evaluator: Evaluator, replacement: Replacement) -> Work:
+        """How much of the work the time budget pays for."""
         full = Work(evaluator.data.n_rows, self.n_repeats, len(evaluator.features))
         if math.isinf(evaluator.effort.seconds):
             return full

@@ -217,6 +217,10 @@ def _cell(result: ImportanceResult, row: int) -> str:
     mean = result.importances_mean[row]
     if not np.isfinite(mean):
         return "none"
+    if result.obtained[row] != "exact":
+        epoch = result.exact_epoch[row]
+        since = "" if np.isnan(epoch) else f", exact in epoch {int(epoch)}"
+        return f"{mean:.4g} ({result.obtained[row]}{since})"
     if not np.isfinite(result.std_error[row]):
         return f"{mean:.4g}"
     return f"{mean:.4g} ({result.ci_low[row]:.4g} to {result.ci_high[row]:.4g})"
