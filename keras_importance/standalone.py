@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from keras_importance.budget import Effort
 from keras_importance.engine import no_footprint
 from keras_importance.errors import speaking_as
 from keras_importance.methods import methods_from_argument
@@ -20,6 +21,7 @@ def compute_importance(
     metric: Any = "loss",
     max_samples: int | None = None,
     seed: int = 0,
+    verbose: int = 0,
 ) -> dict[str, ImportanceResult]:
     """How much each feature matters to a trained model, by each method.
 
@@ -32,6 +34,7 @@ def compute_importance(
             `(y_true, y_pred)` that returns one value per row or one number.
         max_samples: how many rows to use, drawn at random; None for all.
         seed: seed of everything drawn at random.
+        verbose: 1 shows the progress of what takes longer than a few seconds.
 
     Returns:
         The result of each method, by its name.
@@ -50,4 +53,5 @@ def compute_importance(
             max_samples=max_samples,
             seed=seed,
         )
+        evaluator.effort = Effort(verbose=bool(verbose))
         return {method.name: method(evaluator) for method in chosen}

@@ -227,7 +227,7 @@ ZOO = {
     "conv valid strided": Example(convolution(strides=2, use_bias=False), sequence),
     "dense of steps": Example(on_sequence(chain(dense(), layers.GlobalAveragePooling1D(), dense(1))), sequence),
     "einsum of steps": Example(
-        on_sequence(chain(layers.EinsumDense("abc,cd->abd", (None, 3), bias_axes="d"), layers.Flatten(), dense(1))),
+        on_sequence(chain(layers.EinsumDense("abc,cd->abd", (6, 3), bias_axes="d"), layers.Flatten(), dense(1))),
         sequence,
     ),
     "einsum of several axes": Example(

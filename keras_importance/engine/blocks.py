@@ -6,12 +6,17 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import keras
+
 from keras_importance.data import ValidationData
 from keras_importance.engine.graph import Graph
 
 # A block's widest layer takes 16 MB: enough to keep the cores busy, little enough to stay near them.
 _MAX_VALUES = 1 << 22
 _MAX_ROWS = 1 << 15
+# Where next to nothing is computed for a row, the call itself is what costs.
+_NARROW = 16
+_MAX_NARROW_ROWS = 1 << 18
 # Replaced values of a block of rows, for all repeats.
 _MAX_PREPARED_VALUES = 1 << 23
 _FEW_ROWS = 512
@@ -19,6 +24,10 @@ _FEW_ROWS = 512
 
 def declared_batch(model: Any) -> int | None:
     """The number of rows that the model's inputs are fixed to, as for a stateful RNN; usually None."""
+    if isinstance(model, keras.Sequential) and not any(
+        getattr(layer, "stateful", False) for layer in model.layers
+    ):
+        return None  # one built by calling it declares the batch that it was called with
     inputs = getattr(model, "inputs", None) or []
     return next((int(one.shape[0]) for one in inputs if one.shape[0] is not None), None)
 
@@ -49,7 +58,8 @@ def block_shape(
 
 
 def _rows_that_fit(widest: int) -> int:
-    return max(1, min(_MAX_ROWS, _MAX_VALUES // widest))
+    most = _MAX_ROWS if widest >= _NARROW else _MAX_NARROW_ROWS
+    return max(1, min(most, _MAX_VALUES // widest))
 
 
 def evenly(total: int, at_most: int) -> int:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from keras_importance.data import ValidationData
-from keras_importance.engine.blocks import values_in_row, widest_layer
+from keras_importance.engine.blocks import declared_batch, values_in_row, widest_layer
 from keras_importance.engine.graph import Call, Graph
 from keras_importance.engine.labels import OTHERS, UNTOUCHED, Labels, labels_after, moved
 from keras_importance.engine.linear import LinearForm, linear_form
@@ -96,7 +96,8 @@ def cuts(model: Any, data: ValidationData, features: FeatureSet) -> list[Cut]:
     """
     graph = Graph.of(model)
     inputs = None if graph is None else _inputs_in_order(model, graph, data)
-    if graph is None or inputs is None or not all(map(_is_followed, graph.calls)):
+    is_fixed = declared_batch(model) is not None
+    if graph is None or inputs is None or is_fixed or not all(map(_is_followed, graph.calls)):
         return [whole_model(model, data, features)]
     labels = input_labels(data, features)
     found: dict[Any, Cut] = {}
@@ -152,7 +153,7 @@ def _inputs_in_order(model: Any, graph: Graph, data: ValidationData) -> list[Any
         return None
     for tensor, values in zip(inputs, data.inputs, strict=True):
         shape = values.shape[1:] or (1,)
-        if len(tensor.shape) != len(shape) + 1 or tensor.shape[0] is not None:
+        if len(tensor.shape) != len(shape) + 1:
             return None
         if any(known not in (None, size) for known, size in zip(tensor.shape[1:], shape, strict=True)):
             return None

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from keras_importance.data import ValidationData
 from keras_importance.engine.backend import Call, Compiler
-from keras_importance.engine.blocks import declared_batch
 from keras_importance.engine.metrics import Metric
 from keras_importance.engine.part import DeviceData, FeatureScores, Part, Sample
 from keras_importance.engine.prefix import Cut, cuts, whole_model
@@ -71,8 +70,6 @@ class Scorer:
     def _sound_cuts(self) -> list[Cut]:
         """The cuts that give what the whole model gives; the whole model for the features of others."""
         whole = whole_model(self._compiler.model, self._data, self._features)
-        if declared_batch(self._compiler.model) is not None:
-            return [whole]
         found = cuts(self._compiler.model, self._data, self._features)
         sound = [cut for cut in found if cut.is_whole or self._agrees(cut, whole)]
         others = tuple(number for cut in found if cut not in sound for number in cut.features)
