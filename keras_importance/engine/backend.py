@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable, Sequence
-from threading import Lock
 from typing import Any, Protocol, cast
 
 import keras
@@ -23,9 +22,11 @@ class Backend(Protocol):
     """What a backend's module must know.
 
     Attributes:
+        COMPILES: whether a program is compiled when it is first called with arguments of a shape.
         CALLS_AT_ONCE: from how many threads compiled programs are best called.
     """
 
+    COMPILES: bool
     CALLS_AT_ONCE: int
 
     def compiled(self, model: Any, program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:
@@ -72,36 +73,41 @@ class Compiler:
         on_device: from an array to a tensor where the model computes.
         gradients: of the sum of a function, with respect to tensors.
         calls_at_once: from how many threads programs are best called.
-        seconds: what one-time compilation took so far: of each program the first call's time beyond the
-            second's.
+        seconds: what one-time compilation took so far: the time of calls that compile, beyond that of the
+            next call.
     """
 
     def __init__(self, model: Any) -> None:
         self._backend = current()
         self.model = model
         self.seconds = 0.0
-        self._lock = Lock()
         self.on_device = self._backend.on_device
         self.gradients = self._backend.gradients
         self.calls_at_once = self._backend.CALLS_AT_ONCE
 
     def __call__(self, program: Callable[..., Any], *, fuse: bool = True) -> Callable[..., Any]:
         """`program(call, *arguments)` compiled, where `call(x)` is the model's inference."""
-        compiled = self._backend.compiled(self.model, program, fuse)
-        first_calls: list[float] = []
+        if not self._backend.COMPILES:
+            return self._backend.compiled(self.model, program, fuse)
+        traces: list[float] = []
+        corrected: list[float] = []
+
+        def traced(*arguments: Any) -> Any:
+            traces.append(time.perf_counter())
+            return program(*arguments)
+
+        compiled = self._backend.compiled(self.model, traced, fuse)
 
         def run(*arguments: Any) -> Any:
-            if len(first_calls) >= 2:
-                return compiled(*arguments)
-            started = time.perf_counter()
+            n_traces, started = len(traces), time.perf_counter()
             result = compiled(*arguments)
-            self._count(first_calls, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            if len(traces) > n_traces:
+                self.seconds += seconds
+                corrected.append(seconds)
+            elif corrected:
+                # What the call itself takes is no compilation: the next one tells.
+                self.seconds -= min(seconds, corrected.pop())
             return result
 
         return run
-
-    def _count(self, first_calls: list[float], seconds: float) -> None:
-        with self._lock:  # programs may be called from several threads
-            if len(first_calls) < 2:
-                first_calls.append(seconds)
-                self.seconds += seconds if len(first_calls) == 1 else -min(first_calls)

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+COMPILES = True
 CALLS_AT_ONCE = 1
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+COMPILES = True
 # XLA runs the small operations between the large ones of a program on one core.
 CALLS_AT_ONCE = 2
 
@@ -31,10 +32,10 @@ def compiled(model: Any, program: Callable[..., Any], fuse: bool) -> Callable[..
     With `fuse` through XLA; a graph that XLA refuses runs as it is.
     """
     bound = partial(program, partial(model, training=False))
-    plain = tf.function(bound)
+    plain = tf.function(bound, autograph=False)
     if not fuse:
         return plain
-    chosen = [tf.function(bound, jit_compile=True)]
+    chosen = [tf.function(bound, jit_compile=True, autograph=False)]
 
     def run(*arguments: Any) -> Any:
         try:

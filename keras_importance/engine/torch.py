@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+COMPILES = False
 CALLS_AT_ONCE = 1
 
 
