@@ -10,11 +10,15 @@ import numpy as np
 from keras_importance.result import ImportanceResult
 from keras_importance.statistics import Floats, Integers
 
-MIN_ROWS = 512
+MIN_ROWS = 500
 """Below as many rows an interval says little: from here on features are left to the screen instead."""
 
 _MIN_REPEATS = 2
-_MIN_FEATURES = 16
+_MIN_FEATURES = 32
+# Kept back of what is earned: training finds the caches cold after an evaluation, which no clock of ours sees.
+_KEPT_BACK = 0.1
+# Saved for the last epoch, whose numbers stay.
+_LAST_SHARE = 0.25
 _PICTURES_SHARE = 0.4
 _MAX_PICTURES_SHARE = 0.7
 
@@ -38,6 +42,7 @@ class Budget:
         self._n_epochs = n_epochs
         self._epochs: list[float] = []
         self._spent = 0.0
+        self._cheapest = 0.0
         self._spent_on_pictures = 0.0
         self._picture_seconds = picture_seconds
 
@@ -47,6 +52,8 @@ class Budget:
 
     def spend(self, seconds: float) -> None:
         """Counts what an evaluation took, pictures and files included."""
+        if self._spent:  # the first one tries out what scoring takes, and costs more
+            self._cheapest = min(seconds, self._cheapest or seconds)
         self._spent += seconds
 
     def note_pictures(self, seconds: float) -> None:
@@ -60,8 +67,8 @@ class Budget:
         return math.inf if self.share is None else self._earned - self._spent
 
     @property
-    def for_scoring(self) -> float:
-        """Seconds for the next evaluation: without what is put aside for pictures."""
+    def for_last(self) -> float:
+        """Seconds for the evaluation of the last epoch: without what is put aside for pictures."""
         if self.share is None:
             return math.inf
         put_aside = _PICTURES_SHARE * self._earned
@@ -70,6 +77,16 @@ class Budget:
             put_aside = min(max(put_aside, needed), _MAX_PICTURES_SHARE * self._earned)
         put_aside = min(put_aside - self._spent_on_pictures, 2 * self._picture_seconds)
         return self.available - max(put_aside, 0.0)
+
+    @property
+    def for_scoring(self) -> float:
+        """Seconds for an evaluation before: without what is saved for the last epoch, too."""
+        return math.inf if self.share is None else self.for_last - _LAST_SHARE * self._earned
+
+    @property
+    def allows_evaluation(self) -> bool:
+        """Whether there is enough for the cheapest evaluation that was seen."""
+        return self.for_scoring > 0 and self.for_scoring >= self._cheapest
 
     def allows_pictures_after(self, seconds: float) -> bool:
         """Whether pictures can be drawn after so many seconds more, and once again at the end."""
@@ -80,7 +97,7 @@ class Budget:
         assert self.share is not None  # noqa: S101 (asked before)
         epochs = self._epochs
         first = min(epochs[:2], default=0.0)
-        return self.share * (first + sum(epochs[1:]))
+        return (1 - _KEPT_BACK) * self.share * (first + sum(epochs[1:]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,40 +124,33 @@ class Work:
     n_features: int
 
 
-def affordable(n_scores: float, full: Work) -> Work:
+def affordable(n_scores: float, full: Work, rows_in_block: int = 1) -> Work:
     """The most work that needs no more than `n_scores` scores of a row, feature and repeat.
 
-    Repeats go first, down to two, as they add least to what an interval says; then rows, down to 512;
+    Repeats go first, down to two, as they add least to what an interval says; then rows, down to 500;
     then features. Some features are always scored.
 
     Args:
         n_scores: how many scores can be paid for.
         full: the work without a limit.
+        rows_in_block: rows are scored in blocks of as many; a block is paid for as a whole.
     """
     per_repeat = full.n_rows * full.n_features
     n_repeats = min(full.n_repeats, _MIN_REPEATS)
     if n_scores >= per_repeat * n_repeats:
         n_repeats = int(min(full.n_repeats, n_scores // per_repeat))
         return Work(full.n_rows, n_repeats, full.n_features)
-    n_rows = int(n_scores // (full.n_features * n_repeats)) if n_scores > 0 else 0
-    if n_rows >= MIN_ROWS:
-        return Work(n_rows, n_repeats, full.n_features)
-    n_rows = min(full.n_rows, MIN_ROWS)
+    least = min(full.n_rows, math.ceil(MIN_ROWS / rows_in_block) * rows_in_block)
+    n_rows = int(max(n_scores, 0.0) // (full.n_features * n_repeats * rows_in_block)) * rows_in_block
+    if n_rows >= least:
+        return Work(min(n_rows, full.n_rows), n_repeats, full.n_features)
+    n_rows = least
     n_features = int(n_scores // (n_rows * n_repeats)) if n_scores > 0 else 0
     n_features = min(full.n_features, max(n_features, _MIN_FEATURES))
     return Work(n_rows, n_repeats, n_features)
 
 
-def rows_within(n_rows: int, n_affordable: float) -> int:
-    """All rows, or half of them, a quarter ...: the most that can be paid for, and 512 at least."""
-    while n_rows > n_affordable and n_rows // 2 >= MIN_ROWS:
-        n_rows //= 2
-    return n_rows
-
-
-def most_urgent(
-    screened: Floats, previous: ImportanceResult | None, n_features: int
-) -> Integers:
+def most_urgent(screened: Floats, previous: ImportanceResult | None, n_features: int) -> Integers:
     """Which features to score exactly now.
 
     Half of the places go to those whose score is most in doubt: the screen has moved away from it, or

@@ -131,7 +131,11 @@ class FeatureImportance(keras.callbacks.Callback):
             evaluator = self._new_evaluator()
             writers = self._new_writers()
             n_epochs = (self.params or {}).get("epochs")
-            budget = Budget(self.time_budget, n_epochs, _PICTURE_SECONDS if writers else 0.0)
+            budget = Budget(
+                self.time_budget,
+                n_epochs,
+                _PICTURE_SECONDS if any(writer.draws for writer in writers) else 0.0,
+            )
             self._training = _Training(evaluator, writers, budget)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
@@ -151,7 +155,7 @@ class FeatureImportance(keras.callbacks.Callback):
         training.epoch_seconds = time.perf_counter() - training.epoch_started
         training.budget.earn(training.epoch_seconds)
         is_last = self.model.stop_training or epoch + 1 == (self.params or {}).get("epochs")
-        is_due = (epoch + 1) % self.every == 0 and training.budget.for_scoring > 0
+        is_due = (epoch + 1) % self.every == 0 and training.budget.allows_evaluation
         with training.contained(f"in epoch {epoch}"):
             if is_last or is_due:
                 self._evaluate(training, epoch, is_last=is_last)
@@ -197,10 +201,7 @@ class FeatureImportance(keras.callbacks.Callback):
         self, training: _Training, epoch: int, *, is_last: bool
     ) -> list[ImportanceResult]:
         evaluator, budget = training.evaluator, training.budget
-        seconds = budget.for_scoring
-        if is_last and budget.share is not None:
-            seconds = max(seconds, budget.share * training.epoch_seconds)
-        deadline = evaluator.clock() + seconds
+        deadline = evaluator.clock() + (budget.for_last if is_last else budget.for_scoring)
         results: list[ImportanceResult] = []
         for method, others in zip(self.methods, reversed(range(len(self.methods))), strict=True):
             # Half of what is left for each method but the last: the cheap ones need less and come first.
@@ -219,7 +220,7 @@ class FeatureImportance(keras.callbacks.Callback):
         for writer in training.writers:
             with training.contained(f"writing with {type(writer).__name__}"):
                 writer.write(report)
-        if training.writers and report.with_pictures:
+        if report.with_pictures and any(writer.draws for writer in training.writers):
             training.budget.note_pictures(report.seconds - report.seconds_before)
 
     def _as_logs(self, names: Sequence[str]) -> dict[str, float]:

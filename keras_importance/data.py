@@ -161,7 +161,8 @@ class ValidationData:
 def _spread(values: Array, weights: Floats | None) -> Spread:
     n_rows, n_columns = len(values), values.shape[-1] if values.ndim > 1 else 1
     if values.dtype.kind not in "fiub":
-        return Spread(*np.zeros((4, n_columns)), weight_squared=1.0)
+        zeros = np.zeros(n_columns)
+        return Spread(zeros, zeros, zeros, zeros, weight_squared=1.0)
     w = np.ones(n_rows) if weights is None else weights / weights.mean()
     x = values.reshape(n_rows, -1, n_columns).astype(np.float64)
     mean = np.einsum("n,nsc->c", w, x) / x[..., 0].size

@@ -123,7 +123,7 @@ def donor_standard_error(
     if n_blocks <= lost:
         return np.full(differences.shape[:-2], math.nan)
     variance = (_sum_of_squares(psi) - twice) / n_rows**2 * n_blocks / (n_blocks - lost)
-    error = np.sqrt(np.maximum(variance, 0.0))
+    error: Floats = np.sqrt(np.maximum(variance, 0.0))
     few = variance <= 0
     if few.any():
         error[few] = influence_standard_error(received[few].T, blocks)

@@ -28,7 +28,9 @@ class Halved(PerturbationMethod):
 
 def targets_of(model, x, rng):
     outputs = model(x)
-    return keras.tree.map_structure(lambda one: rng.standard_normal(one.shape).astype("float32"), outputs)
+    return keras.tree.map_structure(
+        lambda one: rng.standard_normal(one.shape).astype("float32"), outputs
+    )
 
 
 @pytest.fixture(params=ZOO, ids=list(ZOO))
@@ -38,7 +40,7 @@ def example(request, rng):
     x = one.rows(rng)
     model = one.make()
     y = targets_of(model, x, rng)
-    model.compile(loss="mse" if not isinstance(y, dict) else {name: "mse" for name in y})
+    model.compile(loss="mse" if not isinstance(y, dict) else dict.fromkeys(y, "mse"))
     model.set_weights([w + 0.1 * rng.random(w.shape).astype(w.dtype) for w in model.get_weights()])
     return one.is_cut, model, (x, y)
 
@@ -79,7 +81,9 @@ def test_layers_are_spared_where_they_can_be(example):
     evaluator = evaluator_of(model, data)
     found = evaluator._scorer._sound_cuts()
     assert all(cut.is_whole for cut in found) == (not is_cut)
-    assert sorted(number for cut in found for number in cut.features) == list(range(len(evaluator.features)))
+    assert sorted(number for cut in found for number in cut.features) == list(
+        range(len(evaluator.features))
+    )
     # Guards the rules themselves: no cut was found that the check had to throw out.
     proposed = cuts(model, evaluator.data, evaluator.features)
     assert [cut.features for cut in proposed] == [cut.features for cut in found]

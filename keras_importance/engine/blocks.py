@@ -14,12 +14,14 @@ from keras_importance.engine.graph import Graph
 # A block's widest layer takes 16 MB: enough to keep the cores busy, little enough to stay near them.
 _MAX_VALUES = 1 << 22
 _MAX_ROWS = 1 << 15
+# A part still keeps the cores busy.
+_MAX_PART = 1 << 19
 # Where next to nothing is computed for a row, the call itself is what costs.
 _NARROW = 16
 _MAX_NARROW_ROWS = 1 << 18
 # Replaced values of a block of rows, for all repeats.
 _MAX_PREPARED_VALUES = 1 << 23
-_FEW_ROWS = 512
+_FEW_ROWS = 500
 
 
 def declared_batch(model: Any) -> int | None:
@@ -32,9 +34,17 @@ def declared_batch(model: Any) -> int | None:
     return next((int(one.shape[0]) for one in inputs if one.shape[0] is not None), None)
 
 
-def rows_at_once(model: Any, data: ValidationData) -> int:
-    """How many rows go through the whole model at once; the number it declares, if any."""
-    return declared_batch(model) or evenly(data.n_rows, _rows_that_fit(widest_layer(model, data)))
+def rows_at_once(model: Any, data: ValidationData, *, in_parts: bool) -> int:
+    """How many rows are differentiated at once; the number that the model declares, if any.
+
+    Args:
+        model: the model.
+        data: the rows.
+        in_parts: whether parts of the rows may be asked for, so that smaller chunks save work.
+    """
+    widest = widest_layer(model, data)
+    fitting = max(1, min(_MAX_ROWS, _MAX_PART // widest)) if in_parts else _rows_that_fit(widest)
+    return declared_batch(model) or evenly(data.n_rows, fitting)
 
 
 def block_shape(
@@ -73,7 +83,9 @@ def widest_layer(model: Any, data: ValidationData) -> int:
     graph = Graph.of(model)
     if graph is None:
         n_steps = max((math.prod(leaf.shape[1:-1]) for leaf in data.inputs), default=1)
-        units = max((variable.shape[-1] for variable in model.variables if variable.shape), default=1)
+        units = max(
+            (int(variable.shape[-1]) for variable in model.variables if variable.shape), default=1
+        )
         return max(in_row, n_steps * units)
     return max(in_row, values_in_row([one for call in graph.calls for one in call.outputs], data))
 
@@ -81,4 +93,4 @@ def widest_layer(model: Any, data: ValidationData) -> int:
 def values_in_row(tensors: Iterable[Any], data: ValidationData) -> int:
     """Values of a row in the largest of some symbolic tensors; open lengths are those of the data."""
     length = max((leaf.shape[1] for leaf in data.inputs if leaf.ndim > 2), default=1)
-    return max((math.prod(size or length for size in one.shape[1:]) for one in tensors), default=1)
+    return max((int(math.prod(size or length for size in one.shape[1:])) for one in tensors), default=1)

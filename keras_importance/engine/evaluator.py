@@ -15,8 +15,8 @@ import numpy as np
 from keras_importance.budget import Effort
 from keras_importance.data import ValidationData
 from keras_importance.engine.backend import Compiler
-from keras_importance.engine.gradients import Differentiator, InputGradients, Moments
 from keras_importance.engine.blocks import declared_batch
+from keras_importance.engine.gradients import Differentiator, InputGradients, Moments
 from keras_importance.engine.linearised import LinearisedScorer
 from keras_importance.engine.metrics import Metric, metric_from_argument
 from keras_importance.engine.part import Array, DeviceData, FeatureScores, Replacement, Sample
@@ -113,10 +113,16 @@ class Evaluator:
     def _drawn_rows(self) -> Integers:
         return generator(self.seed, "rows").permutation(self.data.n_rows)
 
-    def affordable_rows(self, method: str) -> float:
-        """How many rows the effort allows a method, going by its last evaluation; at first any number."""
-        per_row = self._seconds_per_row.get(method, 0.0)
-        return self.effort.seconds / per_row if per_row > 0 else math.inf
+    def affordable_data(self, method: str) -> ValidationData:
+        """The rows that the effort lets a method differentiate, going by its last evaluation.
+
+        All of them at first; a chunk at least.
+        """
+        per_row, chunk = self._seconds_per_row.get(method, 0.0), self._differentiator.rows_at_once
+        if per_row <= 0 or math.isinf(self.effort.seconds):
+            return self.data
+        n_chunks = max(1, int(self.effort.seconds / per_row) // chunk)
+        return self.data_of(n_chunks * chunk)
 
     def learn_rate(self, method: str, started: float, n_rows: int | None) -> None:
         """Notes what a row took a method that started at `started` by the `clock`."""
@@ -205,9 +211,13 @@ class Evaluator:
         sample, numbers = self._sample(replacement, donors, rows), self._numbers(numbers)
         return self._linearised_scorer.perturbed(sample, numbers)
 
-    def seconds_per_score(self, replacement: Replacement, donors: Donors) -> float:
-        """What one more row of one more (feature, repeat) pair takes; the first time it is tried out."""
-        return self._scorer.seconds_per_score(self._sample(replacement, donors, None))
+    def rate(self, replacement: Replacement, donors: Donors) -> tuple[float, int]:
+        """Seconds for one more row of one more (feature, repeat) pair, and how many rows go at once.
+
+        The first time it is tried out, which compiles what isn't compiled yet.
+        """
+        sample = self._sample(replacement, donors, None)
+        return self._scorer.seconds_per_score(sample), self._scorer.rows_in_block(sample)
 
     def _sample(self, replacement: Replacement, donors: Donors, rows: Integers | None) -> Sample:
         rows = np.arange(self.data.n_rows) if rows is None else rows
@@ -239,7 +249,13 @@ class Evaluator:
     @cached_property
     def _linearised_scorer(self) -> LinearisedScorer:
         return LinearisedScorer(
-            self.compiler, self.data, self._on_device, self.features, self.metric, self._few_outputs
+            self.compiler,
+            self.data,
+            self._on_device,
+            self.features,
+            self.metric,
+            self._few_outputs,
+            in_parts=math.isfinite(self.effort.seconds),
         )
 
     @cached_property
@@ -248,9 +264,7 @@ class Evaluator:
 
     # --- gradients ------------------------------------------------------------------------------
 
-    def output_gradients(
-        self, directions: Array, data: ValidationData | None = None
-    ) -> InputGradients:
+    def output_gradients(self, directions: Array, data: ValidationData | None = None) -> InputGradients:
         """Gradients of the outputs of row `i`, weighted with `directions[i]` and added up.
 
         Args:
@@ -284,7 +298,8 @@ class Evaluator:
 
     @cached_property
     def _differentiator(self) -> Differentiator:
-        return Differentiator(self.compiler, self.data)
+        # Chunks for the way they are used at first: within one training that doesn't change.
+        return Differentiator(self.compiler, self.data, in_parts=math.isfinite(self.effort.seconds))
 
 
 def input_names(model: Any) -> list[str | None]:

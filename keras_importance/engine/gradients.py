@@ -17,8 +17,6 @@ from keras_importance.engine.backend import Call, Compiler
 from keras_importance.engine.blocks import rows_at_once
 from keras_importance.statistics import Floats, Integers
 
-_SMALL_CHUNK = 512
-
 ops = keras.ops
 Array = NDArray[Any]
 
@@ -94,6 +92,10 @@ class Differentiator:
         compiler: compiles for the model.
         data: the rows.
         transform: what to make of the outputs, `(n_rows, n_outputs)`, before they are differentiated.
+        in_parts: whether parts of the rows will be asked for.
+
+    Attributes:
+        rows_at_once: rows are differentiated in chunks of as many.
     """
 
     def __init__(
@@ -101,12 +103,14 @@ class Differentiator:
         compiler: Compiler,
         data: ValidationData,
         transform: Callable[[Any], Any] = lambda outputs: outputs,
+        *,
+        in_parts: bool = False,
     ) -> None:
         self._data = data
         self._transform = transform
         self._compiler = compiler
         self._on_device = compiler.on_device
-        self._size = rows_at_once(compiler.model, data)
+        self.rows_at_once = rows_at_once(compiler.model, data, in_parts=in_parts)
         self._of_outputs = compiler(self._output_program)
         self._moments = compiler(_moments)
         self._values = compiler(self._flat_outputs)
@@ -125,9 +129,7 @@ class Differentiator:
         ]
         return InputGradients(chunks, data.n_rows)
 
-    def of_loss(
-        self, row_scores: Callable[[Any, Any], Any], data: ValidationData
-    ) -> InputGradients:
+    def of_loss(self, row_scores: Callable[[Any, Any], Any], data: ValidationData) -> InputGradients:
         """Gradients of the row scores of a loss."""
         if self._of_loss is None:
             self._of_loss = self._compiler(partial(self._loss_program, row_scores))
@@ -139,7 +141,8 @@ class Differentiator:
     ) -> list[Moments]:
         """Sums over rows of the gradients' lengths over several passes, for the columns of some inputs."""
         means = [
-            self._on_device(data.spreads[number].mean.astype(keras.config.floatx())) for number in numbers
+            self._on_device(data.spreads[number].mean.astype(keras.config.floatx()))
+            for number in numbers
         ]
         parts = []
         for place, chunk in enumerate(self._chunks(data)):
@@ -148,7 +151,12 @@ class Differentiator:
             found = self._moments(gradients, inputs, means, chunk.weights)
             parts.append([[ops.convert_to_numpy(one) for one in of_input] for of_input in found])
         return [
-            Moments(*[np.asarray(np.sum(one, axis=0, dtype=np.float64)) for one in zip(*of_input, strict=True)])
+            Moments(
+                *[
+                    np.asarray(np.sum(one, axis=0, dtype=np.float64))
+                    for one in zip(*of_input, strict=True)
+                ]
+            )
             for of_input in zip(*parts, strict=True)
         ]
 
@@ -162,9 +170,7 @@ class Differentiator:
 
     def _chunks_of(self, data: ValidationData) -> list[_Chunk]:
         """The last chunk is padded with rows of weight 0."""
-        n_rows = data.n_rows
-        # Of few rows small chunks, which are compiled for themselves: most of a large one is padding.
-        size = self._size if 2 * n_rows > self._size else min(self._size, _SMALL_CHUNK)
+        n_rows, size = data.n_rows, self.rows_at_once
         weights = np.ones(n_rows) if data.weights is None else data.weights / data.weights.mean()
         inputs = _in_types_of(self._compiler.model, data.inputs)
         found = []
@@ -223,14 +229,11 @@ def _moments(
 ) -> list[tuple[Any, ...]]:
     """The sums of `Moments` for a chunk of rows, for each of some inputs."""
     return [
-        _moments_of_input(*of_input, weights)
-        for of_input in zip(gradients, inputs, means, strict=True)
+        _moments_of_input(*of_input, weights) for of_input in zip(gradients, inputs, means, strict=True)
     ]
 
 
-def _moments_of_input(
-    gradients: list[Any], x: Any, mean: Any, weights: Any
-) -> tuple[Any, ...]:
+def _moments_of_input(gradients: list[Any], x: Any, mean: Any, weights: Any) -> tuple[Any, ...]:
     """Rows of weight 0 add nothing."""
     columns = mean.shape[0]
     n_rows = x.shape[0]

@@ -39,12 +39,9 @@ _MOVING = (
     _layers.ZeroPadding2D,
 )  # fmt: skip
 _ELEMENTWISE_OPERATIONS = frozenset(
-    "Absolute Add Cast Clip Cos Divide Exp Expm1 Log Log10 Log1p Log2 Maximum Minimum Multiply Negative "
-    "Power Relu Sigmoid Sign Silu Sin Sqrt Square Subtract Tanh TrueDivide".split()
+    ["Absolute", "Add", "Cast", "Clip", "Cos", "Divide", "Exp", "Expm1", "Log", "Log10", "Log1p", "Log2", "Maximum", "Minimum", "Multiply", "Negative", "Power", "Relu", "Sigmoid", "Sign", "Silu", "Sin", "Sqrt", "Square", "Subtract", "Tanh", "TrueDivide"]
 )
-_MOVING_OPERATIONS = frozenset(
-    "Concatenate ExpandDims Flip GetItem Reshape Squeeze Transpose".split()
-)
+_MOVING_OPERATIONS = frozenset(["Concatenate", "ExpandDims", "Flip", "GetItem", "Reshape", "Squeeze", "Transpose"])
 _MIXING_ACTIVATIONS = ("softmax", "log_softmax", "sparsemax", "glu")
 
 
@@ -99,7 +96,9 @@ def _fit(found: Sequence[Labels], outputs: Sequence[Any]) -> bool:
     """Whether the labels have the shapes of a row of the outputs, as far as these are known."""
     return len(found) == len(outputs) and all(
         labels.ndim == len(output.shape) - 1
-        and all(size in (None, known) for known, size in zip(labels.shape, output.shape[1:], strict=True))
+        and all(
+            size in (None, known) for known, size in zip(labels.shape, output.shape[1:], strict=True)
+        )
         for labels, output in zip(found, outputs, strict=True)
     )
 
@@ -130,11 +129,14 @@ def _of_one_feature(call: Call, given: Sequence[Labels]) -> list[Labels] | None:
     features = {int(label) for labels in given for label in np.unique(labels)} - {UNTOUCHED}
     if len(features) > 1:
         return None
-    shapes = _row_shapes(call, given)
-    if any(size is None for shape in shapes for size in shape):
-        return None
     label = features.pop() if features else UNTOUCHED
-    return [np.full(shape, label) for shape in shapes]
+    found = []
+    for shape in _row_shapes(call, given):
+        known = [size for size in shape if size is not None]
+        if len(known) < len(shape):
+            return None
+        found.append(np.full(known, label))
+    return found
 
 
 def _row_shapes(call: Call, given: Sequence[Labels]) -> list[tuple[int | None, ...]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import keras
@@ -51,6 +50,7 @@ class LinearisedScorer:
         features: the features.
         metric: the metric, tried out.
         outputs: the model's outputs for a few rows.
+        in_parts: whether parts of the rows will be asked for.
     """
 
     def __init__(
@@ -61,6 +61,8 @@ class LinearisedScorer:
         features: FeatureSet,
         metric: Metric,
         outputs: Any,
+        *,
+        in_parts: bool,
     ) -> None:
         self._compiler = compiler
         self._data = data
@@ -71,7 +73,7 @@ class LinearisedScorer:
         self._nest = outputs
         self._n_outputs = sum(map(math.prod, self._shapes))
         self._link = _link_of(compiler.model)
-        self._differentiator = Differentiator(compiler, data, self._before_link)
+        self._differentiator = Differentiator(compiler, data, self._before_link, in_parts=in_parts)
         self._part: Part | None = None
 
     def perturbed(self, sample: Sample, numbers: Integers) -> Iterator[FeatureScores]:
@@ -122,9 +124,7 @@ class LinearisedScorer:
             held=n_columns * self._n_outputs,
         )
         n_features = len(self._features)
-        return Part(
-            self._compiler, self._data, self._on_device, self._metric, cut, n_features, _effects
-        )
+        return Part(self._compiler, self._data, self._on_device, self._metric, cut, n_features, _effects)
 
     # --- the link -------------------------------------------------------------------------------
 

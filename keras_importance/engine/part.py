@@ -192,6 +192,10 @@ class Part:
                 self._n_scored += n_slots * n_rows
         return self._seconds / self._n_scored
 
+    def rows_in_block(self, sample: Sample) -> int:
+        """How many rows are scored at once."""
+        return self._block_shape(sample, self._groups[0])[1]
+
     # --- the loop -------------------------------------------------------------------------------
 
     def _pieces(self, sample: Sample, numbers: Integers, group: _Group) -> Iterator[Integers]:
@@ -249,7 +253,9 @@ class Part:
         finished = self._finished(scores.nest, sample)
         if baseline is None:
             finished, baseline = finished[:-1], finished[-1]
-        return FeatureScores(numbers, finished.reshape(len(numbers), n_repeats, *finished.shape[1:]), baseline)
+        return FeatureScores(
+            numbers, finished.reshape(len(numbers), n_repeats, *finished.shape[1:]), baseline
+        )
 
     def _each(self, pool: Executor, run: Callable[..., None], arguments: list[tuple[int, int]]) -> None:
         """Runs every block, the first one alone, to see whether that changes the model's state."""
@@ -261,9 +267,7 @@ class Part:
             arguments = arguments[1:]
         self._at_once(pool, lambda pair: run(*pair), arguments)
 
-    def _at_once(
-        self, pool: Executor, run: Callable[[Any], Any], arguments: Sequence[Any]
-    ) -> list[Any]:
+    def _at_once(self, pool: Executor, run: Callable[[Any], Any], arguments: Sequence[Any]) -> list[Any]:
         """Two calls at once keep the cores busy between the large operations of each.
 
         Not of a model that changes its state when it is run, which would depend on whose turn it was.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,13 @@ Prepared = list[tuple[Any, ...]]
 
 
 def prepared(
-    cut: Cut, call: Call, inputs: list[Any], donated: list[Any], kept: list[Any] | None, row: Any, donor: Any
+    cut: Cut,
+    call: Call,
+    inputs: list[Any],
+    donated: list[Any],
+    kept: list[Any] | None,
+    row: Any,
+    donor: Any,
 ) -> Prepared:
     """What the features of a block of rows need, computed once for all of them.
 
@@ -80,7 +86,7 @@ class Columns:
     is_real: Any
 
     @classmethod
-    def of(cls, entry: Entry, numbers: Sequence[int], n_features: int) -> Columns:
+    def of(cls, entry: Entry, numbers: Iterable[int], n_features: int) -> Columns:
         """The elements of the given features, padded to as many as the widest has."""
         found = {number: np.flatnonzero(entry.labels == number) for number in numbers}
         width = max([1, *map(len, found.values())])
@@ -92,7 +98,7 @@ class Columns:
         return cls(elements, is_real)
 
 
-def columns_of(cut: Cut, numbers: Sequence[int], n_features: int) -> list[Columns | None]:
+def columns_of(cut: Cut, numbers: Iterable[int], n_features: int) -> list[Columns | None]:
     """For each linear entry the elements of the features; None for the other entries."""
     return [
         None if entry.form is None else Columns.of(entry, numbers, n_features) for entry in cut.entries
@@ -117,9 +123,11 @@ def outputs(
         if entry.is_fixed:
             value = ops.broadcast_to(parts[0][None], (feature.shape[0], *parts[0].shape))
         elif entry.form is None or one is None:
-            value = _replaced(entry, *parts, feature, repeat)
+            own, replaced = parts
+            value = _replaced(entry, own, replaced, feature, repeat)
         else:
-            value = _updated(entry.form.kernel(), one, *parts, feature, repeat)
+            own, difference = parts
+            value = _updated(entry.form.kernel(), one, own, difference, feature, repeat)
         value = ops.reshape(value, (-1, *value.shape[2:]))
         values.append(value if entry.form is None else entry.form.finish(value))
     return cut.tail(call, values)
@@ -133,9 +141,7 @@ def _replaced(entry: Entry, own: Any, replaced: Any, feature: Any, repeat: Any) 
     return ops.where(is_of_feature[:, None], ops.take(replaced, repeat, axis=0), own[None])
 
 
-def _updated(
-    kernel: Any, columns: Columns, own: Any, difference: Any, feature: Any, repeat: Any
-) -> Any:
+def _updated(kernel: Any, columns: Columns, own: Any, difference: Any, feature: Any, repeat: Any) -> Any:
     """The linear layer's own result, moved by what the elements of the feature changed."""
     n_elements, n_units = kernel.shape
     elements = ops.take(ops.convert_to_tensor(columns.elements.astype(np.int32)), feature, axis=0)

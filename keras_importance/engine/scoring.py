@@ -65,6 +65,10 @@ class Scorer:
         seconds = [part.seconds_per_score(sample) for part in self._parts]
         return float(np.average(seconds, weights=[len(part.features) for part in self._parts]))
 
+    def rows_in_block(self, sample: Sample) -> int:
+        """How many rows are scored at once."""
+        return max(part.rows_in_block(sample) for part in self._parts)
+
     # --- the cuts -------------------------------------------------------------------------------
 
     def _sound_cuts(self) -> list[Cut]:

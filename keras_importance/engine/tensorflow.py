@@ -32,7 +32,7 @@ def compiled(model: Any, program: Callable[..., Any], fuse: bool) -> Callable[..
     With `fuse` through XLA; a graph that XLA refuses runs as it is.
     """
     bound = partial(program, partial(model, training=False))
-    plain = tf.function(bound, autograph=False)
+    plain: Callable[..., Any] = tf.function(bound, autograph=False)
     if not fuse:
         return plain
     chosen = [tf.function(bound, jit_compile=True, autograph=False)]

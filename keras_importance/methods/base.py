@@ -107,7 +107,7 @@ class ImportanceMethod(ABC):
         names = evaluator.features.names
         importances = np.asarray(scores.importances, np.float64)
         std_error, blocks = scores.std_error, evaluator.data.blocks
-        obtained = tuple(scores.obtained or ("exact",) * len(names))
+        obtained: tuple[Obtained, ...] = tuple(scores.obtained or ("exact",) * len(names))
         n_rows = evaluator.data.n_rows if scores.n_rows is None else scores.n_rows
         rows, exact_epoch = np.full(len(names), n_rows), np.full(len(names), math.nan)
         previous = evaluator.effort.previous

@@ -11,7 +11,6 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.budget import rows_within
 from keras_importance.data import ValidationData
 from keras_importance.engine import Evaluator
 from keras_importance.engine.gradients import InputGradients
@@ -86,9 +85,7 @@ class GradientImportance(ImportanceMethod):
         """One forward and backward pass for each output, or one for the loss."""
         of_loss = self._of_loss(evaluator)
         started = evaluator.clock()
-        data = evaluator.data_of(
-            rows_within(evaluator.data.n_rows, evaluator.affordable_rows(self.name))
-        )
+        data = evaluator.affordable_data(self.name)
         passes = [evaluator.loss_gradients(data)] if of_loss else _output_gradients(evaluator, data)
         notes = _notes(evaluator, passes[0])
         parts = []
@@ -100,9 +97,7 @@ class GradientImportance(ImportanceMethod):
                 parts.append(_part(data, (n_steps, width), members, passes, self.aggregation))
         arrays = _joined(evaluator, data, parts, signed=not of_loss and len(passes) == 1)
         evaluator.learn_rate(self.name, started, data.n_rows)
-        return Scores(
-            metric="loss" if of_loss else "output", notes=notes, n_rows=data.n_rows, **arrays
-        )
+        return Scores(metric="loss" if of_loss else "output", notes=notes, n_rows=data.n_rows, **arrays)
 
     def _of_loss(self, evaluator: Evaluator) -> bool:
         return self.of == "loss" or (

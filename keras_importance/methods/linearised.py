@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_importance.budget import Work, rows_within
+from keras_importance.budget import Work
 from keras_importance.engine import Evaluator, FeatureScores, Replacement
 from keras_importance.engine.linearised import MAX_OUTPUTS
 from keras_importance.errors import InvalidArgumentError
@@ -64,7 +64,7 @@ class LinearisedPermutation(PermutationImportance):
 
     def affordable_work(self, evaluator: Evaluator, replacement: Replacement) -> Work:  # noqa: ARG002
         """All rows, or as many as the time budget pays for, going by the last evaluation."""
-        n_rows = rows_within(evaluator.data.n_rows, evaluator.affordable_rows(self.name))
+        n_rows = evaluator.affordable_data(self.name).n_rows
         return Work(n_rows, self.n_repeats, len(evaluator.features))
 
     def scored(self, evaluator: Evaluator, *arguments: Any, **keywords: Any) -> Iterator[FeatureScores]:

@@ -105,8 +105,8 @@ class PerturbationMethod(ImportanceMethod):
         if math.isinf(evaluator.effort.seconds):
             return full
         donors = Donors.draw(full.n_rows, full.n_repeats, evaluator.rng())
-        seconds = evaluator.seconds_per_score(replacement, donors)
-        return affordable(evaluator.effort.seconds / seconds, full)
+        seconds, rows_in_block = evaluator.rate(replacement, donors)
+        return affordable(evaluator.effort.seconds / seconds, full, rows_in_block)
 
 
 class _Table:

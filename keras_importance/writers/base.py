@@ -42,7 +42,13 @@ class EpochReport:
 
 
 class Writer(ABC):
-    """Takes the reports of a training somewhere. Called in the training's own thread and process."""
+    """Takes the reports of a training somewhere. Called in the training's own thread and process.
+
+    Attributes:
+        draws: whether it draws pictures, for which the time budget puts something aside.
+    """
+
+    draws = False
 
     @abstractmethod
     def write(self, report: EpochReport) -> None:

@@ -47,6 +47,8 @@ class TensorBoardWriter(Writer):
         OSError: where the directory can't be made or written to.
     """
 
+    draws = True
+
     def __init__(self, log_dir: str | os.PathLike[str]) -> None:
         self.log_dir = os.path.join(os.fspath(log_dir), RUN)
         self._failed = False
