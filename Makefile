@@ -8,7 +8,11 @@ CSV    ?= $(BEIJING_PM25_CSV)
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help demo tensorboard test lint types unit test-long coverage beijing bench-intervals pictures clean
+# Which tables `make bench` prints, as in `make bench TABLES=--fit`; all by default.
+TABLES ?=
+
+.PHONY: help demo tensorboard test lint types unit test-long coverage beijing bench bench-backends \
+        bench-intervals pictures clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -46,6 +50,18 @@ coverage: $(READY)  ## which lines the fast tests reach
 
 beijing: $(READY)  ## the published Beijing PM2.5 experiment: make beijing CSV=path/to/file.csv
 	$(BIN)/python examples/time_series.py $(if $(CSV),--csv '$(CSV)')
+
+$(VENV)/.bench-ready: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+	touch $@
+
+bench: $(VENV)/.bench-ready  ## how long importance takes, beside other packages (half an hour; TABLES=--fit for one table)
+	$(BIN)/python tests/benchmarks/speed.py $(TABLES) 2>/dev/null
+
+bench-backends: $(VENV)/.bench-ready  ## the same on JAX and on torch
+	for backend in jax torch; do \
+		KERAS_BACKEND=$$backend $(BIN)/python tests/benchmarks/speed.py --permutation --gradient 2>/dev/null; \
+	done
 
 bench-intervals: $(READY)  ## how often the 95% intervals cover, beside the usual error bars
 	$(BIN)/python tests/benchmarks/intervals.py

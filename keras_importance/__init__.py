@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from keras_importance import plots
     from keras_importance.callback import FeatureImportance
     from keras_importance.data import ValidationData
-    from keras_importance.engine import Evaluator, Replacement
+    from keras_importance.engine import Evaluator, FeatureScores, Replacement
     from keras_importance.errors import ImportanceWarning
     from keras_importance.methods import (
         GradientImportance,
@@ -33,6 +33,7 @@ _HOME = {
     "EpochReport": "writers",
     "Evaluator": "engine",
     "FeatureImportance": "callback",
+    "FeatureScores": "engine",
     "GradientImportance": "methods",
     "ImportanceHistory": "result",
     "ImportanceMethod": "methods",
@@ -54,6 +55,7 @@ __all__ = [
     "EpochReport",
     "Evaluator",
     "FeatureImportance",
+    "FeatureScores",
     "GradientImportance",
     "ImportanceHistory",
     "ImportanceMethod",

@@ -15,7 +15,7 @@ MIN_ROWS = 500
 
 _MIN_REPEATS = 2
 _MIN_FEATURES = 32
-# Kept back of what is earned: training finds the caches cold after an evaluation, which no clock of ours sees.
+# Kept back of what is earned: training finds cold caches after an evaluation, unseen by our clock.
 _KEPT_BACK = 0.1
 # Saved for the last epoch, whose numbers stay.
 _LAST_SHARE = 0.25

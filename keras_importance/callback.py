@@ -63,11 +63,11 @@ class FeatureImportance(keras.callbacks.Callback):
         every: epochs between evaluations; the last epoch always counts.
         max_samples: how many validation rows to use at most, drawn at random once; None for all.
         writers: further `Writer`s that take the report of each evaluation.
-        time_budget: the share of the epochs' own time that the callback may take for scoring, statistics,
-            drawing and writing, one-time compilation apart; None for no limit. Within it an evaluation uses
-            fewer repeats, then fewer rows, then scores some of the features by a first-order
-            approximation (`ImportanceResult.obtained` says which), or waits for a later epoch. The last
-            epoch is always evaluated, and pictures are drawn once at the end.
+        time_budget: the share of the epochs' own time that scoring, statistics, drawing and writing may
+            take, one-time compilation apart; None for no limit. Within it an evaluation uses fewer
+            repeats, then fewer rows, then scores some of the features by a first-order approximation
+            (`ImportanceResult.obtained` says which), or waits for a later epoch. The last epoch is
+            always evaluated, and pictures are drawn once at the end.
         add_to_logs: whether to put the importances into `logs` as `importance_<method>/<feature>`, where
             callbacks that come later in the list, `History` and the progress bar see them.
         seed: seed of everything drawn at random.
@@ -329,8 +329,8 @@ def _checked_share(value: Any) -> float:
     is_number = isinstance(value, (int, float, np.floating)) and not isinstance(value, bool)
     if not is_number or not 0 < value < math.inf:
         raise InvalidArgumentError(
-            f"got time_budget={value!r}. Pass a share of the epochs' time above 0, such as 0.1, or None for "
-            "no limit."
+            f"got time_budget={value!r}. Pass a share of the epochs' time above 0, such as 0.1, or None "
+            "for no limit."
         )
     return float(value)
 

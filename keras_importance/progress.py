@@ -12,7 +12,7 @@ _SECONDS_BETWEEN_LINES = 30.0
 
 
 def progress_bar(n_features: int, what: str, *, shown: bool) -> Any:
-    """A bar that counts features: `with progress_bar(...) as bar: bar.update(n)`.
+    """A bar that counts features, used as a context manager with `update(n)`.
 
     Appears after three seconds; in a log file, where it can't rewrite its line, every half minute.
     """

@@ -80,7 +80,7 @@ def test_layers_are_spared_where_they_can_be(example):
     is_cut, model, data = example
     evaluator = evaluator_of(model, data)
     found = evaluator._scorer._sound_cuts()
-    assert all(cut.is_whole for cut in found) == (not is_cut)
+    assert any(not cut.is_whole for cut in found) == is_cut
     assert sorted(number for cut in found for number in cut.features) == list(
         range(len(evaluator.features))
     )

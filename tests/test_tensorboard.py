@@ -133,7 +133,7 @@ def test_every_epoch_is_on_disk_before_the_next(tmp_path, small_model, small_dat
             sorted(read(tmp_path / "importance")[0]["importance_gradient/x0"])
         )
     )
-    importance = FeatureImportance(log_dir=tmp_path, methods="gradient")
+    importance = FeatureImportance(log_dir=tmp_path, methods="gradient", time_budget=None)
     small_model().fit(
         *small_data, validation_split=0.3, epochs=3, verbose=0, callbacks=[importance, look]
     )
@@ -143,7 +143,7 @@ def test_every_epoch_is_on_disk_before_the_next(tmp_path, small_model, small_dat
 def test_a_continued_fit_continues_the_curves(tmp_path, small_model, small_data):
     model, arguments = small_model(), {"validation_split": 0.3, "verbose": 0}
     for first, last in ((0, 2), (2, 4)):
-        importance = FeatureImportance(log_dir=tmp_path, methods="gradient")
+        importance = FeatureImportance(log_dir=tmp_path, methods="gradient", time_budget=None)
         model.fit(*small_data, initial_epoch=first, epochs=last, callbacks=[importance], **arguments)
     assert sorted(read(tmp_path / "importance")[0]["importance_gradient/x0"]) == [0, 1, 2, 3]
 
@@ -153,7 +153,7 @@ def test_a_log_directory_deleted_under_way_is_begun_anew(tmp_path, small_model, 
         if epoch == 1:
             shutil.rmtree(tmp_path / "logs")
 
-    importance = FeatureImportance(log_dir=tmp_path / "logs", methods="gradient")
+    importance = FeatureImportance(log_dir=tmp_path / "logs", methods="gradient", time_budget=None)
     with pytest.warns(ImportanceWarning, match="deleted and started it again"):
         small_model().fit(
             *small_data,

@@ -234,7 +234,7 @@ ZOO = {
         on_sequence(chain(layers.EinsumDense("abc,bcde->ade", (3, 2)), layers.Flatten(), dense(1))), sequence
     ),
     "flattened sequence": Example(on_sequence(chain(layers.Flatten(), dense(), dense(1))), sequence),
-    "repeated": Example(on_table(chain(layers.RepeatVector(3), layers.GRU(3), dense(1))), table, is_cut=False),
+    "repeated": Example(on_table(chain(layers.RepeatVector(3), layers.GRU(3), dense(1))), table),
     "recurrent": Example(on_sequence(chain(layers.LSTM(3), dense(1))), sequence, is_cut=False),
     "bidirectional": Example(on_sequence(chain(layers.Bidirectional(layers.GRU(2)), dense(1))), sequence, is_cut=False),
     "attention": Example(
@@ -245,6 +245,6 @@ ZOO = {
     "softmax first": Example(on_table(softmax_first), table, is_cut=False),
     "mixing layer": Example(on_table(chain(Centring(), dense(), dense(1))), table, is_cut=False),
     "dense by name": Example(on_table(chain(SquaringDense(4), dense(1))), table, is_cut=False),
-    "nested": Example(nested, table, is_cut=False),
+    "nested": Example(nested, table),
     "subclassed": Example(Subclassed, table, is_cut=False),
 }  # fmt: skip

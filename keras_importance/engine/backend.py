@@ -73,8 +73,8 @@ class Compiler:
         on_device: from an array to a tensor where the model computes.
         gradients: of the sum of a function, with respect to tensors.
         calls_at_once: from how many threads programs are best called.
-        seconds: what one-time compilation took so far: the time of calls that compile, beyond that of the
-            next call.
+        seconds: what one-time compilation took so far: the time of calls that compile, beyond that of
+            the next call.
     """
 
     def __init__(self, model: Any) -> None:
@@ -86,7 +86,7 @@ class Compiler:
         self.calls_at_once = self._backend.CALLS_AT_ONCE
 
     def __call__(self, program: Callable[..., Any], *, fuse: bool = True) -> Callable[..., Any]:
-        """`program(call, *arguments)` compiled, where `call(x)` is the model's inference."""
+        """The program compiled; see `Backend.compiled`."""
         if not self._backend.COMPILES:
             return self._backend.compiled(self.model, program, fuse)
         traces: list[float] = []

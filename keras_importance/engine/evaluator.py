@@ -149,7 +149,7 @@ class Evaluator:
         return self._outputs(self._few_rows())
 
     def why_no_gradient(self, number: int) -> str | None:
-        """Why there is no gradient with respect to an input; None where the model ignores it: it is 0."""
+        """Why an input has no gradient; None where the model ignores it, and the gradient is 0."""
         name, values = self.data.columns[number].name, self.data.inputs[number]
         if values.dtype.kind != "f":
             return f"input {name!r} holds {values.dtype} values, which have no gradient"
@@ -207,7 +207,7 @@ class Evaluator:
         rows: Integers | None = None,
         numbers: Integers | None = None,
     ) -> Iterator[FeatureScores]:
-        """The same for the model's first-order approximation; features without a gradient are left out."""
+        """The same for the model's first-order approximation, of features that have a gradient."""
         sample, numbers = self._sample(replacement, donors, rows), self._numbers(numbers)
         return self._linearised_scorer.perturbed(sample, numbers)
 

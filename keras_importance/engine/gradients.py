@@ -122,7 +122,7 @@ class Differentiator:
         return ops.concatenate([self._values(one.inputs) for one in self._chunks(data)])[: data.n_rows]
 
     def of_outputs(self, directions: Array, data: ValidationData) -> InputGradients:
-        """Gradients of `sum_m directions[i, m] · output_m(x_i)`; directions `(1 or n_rows, n_outputs)`."""
+        """Gradients of `sum_m directions[i, m] · output_m(x_i)`; one row of directions serves all."""
         weights = self._on_device(np.asarray(directions, keras.config.floatx()))
         chunks = [
             list(self._of_outputs(chunk.inputs, weights, chunk.rows)) for chunk in self._chunks(data)
@@ -139,7 +139,7 @@ class Differentiator:
     def moments(
         self, passes: Sequence[InputGradients], numbers: Sequence[int], data: ValidationData
     ) -> list[Moments]:
-        """Sums over rows of the gradients' lengths over several passes, for the columns of some inputs."""
+        """Sums over rows of the lengths of gradients in all passes, for the columns of some inputs."""
         means = [
             self._on_device(data.spreads[number].mean.astype(keras.config.floatx()))
             for number in numbers

@@ -54,7 +54,7 @@ class Graph:
 
     @classmethod
     def of(cls, model: Any) -> Graph | None:
-        """The graph of a model; None for one that is written in Python, or whose record can't be read."""
+        """The graph of a model; None for one that is Python code, or whose record can't be read."""
         if not inspect.unwrap(type(model).call).__module__.startswith("keras."):
             return None
         try:

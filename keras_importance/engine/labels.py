@@ -38,10 +38,14 @@ _MOVING = (
     _layers.RepeatVector, _layers.Reshape, _layers.UpSampling1D, _layers.ZeroPadding1D,
     _layers.ZeroPadding2D,
 )  # fmt: skip
-_ELEMENTWISE_OPERATIONS = frozenset(
-    ["Absolute", "Add", "Cast", "Clip", "Cos", "Divide", "Exp", "Expm1", "Log", "Log10", "Log1p", "Log2", "Maximum", "Minimum", "Multiply", "Negative", "Power", "Relu", "Sigmoid", "Sign", "Silu", "Sin", "Sqrt", "Square", "Subtract", "Tanh", "TrueDivide"]
-)
-_MOVING_OPERATIONS = frozenset(["Concatenate", "ExpandDims", "Flip", "GetItem", "Reshape", "Squeeze", "Transpose"])
+_ELEMENTWISE_OPERATIONS = (
+    "Absolute", "Add", "Cast", "Clip", "Cos", "Divide", "Exp", "Expm1", "Log", "Log10", "Log1p", "Log2",
+    "Maximum", "Minimum", "Multiply", "Negative", "Power", "Relu", "Sigmoid", "Sign", "Silu", "Sin",
+    "Sqrt", "Square", "Subtract", "Tanh", "TrueDivide",
+)  # fmt: skip
+_MOVING_OPERATIONS = (
+    "Concatenate", "ExpandDims", "Flip", "GetItem", "Reshape", "Squeeze", "Transpose",
+)  # fmt: skip
 _MIXING_ACTIVATIONS = ("softmax", "log_softmax", "sparsemax", "glu")
 
 

@@ -169,7 +169,8 @@ class Part:
     def scored(self, sample: Sample, numbers: Integers) -> Iterator[FeatureScores]:
         """Scores of those of the given features that belong to this part, a piece at a time."""
         blocks: dict[int, tuple[Any, Prepared]] = {}
-        with ThreadPoolExecutor(self._compiler.calls_at_once) as pool:
+        pool = ThreadPoolExecutor(self._compiler.calls_at_once)
+        try:
             for group in self._groups:
                 mine = group.numbers[np.isin(group.numbers, numbers)]
                 baseline = None
@@ -177,9 +178,11 @@ class Part:
                     found = self._scores_of_piece(pool, sample, piece, group, blocks, baseline)
                     baseline = found.baseline
                     yield found
+        finally:
+            pool.shutdown(cancel_futures=True)  # at Ctrl-C don't wait for what is still queued
 
     def seconds_per_score(self, sample: Sample) -> float:
-        """What one more row of one more (feature, repeat) pair takes: tried out at first, then learned."""
+        """What one more row of one more (feature, repeat) pair takes; the first time it is tried out."""
         if not self._n_scored:
             for group in self._groups:
                 n_slots, n_rows = self._block_shape(sample, group)

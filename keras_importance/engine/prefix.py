@@ -106,8 +106,13 @@ def cuts(model: Any, data: ValidationData, features: FeatureSet) -> list[Cut]:
             for number, (one, tensor) in enumerate(zip(labels, inputs, strict=True))
         }
         entries = _entries(graph, known)
+        if _spares_nothing(entries, graph):
+            entries = ()
         key = tuple((id(one.tensor), one.form is None, one.is_fixed) for one in entries)
-        if key in found:
+        if not entries:
+            others = found[key].features if key in found else ()
+            found[key] = replace(whole_model(model, data, features), features=(*others, *members))
+        elif key in found:
             found[key] = _joined(found[key], members, entries)
         else:
             widest = _widest(graph, entries, data)
@@ -196,6 +201,12 @@ def _entries(graph: Graph, known: Mapping[int, Labels]) -> tuple[Entry, ...]:
         elif id(tensor) in labels:
             entries[id(tensor)] = Entry(tensor, tensor, labels[id(tensor)])
     return tuple(entries.values())
+
+
+def _spares_nothing(entries: Sequence[Entry], graph: Graph) -> bool:
+    """Whether all features enter at the inputs, and all inputs may change."""
+    inputs = {id(tensor) for tensor in graph.inputs}
+    return all(one.form is None and not one.is_fixed and id(one.tensor) in inputs for one in entries)
 
 
 def _linear_entry(call: Call, labels: Labels) -> Entry | None:

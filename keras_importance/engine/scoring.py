@@ -61,7 +61,7 @@ class Scorer:
             yield from part.scored(sample, numbers)
 
     def seconds_per_score(self, sample: Sample) -> float:
-        """What one more row of one more (feature, repeat) pair takes; compiles what isn't compiled yet."""
+        """What one more row of one more (feature, repeat) pair takes; the first time it is tried out."""
         seconds = [part.seconds_per_score(sample) for part in self._parts]
         return float(np.average(seconds, weights=[len(part.features) for part in self._parts]))
 

@@ -16,6 +16,7 @@ from keras_importance.errors import InvalidArgumentError
 from keras_importance.result import ErrorSource, ImportanceResult, Obtained
 from keras_importance.statistics import Floats
 
+_EXACT: Obtained = "exact"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 
 
@@ -107,7 +108,7 @@ class ImportanceMethod(ABC):
         names = evaluator.features.names
         importances = np.asarray(scores.importances, np.float64)
         std_error, blocks = scores.std_error, evaluator.data.blocks
-        obtained: tuple[Obtained, ...] = tuple(scores.obtained or ("exact",) * len(names))
+        obtained: tuple[Obtained, ...] = tuple(scores.obtained or [_EXACT] * len(names))
         n_rows = evaluator.data.n_rows if scores.n_rows is None else scores.n_rows
         rows, exact_epoch = np.full(len(names), n_rows), np.full(len(names), math.nan)
         previous = evaluator.effort.previous

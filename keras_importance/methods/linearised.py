@@ -22,10 +22,10 @@ class LinearisedPermutation(PermutationImportance):
         importance_j = mean_{i,k} [score(link(h(x_i) + dh/dx_j (x_donor,j - x_ij)), y_i)
                                    - score(f(x_i), y_i)]
 
-    with `h` the output, or its logit where the loss takes it for a probability. Exact for a linear model;
-    for others a cheap first look at wide data, which misses what a feature does only far from the
-    rows. Costs one backward pass for each value of the output, whatever the number of features. A feature
-    that enters as whole numbers has no gradient; it gets NaN and a note.
+    with `h` the output, or its logit where the loss takes it for a probability. Exact for a linear
+    model; for others a cheap first look at wide data, which misses what a feature does only far from
+    the rows. Costs one backward pass for each value of the output, whatever the number of features. A
+    feature that enters as whole numbers has no gradient; it gets NaN and a note.
 
     The standard error and the interval are for the approximation, not for the permutation importance.
 
@@ -41,8 +41,8 @@ class LinearisedPermutation(PermutationImportance):
         super().check(evaluator)
         if evaluator.model.built and evaluator.n_outputs > MAX_OUTPUTS:
             raise InvalidArgumentError(
-                f"got {evaluator.n_outputs} output values for {self.name!r}, which differentiates each by "
-                f"itself and stops at {MAX_OUTPUTS}. Pass 'permutation' or 'gradient'."
+                f"got {evaluator.n_outputs} output values for {self.name!r}, which differentiates each "
+                f"by itself and stops at {MAX_OUTPUTS}. Pass 'permutation' or 'gradient'."
             )
 
     def compute(self, evaluator: Evaluator) -> Scores:

@@ -159,7 +159,7 @@ class _Table:
         self.screened = self._by_screen.mean(axis=1)
 
     def scores(self, reason: str) -> Scores:
-        """All that is known; what isn't scored exactly by the screen, else as it was; else the reason."""
+        """All that is known: exact scores, else the screen's, else those of before, else the reason."""
         importances = self._importances.copy()
         obtained = np.where(self._is_exact, "exact", "screened").astype(object)
         is_open = ~self._is_exact

@@ -29,9 +29,14 @@ from programs import backend_version, hand_written_gradient, hand_written_permut
 from timing import Outcome, first_words, measured, peak_memory, print_head, print_row, readable
 from workloads import Workload, all_workloads, mlp
 
-from keras_importance import FeatureImportance
+from keras_importance import EpochReport, FeatureImportance, Writer
 from keras_importance.engine import Evaluator
-from keras_importance.methods import METHODS, GradientImportance, ImportanceMethod, PermutationImportance
+from keras_importance.methods import (
+    GradientImportance,
+    ImportanceMethod,
+    LinearisedPermutation,
+    PermutationImportance,
+)
 from keras_importance.preparation import prepared_evaluator
 from keras_importance.statistics import Donors, Floats, donor_standard_error, spearman
 
@@ -56,7 +61,9 @@ class Options:
 # --- ours ---------------------------------------------------------------------------------------
 
 
-def evaluator_of(workload: Workload, model: Any, method: ImportanceMethod) -> Evaluator:
+def evaluator_of(
+    workload: Workload, model: Any, method: ImportanceMethod, seed: int = SEED
+) -> Evaluator:
     """An evaluator of all validation rows."""
     return prepared_evaluator(
         model,
@@ -65,7 +72,7 @@ def evaluator_of(workload: Workload, model: Any, method: ImportanceMethod) -> Ev
         features=None,
         metric="loss",
         max_samples=None,
-        seed=SEED,
+        seed=seed,
     )
 
 
@@ -262,7 +269,7 @@ def _wide_rows(make: Callable[[], Workload], repeats: int) -> list[tuple[str, ..
     epoch = partial(model.fit, workload.x_train, workload.y_train, batch_size=BATCH, verbose=0)
     works: dict[str, Callable[[], Job]] = {
         "one epoch of training": lambda: _run_once(lambda: np.asarray(epoch().history["loss"])),
-        "linearised permutation": lambda: ours(workload, model, METHODS["linearised_permutation"]()),
+        "linearised permutation": lambda: ours(workload, model, LinearisedPermutation()),
         f"permutation of the top 100, K = {N_REPEATS}": lambda: _exact_of_top(workload, model),
     }
     rows = []
@@ -280,11 +287,11 @@ def _wide_row(name: str, outcome: Outcome, megabytes: float) -> tuple[str, ...]:
 
 
 def _exact_of_top(workload: Workload, model: Any, n_top: int = 100) -> Job:
-    """The exact importances of what the gradient takes for the top."""
+    """The exact importances of what the screen takes for the top."""
     method = PermutationImportance(N_REPEATS)
     evaluator = evaluator_of(workload, model, method)
-    by_gradient = GradientImportance()(evaluator).importances_mean
-    top = np.argsort(-by_gradient)[:n_top].tolist()
+    by_screen = LinearisedPermutation(2)(evaluator).importances_mean
+    top = np.argsort(-by_screen)[:n_top].tolist()
     return _run_once(partial(exact_of, evaluator, method, top))
 
 
@@ -329,18 +336,33 @@ def fitted(workload: Workload, importance: Any, epochs: int) -> Fit:
     return Fit(clock.ends[-1] - clock.ends[0], time.perf_counter() - started, model, importance)
 
 
+class _Cost(Writer):
+    """Adds up what the callback says of its own time; comes after the writer that draws."""
+
+    def __init__(self) -> None:
+        self.own: list[float] = []
+        self.compiling = 0.0
+
+    def write(self, report: EpochReport) -> None:
+        self.own.append(report.seconds if report.epoch else 0.0)
+        self.compiling += report.compile_seconds
+
+
 def callback_table(options: Options) -> None:
     """What the callback adds to a training, and how far its ranking is from the unlimited one."""
-    later = f"epochs 2 to {options.epochs}"
-    columns = [f"{later} without", f"{later} with", "with log_dir", "fit without", "fit with"]
-    columns += [
+    columns = [
+        "without",
+        "with",
         "with log_dir",
-        "one-time seconds",
-        "with log_dir",
+        "own time",
+        "own time with log_dir",
+        "compilation",
         "rank correlation with the unlimited",
+        "of the unlimited with another seed",
     ]
     print_head(
-        f"FeatureImportance in a fit of {options.epochs} epochs, batch {BATCH}, arguments at their defaults",
+        f"FeatureImportance with its defaults in a fit of {options.epochs} epochs, batch {BATCH}: seconds of "
+        f"epochs 2 to {options.epochs}",
         ["workload", *columns],
     )
     for make in options.workloads:
@@ -354,17 +376,20 @@ def callback_table(options: Options) -> None:
 
 def _callback_cells(workload: Workload, options: Options) -> list[str]:
     runs: list[list[Fit]] = [[], [], []]
+    costs: list[list[_Cost]] = [[], []]
     for _ in range(options.repeats):
         with tempfile.TemporaryDirectory() as folder:
-            callbacks = (None, FeatureImportance(), FeatureImportance(log_dir=folder))
-            for importance, fits in zip(callbacks, runs, strict=True):
-                fits.append(fitted(workload, importance, options.epochs))
+            runs[0].append(fitted(workload, None, options.epochs))
+            for place, log_dir in enumerate((None, folder)):
+                cost = _Cost()
+                importance = FeatureImportance(log_dir=log_dir, writers=[cost])
+                runs[place + 1].append(fitted(workload, importance, options.epochs))
+                costs[place].append(cost)
     steady = [statistics.median(fit.steady for fit in fits) for fits in runs]
-    total = [statistics.median(fit.total for fit in fits) for fits in runs]
-    one_time = [all_of - later for all_of, later in zip(total, steady, strict=True)]
-    cells = [*_overheads(steady), *_overheads(total)]
-    cells += [f"{seconds - one_time[0]:.2f} s" for seconds in one_time[1:]]
-    return [*cells, _rank_agreement(workload, runs[1][-1])]
+    own = [statistics.median(sum(cost.own) for cost in each) for each in costs]
+    compiling = statistics.median(cost.compiling for each in costs for cost in each)
+    cells = [*_overheads(steady), *(f"{100 * seconds / steady[0]:.1f}%" for seconds in own)]
+    return [*cells, readable(compiling), *_rank_agreement(workload, runs[1][-1])]
 
 
 def _overheads(seconds: Sequence[float]) -> list[str]:
@@ -374,14 +399,71 @@ def _overheads(seconds: Sequence[float]) -> list[str]:
     return [readable(without), *more]
 
 
-def _rank_agreement(workload: Workload, fit: Fit) -> str:
-    """Over the features that the unlimited evaluation tells from 0."""
+def _rank_agreement(workload: Workload, fit: Fit) -> tuple[str, str]:
+    """Over the features that the unlimited evaluation tells from 0, and of that with another seed."""
     method = PermutationImportance(N_REPEATS)
-    unlimited = method(evaluator_of(workload, fit.model, method))
+    unlimited, again = (
+        method(evaluator_of(workload, fit.model, method, seed)) for seed in (SEED, SEED + 1)
+    )
     certain = unlimited.ci_low > 0
-    limited = fit.importance.results["permutation"].importances_mean
-    agreement = spearman(limited[certain], unlimited.importances_mean[certain])
-    return f"{agreement:.3f} over {int(certain.sum())} features"
+    found = []
+    for other in (fit.importance.results["permutation"], again):
+        agreement = spearman(other.importances_mean[certain], unlimited.importances_mean[certain])
+        found.append(f"{agreement:.3f} over {int(certain.sum())} features")
+    return found[0], found[1]
+
+
+def budget_table(options: Options) -> None:
+    """What other shares than the default buy: `time_budget` against the ranking of the last epoch."""
+    shares = (0.02, 0.05, 0.1, 0.2, None)
+    print_head(
+        f"time_budget in a fit of {options.epochs} epochs: own time, evaluations, rows x repeats of the last "
+        "epoch, rank correlation with the unlimited",
+        ["workload", *(str(share) for share in shares)],
+    )
+    for make in options.workloads:
+        workload = make()
+        plain = fitted(workload, None, options.epochs)
+        cells = []
+        for share in shares:
+            cost = _Cost()
+            importance = FeatureImportance(time_budget=share, writers=[cost])
+            fit = fitted(workload, importance, options.epochs)
+            last = importance.results["permutation"]
+            agreement, _ = _rank_agreement(workload, fit)
+            cells.append(
+                f"{100 * sum(cost.own) / plain.steady:.1f}%, {len(cost.own)}, "
+                f"{last.n_samples} x {last.n_repeats}, {agreement.split()[0]}"
+            )
+        print_row(workload.name, *cells)
+
+
+def repeats_table(options: Options) -> None:
+    """What rows and repeats buy: standard error of the ten most important features at equal cost."""
+    splits = ((1, 1), (2, 2), (5, 5))
+    print_head(
+        "Mean standard error of the ten most important features at equal cost: rows x repeats",
+        ["workload", "most rows", "between", "most repeats"],
+    )
+    for make in options.workloads:
+        workload = make()
+        model = workload.trained()
+        method = PermutationImportance(N_REPEATS)
+        evaluator = evaluator_of(workload, model, method)
+        top = np.argsort(-method(evaluator).importances_mean)[:10]
+        cells = []
+        for n_repeats, divisor in splits:
+            n_rows = evaluator.data.n_rows // divisor
+            rows = evaluator.some_rows(n_rows)
+            donors = Donors.draw(n_rows, n_repeats, evaluator.rng())
+            errors = []
+            for found in evaluator.perturbed(
+                method.replacement(evaluator.data), donors, rows=rows, numbers=np.sort(top)
+            ):
+                worsening = evaluator.worsening(found.scores, found.baseline)
+                errors.append(donor_standard_error(worsening, donors))
+            cells.append(f"{n_rows} x {n_repeats}: {np.concatenate(errors).mean():.3g}")
+        print_row(workload.name, *cells)
 
 
 # --- the command line ---------------------------------------------------------------------------
@@ -392,6 +474,8 @@ TABLES = {
     "growth": growth_table,
     "wide": wide_table,
     "fit": callback_table,
+    "budget": budget_table,
+    "repeats-and-rows": repeats_table,
 }
 
 
@@ -425,7 +509,7 @@ def main() -> None:
     makers = all_workloads(shrink)
     workloads = [makers[number - 1] for number in given.only]
     options = Options(given.repeats, shrink, given.sklearn_features, given.epochs, workloads)
-    asked = [table for table in TABLES if getattr(given, table)] or ["permutation", "gradient"]
+    asked = [table for table in TABLES if getattr(given, table.replace("-", "_"))] or list(TABLES)
     print(f"{machine()}; medians of {given.repeats} runs", flush=True)
     for table in asked:
         TABLES[table](options)

@@ -1,0 +1,29 @@
+"""The benchmarks run; what they print is for people to read."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SPEED = Path(__file__).parent / "benchmarks" / "speed.py"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("tables", "rows"),
+    [
+        (("--permutation", "--gradient"), 4),
+        (("--fit", "--epochs", "3"), 1),
+        (("--repeats-and-rows",), 1),
+    ],
+    ids=["permutation and gradient", "fit", "repeats and rows"],
+)
+def test_the_benchmark_of_speed_prints_a_number_of_ours_in_every_row(tables, rows):
+    command = [sys.executable, str(SPEED), "--quick", "--only", "1", "--repeats", "1", *tables]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
+    found = [line.split("|")[2] for line in run.stdout.splitlines() if line.startswith("| MLP")]
+    assert len(found) >= rows
+    assert all(any(letter.isdigit() for letter in cell) for cell in found)
