@@ -290,6 +290,17 @@ def test_a_feature_without_a_gradient_is_carried_over_and_says_so(rng):
     assert np.all(np.isnan(second.std_error[carried]))
 
 
+def test_very_many_outputs_are_not_screened(rng):
+    """Each output costs a backward pass: beyond 64 features wait for their turn instead."""
+    x = rng.standard_normal((600, 40)).astype("float32")
+    model = keras.Sequential([keras.Input((40,)), keras.layers.Dense(65)])
+    model.compile(loss="mse")
+    method, evaluator = evaluator_of(model, (x, np.zeros((600, 65))), Effort(seconds=1e-9))
+    found = method(evaluator, 0)
+    assert np.isfinite(found.importances_mean).sum() == 32
+    assert len(found.notes) == 8
+
+
 def test_the_table_and_the_frame_say_how(wide):
     method, evaluator = evaluator_of(*wide, Effort(seconds=1e-9))
     frame = method(evaluator, 3).to_dataframe()

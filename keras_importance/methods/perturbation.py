@@ -12,6 +12,7 @@ import numpy as np
 from keras_importance.budget import Work, affordable, most_urgent
 from keras_importance.data import ValidationData
 from keras_importance.engine import Evaluator, FeatureScores, Replacement
+from keras_importance.engine.linearised import MAX_OUTPUTS
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.base import ImportanceMethod, Interrupted, Scores, need_targets
 from keras_importance.progress import progress_bar
@@ -22,8 +23,6 @@ from keras_importance.statistics import (
     weighted_mean,
 )
 
-# An evaluation that takes so many times what it should stops early: the machine is busy.
-_PATIENCE = 2.0
 # Features scored both ways tell how far the screen is off; fewer say nothing.
 _MIN_CALIBRATING = 5
 
@@ -81,7 +80,6 @@ class PerturbationMethod(ImportanceMethod):
         replacement = self.replacement(evaluator.data)
         work = self.affordable_work(evaluator, replacement)
         table = _Table(evaluator, work)
-        deadline = evaluator.clock() + _PATIENCE * effort.seconds
         try:
             numbers = np.arange(len(evaluator.features))
             if work.n_features < len(numbers):
@@ -93,8 +91,6 @@ class PerturbationMethod(ImportanceMethod):
                 ):
                     table.enter(found)
                     bar.update(len(found.numbers))
-                    if evaluator.clock() > deadline:
-                        break
         except KeyboardInterrupt:
             raise Interrupted(table.scores("the evaluation was interrupted")) from None
         return table.scores("not scored yet: beyond the time budget so far")
@@ -121,10 +117,12 @@ class _Table:
     def __init__(self, evaluator: Evaluator, work: Work) -> None:
         n_features = len(evaluator.features)
         self._evaluator = evaluator
-        self._data = evaluator.data
         self.rows = evaluator.some_rows(work.n_rows)
+        self._n_rows = work.n_rows
+        self._weights, self._blocks = evaluator.data.weights, evaluator.data.blocks
         if self.rows is not None:
-            self._data = evaluator.data.only(self.rows)
+            self._weights = None if self._weights is None else self._weights[self.rows]
+            self._blocks = None if self._blocks is None else self._blocks[self.rows]
         self.donors = Donors.draw(work.n_rows, work.n_repeats, evaluator.rng())
         self.screened = np.full(n_features, math.nan)
         self._importances = np.full((n_features, work.n_repeats), math.nan)
@@ -140,10 +138,10 @@ class _Table:
         self._of_rows = found.baseline.ndim == 1
         self._is_exact[numbers] = True
         if self._of_rows:
-            weights, blocks = self._data.weights, self._data.blocks
-            self._importances[numbers] = weighted_mean(worsening, weights)
-            self._std_error[numbers] = donor_standard_error(worsening, self.donors, weights, blocks)
-            self._baseline = float(weighted_mean(found.baseline, weights))
+            errors = donor_standard_error(worsening, self.donors, self._weights, self._blocks)
+            self._importances[numbers] = weighted_mean(worsening, self._weights)
+            self._std_error[numbers] = errors
+            self._baseline = float(weighted_mean(found.baseline, self._weights))
         else:
             self._importances[numbers] = worsening
             self._std_error[numbers] = repeats_standard_error(worsening)
@@ -151,10 +149,12 @@ class _Table:
 
     def screen(self, replacement: Replacement) -> None:
         """Scores all features that have a gradient under the model's first-order approximation."""
+        if self._evaluator.n_outputs > MAX_OUTPUTS:
+            return  # as many backward passes would cost more than they save
         for found in self._evaluator.linearly_perturbed(replacement, self.donors, rows=self.rows):
             worsening = self._evaluator.worsening(found.scores, found.baseline)
             if found.baseline.ndim == 1:
-                worsening = weighted_mean(worsening, self._data.weights)
+                worsening = weighted_mean(worsening, self._weights)
             self._by_screen[found.numbers] = worsening
         self.screened = self._by_screen.mean(axis=1)
 
@@ -179,7 +179,7 @@ class _Table:
             error_source="rows" if self._of_rows else "repeats",
             notes={names[number]: reason for number in np.flatnonzero(is_unknown)},
             obtained=tuple(obtained),
-            n_rows=self._data.n_rows,
+            n_rows=self._n_rows,
         )
 
     def _scale(self) -> float:
