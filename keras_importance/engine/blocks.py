@@ -11,9 +11,9 @@ import keras
 from keras_importance.data import ValidationData
 from keras_importance.engine.graph import Graph
 
-# A block's widest layer takes 16 MB: enough to keep the cores busy, little enough to stay near them.
-_MAX_VALUES = 1 << 22
-_MAX_ROWS = 1 << 15
+# The widest layer of a block takes 32 MB: less keeps the cores waiting, more falls out of their caches.
+_MAX_VALUES = 1 << 23
+_MAX_ROWS = 1 << 16
 # A part still keeps the cores busy.
 _MAX_PART = 1 << 19
 # Where next to nothing is computed for a row, the call itself is what costs.

@@ -81,7 +81,7 @@ def whole_model(model: Any, data: ValidationData, features: FeatureSet) -> Cut:
         entries=tuple(Entry(number, number, labels[number]) for number in numbers),
         head=head,
         tail=lambda call, values: call(data.pack(values)),
-        widest=widest_layer(model, data),
+        widest=2 * widest_layer(model, data),  # more than the widest layer is alive at once
         is_whole=True,
     )
 

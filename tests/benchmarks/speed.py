@@ -299,11 +299,15 @@ def _exact_of_top(workload: Workload, model: Any, n_top: int = 100) -> Job:
 
 
 class _Clock(keras.callbacks.Callback):  # type: ignore[misc] # Keras is untyped
-    """When each epoch ended; the last of the callbacks, so that it sees what those before it take."""
+    """When each epoch began and ended: with what the callbacks before this one took at its end."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.begins: list[float] = []
         self.ends: list[float] = []
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.begins.append(time.perf_counter())
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.ends.append(time.perf_counter())
@@ -311,10 +315,10 @@ class _Clock(keras.callbacks.Callback):  # type: ignore[misc] # Keras is untyped
 
 @dataclass(frozen=True)
 class Fit:
-    """One training: seconds from the end of the first epoch to that of the last, and of everything."""
+    """One training: seconds from the end of the first epoch to that of the last, and a median epoch's own."""
 
     steady: float
-    total: float
+    epoch: float
     model: Any
     importance: Any
 
@@ -322,18 +326,18 @@ class Fit:
 def fitted(workload: Workload, importance: Any, epochs: int) -> Fit:
     """A training of a new network, with the callback or None."""
     keras.utils.set_random_seed(0)
-    model, clock = workload.build(), _Clock()
-    started = time.perf_counter()
+    model, first, last = workload.build(), _Clock(), _Clock()
     model.fit(
         workload.x_train,
         workload.y_train,
         batch_size=BATCH,
         epochs=epochs,
         validation_data=(workload.x, workload.y),
-        callbacks=[clock] if importance is None else [importance, clock],
+        callbacks=[first, last] if importance is None else [first, importance, last],
         verbose=0,
     )
-    return Fit(clock.ends[-1] - clock.ends[0], time.perf_counter() - started, model, importance)
+    own = np.subtract(first.ends, first.begins)[1:]
+    return Fit(last.ends[-1] - last.ends[0], float(np.median(own)), model, importance)
 
 
 class _Cost(Writer):
@@ -354,6 +358,7 @@ def callback_table(options: Options) -> None:
         "without",
         "with",
         "with log_dir",
+        "median training epoch",
         "own time",
         "own time with log_dir",
         "compilation",
@@ -388,7 +393,9 @@ def _callback_cells(workload: Workload, options: Options) -> list[str]:
     steady = [statistics.median(fit.steady for fit in fits) for fits in runs]
     own = [statistics.median(sum(cost.own) for cost in each) for each in costs]
     compiling = statistics.median(cost.compiling for each in costs for cost in each)
-    cells = [*_overheads(steady), *(f"{100 * seconds / steady[0]:.1f}%" for seconds in own)]
+    epochs = [statistics.median(fit.epoch for fit in fits) for fits in runs[:2]]
+    cells = [*_overheads(steady), " to ".join(map(readable, epochs))]
+    cells += [f"{100 * seconds / steady[0]:.1f}%" for seconds in own]
     return [*cells, readable(compiling), *_rank_agreement(workload, runs[1][-1])]
 
 
