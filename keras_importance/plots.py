@@ -53,7 +53,8 @@ _WHAT = {
 def ranking(result: ImportanceResult, *, max_features: int = _MAX_NAMED) -> Figure:
     """Bars of the most important features with their 95% intervals, most important on top.
 
-    Dark bars lie above 0 with their whole interval, pale ones don't, orange ones lie below 0.
+    Dark bars lie above 0 with their whole interval, pale ones don't, orange ones lie below 0. Hollow
+    bars were approximated within a time budget, and have no interval.
 
     Args:
         result: what to draw.
@@ -74,7 +75,9 @@ def ranking(result: ImportanceResult, *, max_features: int = _MAX_NAMED) -> Figu
         _USEFUL if lower > 0 else _HARMFUL if upper < 0 else _UNSURE
         for lower, upper in zip(low, high, strict=True)
     ]
-    axes.barh(rows, mean, height=0.68, color=colours, zorder=2)
+    is_exact = [result.obtained[i] == "exact" for i in order]
+    filled = ["white" if not exact else colour for exact, colour in zip(is_exact, colours, strict=True)]
+    axes.barh(rows, mean, height=0.68, color=filled, edgecolor=colours, linewidth=1.0, zorder=2)
     known = np.isfinite(low)
     axes.hlines(rows[known], low[known], high[known], color=_INK, linewidth=1.3, zorder=3)
     axes.axvline(0, color=_FAINT, linewidth=0.8, zorder=1)
@@ -282,7 +285,7 @@ def _not_shown(result: ImportanceResult, shown: Sequence[int]) -> list[str]:
         )
     n_inexact = len(result.obtained) - result.obtained.count("exact")
     if n_inexact:
-        lines.append(f"{n_inexact:,} without an interval: approximated, to keep within the time budget")
+        lines.append(f"{n_inexact:,} hollow: approximated, to keep within the time budget")
     n_unknown = int(np.sum(~np.isfinite(mean)))
     if n_unknown:
         lines.append(f"{n_unknown:,} without a number: see the report")

@@ -67,6 +67,14 @@ def test_the_colour_says_on_which_side_of_zero_the_interval_lies():
     assert len(set(colours)) == 3
 
 
+def test_approximated_features_are_hollow_and_counted():
+    one = result(values=[3.0, 2.0, 1.0], obtained=("exact", "screened", "carried"))
+    axes = drawn(plots.ranking(one)).axes[0]
+    is_white = [bar.get_facecolor()[:3] == (1, 1, 1) for bar in axes.patches]
+    assert is_white == [False, True, True]
+    assert "2 hollow: approximated" in axes.get_xlabel()
+
+
 def test_what_is_not_shown_is_said():
     values = np.append(np.linspace(1, 0.1, 50), math.nan)
     label = drawn(plots.ranking(result(values=values))).axes[0].get_xlabel()

@@ -37,6 +37,15 @@ def results(draw, n_features=None, method=None, epoch=None):
         error_source=draw(st.sampled_from(["rows", "repeats"])),
         n_blocks=draw(st.none() | st.integers(1, 50)),
         notes=draw(st.dictionaries(texts, texts, max_size=2)),
+        obtained=draw(
+            st.lists(
+                st.sampled_from(["exact", "screened", "carried"]),
+                min_size=n_features,
+                max_size=n_features,
+            )
+        ),
+        exact_epoch=draw(arrays(float, n_features, elements=numbers)),
+        n_rows=draw(arrays(float, n_features, elements=st.integers(1, 10**6))),
     )
 
 
@@ -321,3 +330,16 @@ def test_foreign_archives_are_refused(tmp_path):
 def test_a_missing_file_is_missing(tmp_path):
     with pytest.raises(FileNotFoundError):
         ImportanceHistory.load(tmp_path / "nowhere.npz")
+
+
+def test_what_is_not_said_was_scored_exactly_now_on_all_rows():
+    one = result(epoch=7)
+    assert one.obtained == ("exact",) * 3
+    np.testing.assert_array_equal(one.exact_epoch, 7)
+    np.testing.assert_array_equal(one.n_rows, one.n_samples)
+
+
+@pytest.mark.parametrize("obtained", [("exact",), ("exact", "guessed", "exact")], ids=["few", "unknown"])
+def test_ways_that_do_not_exist_are_refused(obtained):
+    with pytest.raises(ValueError, match=r"returned obtained=.*for 3 features. Return one of exact"):
+        result(obtained=obtained)
