@@ -25,7 +25,7 @@ from keras_importance.writers import EpochReport, TensorBoardWriter, Writer
 
 _N_PRINTED = 5
 # What pictures are expected to take before any was drawn.
-_PICTURE_SECONDS = 0.5
+_PICTURE_SECONDS = 0.7
 
 
 class FeatureImportance(keras.callbacks.Callback):
