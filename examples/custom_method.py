@@ -66,6 +66,7 @@ def main() -> None:
         methods=["permutation", MeasurementError(share=0.1)],
         features=["smooth", "steep", "noise"],
         log_dir=arguments.log_dir,
+        time_budget=None,
     )
     model.fit(x, y, validation_split=0.25, epochs=arguments.epochs, verbose=0, callbacks=[importance])
 

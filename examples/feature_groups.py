@@ -68,7 +68,7 @@ def main() -> None:
 
     keras.utils.set_random_seed(0)
     x, y = shop()
-    importance = FeatureImportance(features=GROUPS, log_dir=arguments.log_dir)
+    importance = FeatureImportance(features=GROUPS, log_dir=arguments.log_dir, time_budget=None)
     network().fit(
         x, y, validation_split=0.25, epochs=arguments.epochs, verbose=0, callbacks=[importance]
     )

@@ -117,6 +117,7 @@ def main() -> None:
         features=WEATHER,
         log_dir=arguments.log_dir,
         max_samples=arguments.max_samples,
+        time_budget=None,
         verbose=1,
     )
     started = time.perf_counter()

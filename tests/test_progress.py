@@ -99,7 +99,7 @@ def test_ctrl_c_in_the_first_evaluation_says_what_is_missing(monkeypatch, small_
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Evaluator, "perturbed", perturbed)
-    importance = FeatureImportance(methods="permutation")
+    importance = FeatureImportance(methods="permutation", time_budget=None)
     with pytest.raises(KeyboardInterrupt):
         small_model().fit(*small_data, validation_split=0.3, verbose=0, callbacks=[importance])
     result = importance.results["permutation"]
