@@ -22,6 +22,8 @@ _MAX_NARROW_ROWS = 1 << 18
 # Replaced values of a block of rows, for all repeats.
 _MAX_PREPARED_VALUES = 1 << 23
 _FEW_ROWS = 500
+# The sizes above are for as many calls at once.
+_CALLS = 2
 
 
 def declared_batch(model: Any) -> int | None:
@@ -48,7 +50,7 @@ def rows_at_once(model: Any, data: ValidationData, *, in_parts: bool) -> int:
 
 
 def block_shape(
-    n_rows: int, n_slots: int, *, widest: int, held: int, declared: int | None
+    n_rows: int, n_slots: int, *, widest: int, held: int, declared: int | None, calls_at_once: int
 ) -> tuple[int, int]:
     """`(n_slots, n_rows)` of a block: pairs of feature and repeat x rows.
 
@@ -58,10 +60,11 @@ def block_shape(
         widest: values of a row in the widest layer that is run.
         held: values of a row that replace its own, for all repeats.
         declared: the number of rows that the model's inputs are fixed to; None for any.
+        calls_at_once: how many blocks are in work at once; where it is one, smaller ones are faster.
     """
     if declared is not None:
         return 1, declared
-    most = _rows_that_fit(widest)
+    most = max(1, _rows_that_fit(widest) * calls_at_once // _CALLS)
     rows = min(most, max(_FEW_ROWS, most // n_slots), max(1, _MAX_PREPARED_VALUES // held))
     rows = evenly(n_rows, rows)
     return evenly(n_slots, max(1, most // rows)), rows

@@ -325,6 +325,7 @@ class Part:
             widest=self._cut.widest,
             held=self._most_repeats * self._held,
             declared=declared,
+            calls_at_once=self._compiler.calls_at_once,
         )
         n_own = 1 + self._most_repeats * len(group.numbers)
         return min(shape[0], n_own), shape[1]
