@@ -233,8 +233,13 @@ def _lowest_panel(figure: Figure) -> Axes:
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:
-    shown = [shortened(name) for name in names]
-    axes.set_yticks(np.arange(len(names)), shown, fontsize=9, parse_math=False)
+    """Writes the names beside the rows: as texts, since matplotlib takes twice as long for ticks."""
+    axes.set_yticks([])
+    for row, name in enumerate(names):
+        axes.annotate(
+            shortened(name), (0, row), (-4, 0), axes.get_yaxis_transform(), "offset points",
+            ha="right", va="center_baseline", fontsize=9, color=_INK, parse_math=False,
+        )  # fmt: skip
 
 
 def _frame(axes: Axes) -> None:

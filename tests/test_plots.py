@@ -36,7 +36,7 @@ def drawn(figure):
 
 
 def labels(axes):
-    return [label.get_text() for label in axes.get_yticklabels()]
+    return [label.get_text() for label in axes.texts]
 
 
 def texts(figure):

@@ -62,7 +62,12 @@ class LinearisedPermutation(PermutationImportance):
         evaluator.learn_rate(self.name, started, scores.n_rows)
         return replace(scores, importances=importances, std_error=std_error, notes=notes)
 
-    def affordable_work(self, evaluator: Evaluator, replacement: Replacement) -> Work:  # noqa: ARG002
+    def affordable_work(
+        self,
+        evaluator: Evaluator,
+        replacement: Replacement,  # noqa: ARG002
+        seconds: float,  # noqa: ARG002
+    ) -> Work:
         """All rows, or as many as the time budget pays for, going by the last evaluation."""
         n_rows = evaluator.affordable_data(self.name).n_rows
         return Work(n_rows, self.n_repeats, len(evaluator.features))

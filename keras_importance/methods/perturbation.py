@@ -78,13 +78,16 @@ class PerturbationMethod(ImportanceMethod):
         """Scores the features, all of them with the same donors."""
         effort = evaluator.effort
         replacement = self.replacement(evaluator.data)
-        work = self.affordable_work(evaluator, replacement)
+        started = evaluator.clock()
+        work = self.affordable_work(evaluator, replacement, effort.seconds)
         table = _Table(evaluator, work)
         try:
             numbers = np.arange(len(evaluator.features))
             if work.n_features < len(numbers):
                 table.screen(replacement)
-                numbers = most_urgent(table.screened, effort.previous, work.n_features)
+                left = effort.seconds - (evaluator.clock() - started)
+                n_features = self.affordable_work(evaluator, replacement, left).n_features
+                numbers = most_urgent(table.screened, effort.previous, n_features)
             with progress_bar(len(numbers), self.name, shown=effort.verbose) as bar:
                 for found in self.scored(
                     evaluator, replacement, table.donors, rows=table.rows, numbers=numbers
@@ -95,14 +98,14 @@ class PerturbationMethod(ImportanceMethod):
             raise Interrupted(table.scores("the evaluation was interrupted")) from None
         return table.scores("not scored yet: beyond the time budget so far")
 
-    def affordable_work(self, evaluator: Evaluator, replacement: Replacement) -> Work:
-        """How much of the work the time budget pays for."""
+    def affordable_work(self, evaluator: Evaluator, replacement: Replacement, seconds: float) -> Work:
+        """How much of the work can be done in as many seconds."""
         full = Work(evaluator.data.n_rows, self.n_repeats, len(evaluator.features))
-        if math.isinf(evaluator.effort.seconds):
+        if math.isinf(seconds):
             return full
         donors = Donors.draw(full.n_rows, full.n_repeats, evaluator.rng())
-        seconds, rows_in_block = evaluator.rate(replacement, donors)
-        return affordable(evaluator.effort.seconds / seconds, full, rows_in_block)
+        per_score, rows_in_block = evaluator.rate(replacement, donors)
+        return affordable(seconds / per_score, full, rows_in_block)
 
 
 class _Table:
