@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from keras_importance import plots
     from keras_importance.callback import FeatureImportance
     from keras_importance.data import ValidationData
+    from keras_importance.detectors import Detector, UselessFeatureDetector
     from keras_importance.engine import Evaluator, FeatureScores, Replacement
     from keras_importance.errors import ImportanceWarning
     from keras_importance.methods import (
+        ConditionalPermutation,
         GradientImportance,
         ImportanceMethod,
         LinearisedPermutation,
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
         PerturbationMethod,
         Scores,
     )
-    from keras_importance.result import Drift, ImportanceHistory, ImportanceResult
+    from keras_importance.result import Drift, ImportanceHistory, ImportanceResult, Verdict, Verdicts
     from keras_importance.standalone import compute_importance
     from keras_importance.writers import EpochReport, TensorBoardWriter, Writer
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 # TensorBoard loads this package at its start: nothing heavy is imported before a name is asked for.
 _HOME = {
+    "ConditionalPermutation": "methods",
+    "Detector": "detectors",
     "Drift": "result",
     "EpochReport": "writers",
     "Evaluator": "engine",
@@ -45,12 +49,17 @@ _HOME = {
     "Replacement": "engine",
     "Scores": "methods",
     "TensorBoardWriter": "writers",
+    "UselessFeatureDetector": "detectors",
     "ValidationData": "data",
+    "Verdict": "result",
+    "Verdicts": "result",
     "Writer": "writers",
     "compute_importance": "standalone",
 }
 
 __all__ = [
+    "ConditionalPermutation",
+    "Detector",
     "Drift",
     "EpochReport",
     "Evaluator",
@@ -67,7 +76,10 @@ __all__ = [
     "Replacement",
     "Scores",
     "TensorBoardWriter",
+    "UselessFeatureDetector",
     "ValidationData",
+    "Verdict",
+    "Verdicts",
     "Writer",
     "__version__",
     "compute_importance",

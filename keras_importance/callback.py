@@ -5,25 +5,32 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_importance import arguments
 from keras_importance.budget import Budget, Effort
+from keras_importance.console import evaluation_line, verdict_line
+from keras_importance.detectors import Probe, detectors_from_argument
 from keras_importance.engine import Evaluator, is_chief, no_footprint
 from keras_importance.errors import InvalidArgumentError, reason_of, speaking_as, warn
 from keras_importance.features import FeatureSet
-from keras_importance.methods import Interrupted, methods_from_argument
+from keras_importance.masked_score import MaskedScore
+from keras_importance.methods import Interrupted, PerturbationMethod, methods_from_argument
 from keras_importance.preparation import prepared_evaluator
-from keras_importance.result import ImportanceHistory, ImportanceResult
+from keras_importance.probe import ModelProbe
+from keras_importance.result import ImportanceHistory, ImportanceResult, Verdict
 from keras_importance.running_fit import fit_arguments
 from keras_importance.writers import EpochReport, TensorBoardWriter, Writer
 
-_N_PRINTED = 5
+# What is left of an evaluation's time for its verdicts.
+_JUDGING_SHARE = 0.2
 # What pictures are expected to take before any was drawn.
 _PICTURE_SECONDS = 0.7
 
@@ -36,6 +43,7 @@ class FeatureImportance(keras.callbacks.Callback):
     model.fit(x, y, validation_split=0.2, epochs=30, callbacks=[importance])
 
     importance.history.to_dataframe()
+    importance.useless_features
     importance.results["permutation"].importances_mean
     ```
 
@@ -62,6 +70,9 @@ class FeatureImportance(keras.callbacks.Callback):
             written. None writes nothing.
         every: epochs between evaluations; the last epoch always counts.
         max_samples: how many validation rows to use at most, drawn at random once; None for all.
+        detectors: what judges the features after each evaluation; None for
+            `UselessFeatureDetector()` where permutation importance is computed, `()` for none.
+        on_verdict: called with each `Verdict` whose state has changed, for those who want to act.
         writers: further `Writer`s that take the report of each evaluation.
         time_budget: the share of the epochs' own time that scoring, statistics, drawing and writing may
             take, one-time compilation apart; None for no limit. Within it an evaluation uses fewer
@@ -76,6 +87,7 @@ class FeatureImportance(keras.callbacks.Callback):
     Attributes:
         history: the `ImportanceHistory` of the training so far.
         results: the newest `ImportanceResult` of each method, by its name.
+        useless_features: names of the features that may be dropped together, by the newest verdicts.
 
     Raises:
         ValueError: here or at the beginning of `fit`, for arguments that can't be used.
@@ -92,7 +104,9 @@ class FeatureImportance(keras.callbacks.Callback):
         every: int = 1,
         max_samples: int | None = 5000,
         time_budget: float | None = 0.1,
+        detectors: Any = None,
         writers: Sequence[Writer] = (),
+        on_verdict: Callable[[Verdict], Any] | None = None,
         add_to_logs: bool = False,
         seed: int = 0,
         verbose: int = 0,
@@ -100,16 +114,30 @@ class FeatureImportance(keras.callbacks.Callback):
         super().__init__()
         with speaking_as("FeatureImportance"):
             self.methods = methods_from_argument(methods)
-            self.every = _whole_number("every", every, at_least=1)
+            self.every = arguments.whole_number("every", every, at_least=1)
             self.max_samples = (
-                None if max_samples is None else _whole_number("max_samples", max_samples, at_least=2)
+                None
+                if max_samples is None
+                else arguments.whole_number("max_samples", max_samples, at_least=2)
             )
-            self.time_budget = None if time_budget is None else _checked_share(time_budget)
-            self.seed = _whole_number("seed", seed, at_least=0)
+            self.time_budget = (
+                None
+                if time_budget is None
+                else arguments.share(
+                    "time_budget",
+                    time_budget,
+                    example="a share of the epochs' time above 0, such as 0.1, or None for no limit",
+                )
+            )
+            self.seed = arguments.whole_number("seed", seed, at_least=0)
             verbose = int(verbose) if isinstance(verbose, bool) else verbose
-            self.verbose = _whole_number("verbose", verbose, at_least=0)
-            self.writers = _checked_writers(writers)
-            self.log_dir = None if log_dir is None else _checked_path(log_dir)
+            self.verbose = arguments.whole_number("verbose", verbose, at_least=0)
+            self.detectors = detectors_from_argument(detectors, self.methods)
+            self.writers = arguments.instances(
+                "writers", writers, Writer, "a list of instances of keras_importance.Writer"
+            )
+            self.on_verdict = arguments.function("on_verdict", on_verdict)
+            self.log_dir = None if log_dir is None else arguments.path("log_dir", log_dir)
         self.validation_data = validation_data
         self.features = features
         self.metric = metric
@@ -121,6 +149,11 @@ class FeatureImportance(keras.callbacks.Callback):
     def results(self) -> dict[str, ImportanceResult]:
         """The newest result of each method."""
         return self.history.newest
+
+    @property
+    def useless_features(self) -> list[str]:
+        """The features that may be dropped together."""
+        return list(self.history.useless_features)
 
     # --- life cycle -----------------------------------------------------------------------------
 
@@ -145,6 +178,8 @@ class FeatureImportance(keras.callbacks.Callback):
             return
         if training.epoch is None:
             self.history = _same_features(self.history.before(epoch), training.evaluator.features)
+            training.n_evaluations = _n_evaluations(epoch, (self.params or {}).get("epochs"), self.every)
+            self._warn_of_few_rows(training)
         training.epoch, training.epoch_started = epoch, time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -182,6 +217,7 @@ class FeatureImportance(keras.callbacks.Callback):
                 if not results:
                     return
                 self.history += results
+                changes = self._judge(training, results)
                 report = EpochReport(
                     epoch=epoch,
                     history=self.history,
@@ -193,7 +229,8 @@ class FeatureImportance(keras.callbacks.Callback):
                 self._write(training, report)
             if self.verbose:
                 with training.contained("printing"):
-                    print(_line(report))  # noqa: T201 (asked for with verbose)
+                    lines = [evaluation_line(report), *map(verdict_line, changes)]
+                    print("\n".join(lines))  # noqa: T201 (asked for with verbose)
         finally:
             budget.spend(evaluator.clock() - started)
 
@@ -201,7 +238,10 @@ class FeatureImportance(keras.callbacks.Callback):
         self, training: _Training, epoch: int, *, is_last: bool
     ) -> list[ImportanceResult]:
         evaluator, budget = training.evaluator, training.budget
-        deadline = evaluator.clock() + (budget.for_last if is_last else budget.for_scoring)
+        allowance = max(budget.for_last if is_last else budget.for_scoring, 0.0)
+        started = evaluator.clock()
+        training.deadline = started + allowance
+        deadline = started + allowance * (1 - _JUDGING_SHARE if self.detectors else 1)
         results: list[ImportanceResult] = []
         for method, others in zip(self.methods, reversed(range(len(self.methods))), strict=True):
             # Half of what is left for each method but the last: the cheap ones need less and come first.
@@ -215,6 +255,49 @@ class FeatureImportance(keras.callbacks.Callback):
                     self.history += [*results, interruption.found]
                     raise
         return results
+
+    def _judge(self, training: _Training, results: Sequence[ImportanceResult]) -> list[Verdict]:
+        """Adds the verdicts of each detector on its method's new result; those that have changed."""
+        found: list[Verdict] = []
+        by_method = {one.method: one for one in results}
+        for detector in (one for one in self.detectors if one.method in by_method):
+            result = by_method[detector.method]
+            with training.contained(f"judging features in epoch {result.epoch}"):
+                verdicts = detector(self.history, self._probe(training, result))
+                changes = verdicts.changes(self.history.verdicts_before(result))
+                self.history += verdicts
+                found += changes
+        if self.on_verdict is not None:
+            for verdict in found:
+                with training.contained("calling on_verdict"):
+                    self.on_verdict(verdict)
+        return found
+
+    def _warn_of_few_rows(self, training: _Training) -> None:
+        data = training.evaluator.data
+        n_units = data.n_rows if data.blocks is None else len(np.unique(data.blocks))
+        for detector in self.detectors:
+            needed = detector.n_rows_needed(len(training.evaluator.features), training.n_evaluations)
+            if n_units < needed:
+                what = "validation rows" if data.blocks is None else "independent blocks of windows"
+                warn(
+                    f"FeatureImportance has {n_units} {what} for {detector!r}, whose error rate "
+                    f"is sure from about {needed} on: its verdicts may be wrong more often than stated. "
+                    "Pass more rows, or evaluate less often."
+                )
+
+    def _probe(self, training: _Training, result: ImportanceResult) -> Probe:
+        method = next(one for one in self.methods if one.name == result.method)
+        assert isinstance(method, PerturbationMethod)  # noqa: S101 (checked with the arguments)
+        evaluator = training.evaluator
+        return ModelProbe(
+            evaluator,
+            method,
+            result,
+            training.n_evaluations,
+            training.masked_score,
+            lambda: evaluator.clock() < training.deadline,
+        )
 
     def _write(self, training: _Training, report: EpochReport) -> None:
         for writer in training.writers:
@@ -238,13 +321,13 @@ class FeatureImportance(keras.callbacks.Callback):
     def _new_evaluator(self) -> Evaluator:
         source, steps = self.validation_data, None
         if source is None:
-            arguments = fit_arguments(self.model)
-            if arguments is None or arguments.validation_data is None:
+            given = fit_arguments(self.model)
+            if given is None or given.validation_data is None:
                 raise InvalidArgumentError(
                     "got no validation data, neither of its own nor from fit. Pass validation_data= or "
                     "validation_split= to fit, or FeatureImportance(validation_data=...)."
                 )
-            source, steps = arguments.validation_data, arguments.validation_steps
+            source, steps = given.validation_data, given.validation_steps
         return prepared_evaluator(
             self.model,
             source,
@@ -291,7 +374,14 @@ class _Training:
     epoch_started: float = 0.0
     epoch_seconds: float = 0.0
     evaluated: int | None = None
+    n_evaluations: int | None = None
+    deadline: float = math.inf
     warned: set[str] = field(default_factory=set)
+
+    @cached_property
+    def masked_score(self) -> MaskedScore:
+        """The test for signal that the network doesn't use, which keeps what it learnt of the data."""
+        return MaskedScore(self.evaluator)
 
     @contextmanager
     def contained(self, what: str) -> Iterator[None]:
@@ -310,65 +400,14 @@ class _Training:
                 writer.close()
 
 
+def _n_evaluations(first: int, n_epochs: int | None, every: int) -> int | None:
+    """How many evaluations are planned from an epoch on, the last epoch counted."""
+    if n_epochs is None:
+        return None
+    return max(1, -(-n_epochs // every) - first // every)
+
+
 def _same_features(history: ImportanceHistory, features: FeatureSet) -> ImportanceHistory:
     """The history, where it is about these features; else none."""
     same = all(one.feature_names == features.names for one in history)
     return history if same else ImportanceHistory()
-
-
-# --- arguments ----------------------------------------------------------------------------------
-
-
-def _whole_number(name: str, value: Any, *, at_least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
-        raise InvalidArgumentError(f"got {name}={value!r}. Pass a whole number, {at_least} or more.")
-    return int(value)
-
-
-def _checked_share(value: Any) -> float:
-    is_number = isinstance(value, (int, float, np.floating)) and not isinstance(value, bool)
-    if not is_number or not 0 < value < math.inf:
-        raise InvalidArgumentError(
-            f"got time_budget={value!r}. Pass a share of the epochs' time above 0, such as 0.1, or None "
-            "for no limit."
-        )
-    return float(value)
-
-
-def _checked_path(log_dir: Any) -> str:
-    if not isinstance(log_dir, (str, os.PathLike)) or not os.fspath(log_dir):
-        raise InvalidArgumentError(f"got log_dir={log_dir!r}. Pass the path of a directory, or None.")
-    return str(os.fspath(log_dir))
-
-
-def _checked_writers(writers: Any) -> tuple[Writer, ...]:
-    if isinstance(writers, type) or not isinstance(writers, (Writer, Iterable)):
-        raise InvalidArgumentError(
-            f"got writers={writers!r}. Pass a list of instances of keras_importance.Writer."
-        )
-    given = [writers] if isinstance(writers, Writer) else list(writers)
-    for one in given:
-        if not isinstance(one, Writer):
-            raise InvalidArgumentError(
-                f"got {one!r} in writers. Pass instances of keras_importance.Writer."
-            )
-    return tuple(given)
-
-
-# --- what is told besides the writers -----------------------------------------------------------
-
-
-def _line(report: EpochReport) -> str:
-    parts = []
-    for one in report.results:
-        order = np.argsort(one.rank)[:_N_PRINTED]
-        top = ", ".join(
-            f"{_printable(one.feature_names[i])} {one.importances_mean[i]:.3g}" for i in order
-        )
-        parts.append(f"{one.method}: {top}")
-    return f"Epoch {report.epoch + 1}: importance in {report.seconds:.2g}s - {' - '.join(parts)}"
-
-
-def _printable(name: str) -> str:
-    """The name without line breaks and what a terminal takes for a command."""
-    return "".join(letter if letter.isprintable() else " " for letter in name)

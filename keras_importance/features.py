@@ -111,8 +111,8 @@ def _column_names(inputs: Sequence[InputColumns]) -> list[str]:
 def _names(argument: Any, n_columns: int) -> list[str]:
     if isinstance(argument, (str, Set)) or not isinstance(argument, Iterable):
         raise InvalidArgumentError(
-            f"got features={argument!r}. Pass None, a list with one name per input column, or a "
-            "dict of groups such as {'wind': [0, 1]}."
+            f"got features={argument!r}. Pass None, 'correlated', a list with one name per input "
+            "column, or a dict of groups such as {'wind': [0, 1]}."
         )
     names = [str(name) for name in argument]
     if len(names) != n_columns:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from keras_importance.clustering import correlated_groups
 from keras_importance.data import ValidationData
 from keras_importance.engine import Evaluator, input_names
 from keras_importance.features import FeatureSet
@@ -34,6 +35,8 @@ def prepared_evaluator(
         input_names=input_names(model),
         seed=seed,
     )
+    if isinstance(features, str) and features == "correlated":
+        features = correlated_groups(data)
     named = FeatureSet.from_argument(features, data.columns, in_written_order=data.in_written_order)
     evaluator = Evaluator(model, data, named, metric, seed)
     evaluator.check()

@@ -9,20 +9,21 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_importance.statistics import (
     Floats,
+    Integers,
     jensen_shannon,
-    normal_quantile,
     spearman,
-    student_quantile,
+    tail_quantile,
     top_k_overlap,
 )
 
@@ -32,15 +33,46 @@ if TYPE_CHECKING:
 ErrorSource = Literal["rows", "repeats"]
 Obtained = Literal["exact", "screened", "carried"]
 
+IN_SET = ("useless", "harmful")
+"""States of features in the set that may be dropped together."""
+
 _LEVEL = 0.95
-_MANY_DEGREES = 200  # from here on Student's t is as good as normal
+_VERDICT_ARRAYS: dict[str, Any] = {
+    "since": np.int64, "estimate": np.float64, "bound": np.float64, "streak": np.int64,
+    "p_value": np.float64,
+}  # fmt: skip
 _FORMAT = "keras_importance.history"
-_VERSION = 1
+_VERSION = 2
 # What NumPy and zipfile raise at bytes that are no archive of ours.
 _UNREADABLE = (
     ValueError, KeyError, TypeError, AttributeError, RuntimeError, OSError, EOFError,
     struct.error, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """What a model explains beyond the best constant prediction: the scale that importances are held to.
+
+    Attributes:
+        loss: mean over rows of the constant's score minus the model's, larger means explains more.
+        std_error: its standard error.
+        reference: what the model is compared with: `"constant"`, or `"all features shuffled"` where the
+            metric has no score for a constant prediction.
+        covariance: `(n_features,)` covariance of each importance with `loss`.
+        third: `(n_features, 4)` third moments `E m³, E m² o, E m o², E o³` of the errors of the
+            importance `m` and of the loss `o`.
+    """
+
+    loss: float
+    std_error: float
+    reference: str
+    covariance: Floats
+    third: Floats
+
+    def __post_init__(self) -> None:
+        for name in ("covariance", "third"):
+            object.__setattr__(self, name, _read_only(getattr(self, name)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +105,10 @@ class ImportanceResult:
         exact_epoch: `(n_features,)` epoch of the last exact score; NaN for none.
         n_rows: `(n_features,)` how many rows each number comes from.
         n_blocks: how many independent blocks of rows the error comes from; None where each row is one.
+        explained: what the model explains at all, which verdicts compare importances with; None where
+            the metric is no mean over rows.
+        draws: `(n_features, n_draws)` what the errors of the importances could have been, with the same
+            random signs of the rows in each evaluation; None where nothing drew them.
     """
 
     method: str
@@ -91,6 +127,8 @@ class ImportanceResult:
     exact_epoch: Floats = field(default_factory=lambda: np.empty(0))
     n_rows: Floats = field(default_factory=lambda: np.empty(0))
     n_blocks: int | None = None
+    explained: Explained | None = None
+    draws: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         n_features = len(self.feature_names)
@@ -107,14 +145,15 @@ class ImportanceResult:
             given = getattr(self, name)
             if given is None:
                 continue
-            values = np.array(given, np.float64)
+            values = _read_only(given)
             if values.shape != shape or (name == "importances" and values.ndim != 2):
                 raise ValueError(
                     f"{self.method!r} returned {name} of shape {values.shape} for {n_features} "
                     "features. Return one row, or for by_step one column, per feature."
                 )
-            values.setflags(write=False)
             object.__setattr__(self, name, values)
+        if self.draws is not None:
+            object.__setattr__(self, "draws", _read_only(self.draws, np.float32))
         object.__setattr__(self, "feature_names", tuple(self.feature_names))
         object.__setattr__(self, "notes", MappingProxyType(dict(self.notes)))
 
@@ -177,15 +216,112 @@ class ImportanceResult:
         probability = (1 + _LEVEL) / 2
         units = self.n_samples if self.n_blocks is None else self.n_blocks
         degrees = self.n_repeats - 1 if self.error_source == "repeats" else units - 2
-        if not 1 <= degrees <= _MANY_DEGREES:
-            return normal_quantile(probability) * self.std_error
-        return student_quantile(probability, degrees) * self.std_error
+        return tail_quantile(1 - probability, degrees) * self.std_error
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "notes": dict(self.notes)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, notes=MappingProxyType(state["notes"]))
+
+
+class Verdict(NamedTuple):
+    """What is known of the use of one feature after an evaluation, and on what evidence.
+
+    Attributes:
+        epoch: epoch of the evaluation; None outside training.
+        method: name of the method whose importance was judged.
+        feature: name of the feature.
+        state: `"useful"`, `"useless"`, `"harmful"`, `"redundant"`, `"latent"` or `"undecided"`; see
+            `UselessFeatureDetector`.
+        since: epoch in which it reached this state.
+        estimate: its importance.
+        bound: of a useful feature the lower bound of the importance, else the upper one; moved by the
+            error of the threshold, so that it is to be compared with `threshold`.
+        threshold: the importance below which a feature is useless.
+        error_rate: chance of any false verdict in the training.
+        p_value: of the test for signal that the network does not use; NaN where it wasn't asked.
+        partner: of a redundant feature the one that is in the set in its place; else None.
+        reason: why there is no verdict; empty where there is one.
+    """
+
+    epoch: int | None
+    method: str
+    feature: str
+    state: str
+    since: int | None
+    estimate: float
+    bound: float
+    threshold: float
+    error_rate: float
+    p_value: float
+    partner: str | None
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """The verdicts on all features after one evaluation; iterating gives each as a `Verdict`.
+
+    Attributes:
+        epoch, method, threshold, error_rate: as in `Verdict`.
+        feature_names, states: of each feature.
+        since, estimate, bound, p_value: `(n_features,)`.
+        streak: `(n_features,)` evaluations running in which a feature was below the threshold.
+        partners: of redundant features, by name.
+        reasons: of features without a verdict, by name.
+    """
+
+    epoch: int | None
+    method: str
+    feature_names: tuple[str, ...]
+    states: tuple[str, ...]
+    since: Integers
+    estimate: Floats
+    bound: Floats
+    threshold: float
+    error_rate: float
+    streak: Integers
+    p_value: Floats
+    partners: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, dtype in _VERDICT_ARRAYS.items():
+            object.__setattr__(self, name, _read_only(getattr(self, name), dtype))
+        for name in ("partners", "reasons"):
+            object.__setattr__(self, name, dict(getattr(self, name)))
+        for name in ("feature_names", "states"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "threshold", float(self.threshold))
+
+    @property
+    def useless(self) -> tuple[str, ...]:
+        """The features that may be dropped together: the useless and the harmful ones."""
+        pairs = zip(self.feature_names, self.states, strict=True)
+        return tuple(name for name, state in pairs if state in IN_SET)
+
+    def __iter__(self) -> Iterator[Verdict]:
+        for i, name in enumerate(self.feature_names):
+            yield Verdict(
+                self.epoch,
+                self.method,
+                name,
+                self.states[i],
+                int(self.since[i]) if self.since[i] >= 0 else None,
+                float(self.estimate[i]),
+                float(self.bound[i]),
+                self.threshold,
+                self.error_rate,
+                float(self.p_value[i]),
+                self.partners.get(name),
+                self.reasons.get(name, ""),
+            )
+
+    def changes(self, before: Verdicts | None) -> tuple[Verdict, ...]:
+        """The verdicts whose state differs from that of the evaluation before."""
+        past = ("undecided",) * len(self.states) if before is None else before.states
+        return tuple(one for one, state in zip(self, past, strict=True) if one.state != state)
 
 
 class Drift(NamedTuple):
@@ -197,17 +333,25 @@ class Drift(NamedTuple):
     value: float
 
 
+_Kind = TypeVar("_Kind")
+_Dated = TypeVar("_Dated", bound="ImportanceResult | Verdicts")
+
+
 @dataclass(frozen=True, eq=False)
 class ImportanceHistory:
     """The results of all evaluations so far: immutable; adding results makes a new history."""
 
     results: tuple[ImportanceResult, ...] = ()
+    judged: tuple[Verdicts, ...] = ()
 
-    def __add__(self, results: ImportanceResult | Iterable[ImportanceResult]) -> ImportanceHistory:
-        """This history with further results; a result for the same method and epoch is replaced."""
-        results = [results] if isinstance(results, ImportanceResult) else results
-        merged = {(one.method, one.epoch): one for one in (*self.results, *results)}
-        return ImportanceHistory(tuple(sorted(merged.values(), key=_epoch_of)))
+    def __add__(
+        self, found: ImportanceResult | Verdicts | Iterable[ImportanceResult | Verdicts]
+    ) -> ImportanceHistory:
+        """This history with more; what is there for the same method and epoch is replaced."""
+        found = [found] if isinstance(found, (ImportanceResult, Verdicts)) else list(found)
+        results = [one for one in found if isinstance(one, ImportanceResult)]
+        judged = [one for one in found if isinstance(one, Verdicts)]
+        return ImportanceHistory(_merged(self.results, results), _merged(self.judged, judged))
 
     def __len__(self) -> int:
         return len(self.results)
@@ -232,18 +376,44 @@ class ImportanceHistory:
 
     def of(self, method: str) -> ImportanceHistory:
         """The results of one method."""
-        return ImportanceHistory(tuple(one for one in self.results if one.method == method))
+        return self._only(lambda one: one.method == method)
 
     def before(self, epoch: int) -> ImportanceHistory:
         """The results of earlier epochs."""
-        return ImportanceHistory(tuple(one for one in self.results if _epoch_of(one) < epoch))
+        return self._only(lambda one: _epoch_of(one) < epoch)
+
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """The verdicts after each evaluation on each feature, in that order."""
+        return tuple(verdict for judged in self.judged for verdict in judged)
+
+    @property
+    def useless_features(self) -> tuple[str, ...]:
+        """Names of the features that may be dropped together, by the newest verdicts."""
+        return self.judged[-1].useless if self.judged else ()
+
+    def verdicts_before(self, result: ImportanceResult) -> Verdicts | None:
+        """The newest verdicts by the same method on the same features from an earlier epoch."""
+        earlier = [
+            one
+            for one in self.judged
+            if one.method == result.method
+            and one.feature_names == result.feature_names
+            and _epoch_of(one) < _epoch_of(result)
+        ]
+        return earlier[-1] if earlier else None
+
+    def _only(self, condition: Callable[[ImportanceResult | Verdicts], bool]) -> ImportanceHistory:
+        return ImportanceHistory(
+            tuple(one for one in self.results if condition(one)),
+            tuple(one for one in self.judged if condition(one)),
+        )
 
     def to_dataframe(self) -> pd.DataFrame:
         """A tidy table: one row for each epoch, method and feature, most important first.
 
         Columns: `epoch, method, feature, importance, std_error, ci_low, ci_high, rank,
         importance_std, direction, metric, baseline_score, n_samples, error_source, obtained,
-        exact_epoch, n_rows, note`.
+        exact_epoch, n_rows, verdict, note`. The verdict stands beside the method that it is about.
 
         Raises:
             ImportError: without pandas.
@@ -254,7 +424,11 @@ class ImportanceHistory:
             raise ImportError(
                 "to_dataframe() needs pandas: pip install 'keras_importance[pandas]'."
             ) from error
-        tables = [pd.DataFrame(_columns(one)).sort_values("rank") for one in self.results]
+        states = {(one.method, one.epoch): one.states for one in self.judged}
+        tables = [
+            pd.DataFrame(_columns(one, states.get((one.method, one.epoch)))).sort_values("rank")
+            for one in self.results
+        ]
         if not tables:
             return pd.DataFrame(columns=list(_COLUMNS))
         return pd.concat(tables, ignore_index=True)
@@ -291,7 +465,12 @@ class ImportanceHistory:
             for name in _ARRAYS:
                 if getattr(one, name) is not None:
                     arrays[f"{number}/{name}"] = getattr(one, name)
-        header = {"format": _FORMAT, "version": _VERSION, "results": headers}
+            if one.explained is not None:
+                headers[-1]["explained"] = _plain_parts(one.explained, f"{number}/explained", arrays)
+        judged = [
+            _plain_parts(one, f"verdicts/{number}", arrays) for number, one in enumerate(self.judged)
+        ]
+        header = {"format": _FORMAT, "version": _VERSION, "results": headers, "verdicts": judged}
         scratch = target.with_name(f"{target.name}.{os.getpid()}.partial")
         try:
             with scratch.open("wb") as file:
@@ -314,12 +493,15 @@ class ImportanceHistory:
                 header = json.loads(str(archive["header"]))
                 if (header["format"], header["version"]) != (_FORMAT, _VERSION):
                     raise ValueError(f"it says {header['format']} version {header['version']}")
-                return cls(
-                    tuple(
-                        _result_from(archive, number, fields)
-                        for number, fields in enumerate(header["results"])
-                    )
+                results = (
+                    _result_from(archive, number, parts)
+                    for number, parts in enumerate(header["results"])
                 )
+                judged = (
+                    _from_parts(Verdicts, parts, f"verdicts/{number}", archive)
+                    for number, parts in enumerate(header["verdicts"])
+                )
+                return cls(tuple(results), tuple(judged))
         except _UNREADABLE as error:
             raise ValueError(
                 f"ImportanceHistory.load got {os.fspath(path)!r}, which save() of this version did not "
@@ -329,6 +511,7 @@ class ImportanceHistory:
 
 _ARRAYS = (
     "importances", "std_error", "direction", "by_step", "exact_epoch", "n_rows", "baseline_score",
+    "draws",
 )  # fmt: skip
 _HEADER = (
     "method", "epoch", "feature_names", "metric", "n_samples", "error_source", "notes",
@@ -337,18 +520,18 @@ _HEADER = (
 _COLUMNS = (
     "epoch", "method", "feature", "importance", "std_error", "ci_low", "ci_high", "rank",
     "importance_std", "direction", "metric", "baseline_score", "n_samples", "error_source",
-    "obtained", "exact_epoch", "n_rows", "note",
+    "obtained", "exact_epoch", "n_rows", "verdict", "note",
 )  # fmt: skip
 
 
-def _columns(one: ImportanceResult) -> dict[str, Any]:
+def _columns(one: ImportanceResult, states: tuple[str, ...] | None) -> dict[str, Any]:
     n_features = len(one.feature_names)
     values = (
         one.epoch, one.method, one.feature_names, one.importances_mean, one.std_error, one.ci_low,
         one.ci_high, one.rank, one.importances_std,
         np.full(n_features, math.nan) if one.direction is None else one.direction,
         one.metric, one.baseline_score, one.n_samples, one.error_source, one.obtained, one.exact_epoch,
-        one.n_rows,
+        one.n_rows, states or ("",) * n_features,
         [one.notes.get(name, "") for name in one.feature_names],
     )  # fmt: skip
     return dict(zip(_COLUMNS, values, strict=True))
@@ -368,7 +551,19 @@ def _drift_between(earlier: ImportanceResult, later: ImportanceResult) -> Iterat
         yield Drift(int(_epoch_of(later)), later.method, measure, value)
 
 
-def _epoch_of(one: ImportanceResult) -> float:
+def _read_only(values: Any, dtype: Any = np.float64) -> NDArray[Any]:
+    copy = np.array(values, dtype)
+    copy.setflags(write=False)
+    return copy
+
+
+def _merged(old: Iterable[_Dated], new: Iterable[_Dated]) -> tuple[_Dated, ...]:
+    """All of them by epoch; of two for the same method and epoch the newer."""
+    merged: dict[tuple[str, int | None], _Dated] = {(one.method, one.epoch): one for one in (*old, *new)}
+    return tuple(sorted(merged.values(), key=_epoch_of))
+
+
+def _epoch_of(one: ImportanceResult | Verdicts) -> float:
     return math.inf if one.epoch is None else one.epoch
 
 
@@ -377,7 +572,30 @@ def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
 
 
-def _result_from(archive: Any, number: int, fields: dict[str, Any]) -> ImportanceResult:
+def _plain_parts(value: Any, place: str, arrays: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a dataclass as JSON knows them; its arrays are put into `arrays`."""
+    plain = {}
+    for one in fields(value):
+        part = getattr(value, one.name)
+        if isinstance(part, np.ndarray):
+            arrays[f"{place}/{one.name}"] = part
+        else:
+            plain[one.name] = _plain(part)
+    return plain
+
+
+def _from_parts(kind: type[_Kind], plain: dict[str, Any], place: str, archive: Any) -> _Kind:
+    """The dataclass that `_plain_parts` took apart."""
+    stored = {
+        name.removeprefix(f"{place}/"): archive[name] for name in archive if name.startswith(f"{place}/")
+    }
+    return kind(**plain, **stored)
+
+
+def _result_from(archive: Any, number: int, header: dict[str, Any]) -> ImportanceResult:
     arrays = {name: archive[f"{number}/{name}"] for name in _ARRAYS if f"{number}/{name}" in archive}
     score = float(arrays.pop("baseline_score"))
-    return ImportanceResult(**fields, **arrays, baseline_score=score)
+    explained = header.pop("explained", None)
+    if explained is not None:
+        explained = _from_parts(Explained, explained, f"{number}/explained", archive)
+    return ImportanceResult(**header, **arrays, baseline_score=score, explained=explained)

@@ -15,10 +15,20 @@ class FitArguments:
     Attributes:
         validation_data: what `fit` validates on; with `validation_split`, the part split off.
         validation_steps: how many batches of it `fit` reads; None for all.
+        callbacks: the callbacks of the training.
     """
 
     validation_data: Any
     validation_steps: int | None
+    callbacks: tuple[Any, ...] = ()
+
+
+def _listed(callbacks: Any) -> Any:
+    """The callbacks one by one; Keras has put them into a list of its own by then."""
+    found = getattr(callbacks, "callbacks", callbacks)
+    if found is None:
+        return ()
+    return found if isinstance(found, (list, tuple)) else (found,)
 
 
 def fit_arguments(model: Any) -> FitArguments | None:
@@ -35,6 +45,10 @@ def fit_arguments(model: Any) -> FitArguments | None:
         if frame.f_code.co_name == "fit":
             names = frame.f_locals
             if names.get("self") is model and "validation_data" in names:
-                return FitArguments(names["validation_data"], names.get("validation_steps"))
+                return FitArguments(
+                    names["validation_data"],
+                    names.get("validation_steps"),
+                    tuple(_listed(names.get("callbacks"))),
+                )
         frame = frame.f_back
     return None

@@ -29,7 +29,8 @@ def compute_importance(
         model: a compiled Keras model.
         validation_data: `(x, y)` or `(x, y, sample_weight)`, a `tf.data.Dataset` or a `PyDataset`.
         methods: names (`"gradient"`, `"permutation"`) or instances of `ImportanceMethod`.
-        features: None, a list of names, or a dict `{group: members}`; see `FeatureImportance`.
+        features: None, a list of names, a dict `{group: members}`, or `"correlated"`; see
+            `FeatureImportance`.
         metric: `"loss"`, the name of a compiled metric, a `keras.metrics.Metric` or a callable
             `(y_true, y_pred)` that returns one value per row or one number.
         max_samples: how many rows to use, drawn at random; None for all.

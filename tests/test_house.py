@@ -17,15 +17,16 @@ ROOT = Path(keras_importance.__file__).parent
 # From the ground up; a room may import rooms of lower floors, and of its own folder.
 FLOORS = [
     {"errors", "progress", "running_fit", "statistics"},
-    {"batches", "features", "result"},
-    {"budget", "data", "plots"},
-    {"engine", "writers"},
+    {"arguments", "residuals"},
+    {"batches", "categories", "features", "residuals", "result"},
+    {"budget", "data", "plots", "detectors"},
+    {"clustering", "engine", "writers"},
     {"methods"},
-    {"preparation"},
+    {"preparation", "probe"},
     {"standalone", "callback"},
 ]
-COMPUTES = {"data", "features", "engine", "methods"}
-TELLS = {"plots", "writers"}
+COMPUTES = {"data", "features", "engine", "methods", "masked_score", "probe"}
+TELLS = {"plots", "writers", "detectors", "console"}
 
 
 def room(path: Path) -> str:

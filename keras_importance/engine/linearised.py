@@ -18,7 +18,7 @@ from keras_importance.engine.linear import LinearForm
 from keras_importance.engine.metrics import Metric
 from keras_importance.engine.part import DeviceData, FeatureScores, Part, Sample
 from keras_importance.engine.prefix import Cut, Entry, input_labels
-from keras_importance.engine.programs import Prepared, by_element
+from keras_importance.engine.programs import Prepared, by_element, replacing
 from keras_importance.features import FeatureSet
 from keras_importance.statistics import Integers
 
@@ -159,15 +159,13 @@ def _effects(
     """`h` of the rows of a block, and what each column's replacement adds to it, to first order."""
     n_repeats, n_rows = donor.shape
     position = ops.take(place, row, axis=0)
+    new = replacing(inputs, donated, kept, row, donor)
     effects = []
     for number, jacobian in enumerate(jacobians):
         g = ops.take(jacobian, position, axis=1)
         n_outputs = g.shape[0]
         columns = g.shape[-1] if len(g.shape) > 2 else 1
-        new = ops.take(donated[number], donor, axis=0)
-        if kept is not None:
-            new = new + ops.take(kept[number], row, axis=0)
-        change = ops.cast(new - ops.take(inputs[number], row, axis=0), g.dtype)
+        change = ops.cast(new[number] - ops.take(inputs[number], row, axis=0), g.dtype)
         change = ops.reshape(change, (1, n_repeats, n_rows, -1, columns))
         effect = ops.sum(ops.reshape(g, (n_outputs, 1, n_rows, -1, columns)) * change, axis=3)
         effects.append(ops.reshape(ops.moveaxis(effect, 0, -1), (n_repeats, n_rows, -1)))

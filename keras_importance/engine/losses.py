@@ -48,9 +48,9 @@ def compiled_loss(model: Any) -> CompiledLoss:
     def total(of_output: Callable[[Any, Any, Any], Any], y_true: Any, y_pred: Any) -> Any:
         outputs = _flat_outputs(model, y_pred)
         n_outputs = len(outputs)
-        targets = _for_each_output(y_true, list(outputs), n_outputs)
-        losses = _for_each_output(loss, list(outputs), n_outputs, repeat=True)
-        scales = _for_each_output(weights, list(outputs), n_outputs, repeat=True)
+        targets = for_each_output(y_true, list(outputs), n_outputs)
+        losses = for_each_output(loss, list(outputs), n_outputs, repeat=True)
+        scales = for_each_output(weights, list(outputs), n_outputs, repeat=True)
         summed = 0.0
         for target, output, one, scale in zip(targets, outputs.values(), losses, scales, strict=True):
             if one is not None:
@@ -72,7 +72,8 @@ def _flat_outputs(model: Any, y_pred: Any) -> dict[Any, Any]:
     return dict(zip(names, flat, strict=True))
 
 
-def _for_each_output(value: Any, names: list[Any], n_outputs: int, *, repeat: bool = False) -> list[Any]:
+def for_each_output(value: Any, names: list[Any], n_outputs: int, *, repeat: bool = False) -> list[Any]:
+    """What the user gave for each of the outputs: by name, in their order, or one for all."""
     if isinstance(value, dict):
         return [value.get(name) for name in names]
     if isinstance(value, (list, tuple)):

@@ -331,14 +331,15 @@ def _almost_perfect(y_true: Any, output_shapes: Sequence[tuple[int, ...]]) -> Ar
     size, n_classes = math.prod(shape), shape[-1]
     if target.size == size:
         right = target.reshape(shape).astype(np.float64)
-    elif target.size * n_classes == size and _are_classes(target, n_classes):
+    elif target.size * n_classes == size and are_classes(target, n_classes):
         right = np.eye(n_classes)[target.astype(int).reshape(shape[:-1])]
     else:
         return None
     return np.asarray(right + 1e-3 * (right.mean(axis=0) - right), keras.config.floatx())
 
 
-def _are_classes(target: Array, n_classes: int) -> bool:
+def are_classes(target: Array, n_classes: int) -> bool:
+    """Whether the targets are numbers of classes."""
     whole = np.array_equal(target, np.floor(target))
     return bool(whole and target.min() >= 0 and target.max() < n_classes)
 

@@ -43,12 +43,13 @@ class Replacement:
     """What a row gets in place of a feature: what it keeps of its own plus what its donor gives.
 
     Attributes:
-        kept: for each input, an array like the input; None to keep nothing.
-        donated: for each input, an array like the input.
+        donated: for each input, an array like the input; None where donors give nothing.
+        kept: for each input, an array like the input, or `(n_draws, ...)` of them, one for each repeat,
+            as for what is drawn at random; None where a row keeps nothing.
     """
 
-    donated: tuple[Array, ...]
-    kept: tuple[Array, ...] | None = None
+    donated: tuple[Array | None, ...]
+    kept: tuple[Array | None, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,10 +91,13 @@ class DeviceData:
         )
         return Sample(rows, rows[donors.rows], tensors)
 
-    def _leaves(self, leaves: tuple[Array, ...]) -> list[Any]:
+    def _leaves(self, leaves: tuple[Array | None, ...]) -> list[Any]:
         """The leaves as tensors; those of the data are there already."""
         pairs = zip(leaves, self._arrays, self.inputs, strict=True)
-        return [there if leaf is own else self._on_device(leaf) for leaf, own, there in pairs]
+        return [
+            there if leaf is own else None if leaf is None else self._on_device(leaf)
+            for leaf, own, there in pairs
+        ]
 
 
 @dataclass(frozen=True, eq=False)

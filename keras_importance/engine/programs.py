@@ -38,17 +38,16 @@ def prepared(
         cut: where the model is cut.
         call: the model's inference.
         inputs: the inputs of all rows.
-        donated: what donors give, for all rows.
-        kept: what rows keep of their own; None for nothing.
+        donated: what donors give, for all rows; None for nothing.
+        kept: what rows keep of their own, for all repeats or for each; None for nothing.
         row: `(n,)` the rows of the block.
         donor: `(n_repeats, n)` their donors.
     """
     n_repeats, n_rows = donor.shape
-    flat = ops.reshape(donor, (-1,))
-    given = [ops.take(leaf, flat, axis=0) for leaf in donated]
-    if kept is not None:
-        own = ops.tile(row, (n_repeats,))
-        given = [ops.take(leaf, own, axis=0) + one for leaf, one in zip(kept, given, strict=True)]
+    given = [
+        ops.reshape(one, (n_repeats * n_rows, *one.shape[2:]))
+        for one in replacing(inputs, donated, kept, row, donor)
+    ]
     moving = [entry for entry in cut.entries if not entry.is_fixed]
     of_rows = cut.head(call, [ops.take(leaf, row, axis=0) for leaf in inputs], cut.entries)
     of_donors = iter(cut.head(call, given, moving))
@@ -65,6 +64,29 @@ def prepared(
         difference = ops.reshape(new, (n_repeats, n_rows, *new.shape[1:])) - z
         found.append((ops.matmul(z, entry.form.kernel()), by_element(difference)))
     return found
+
+
+def replacing(
+    inputs: list[Any], donated: list[Any], kept: list[Any] | None, row: Any, donor: Any
+) -> list[Any]:
+    """For each input `(n_repeats, n_rows, ...)`, what takes the place of a block of its rows."""
+    leaves = zip(inputs, donated, kept or [None] * len(inputs), strict=True)
+    found = []
+    for own, given, held in leaves:
+        parts = [] if given is None else [ops.take(given, donor, axis=0)]
+        if held is not None:
+            has_draws = len(held.shape) > len(own.shape)
+            parts.append(_draws(held, row, donor.shape[0]) if has_draws else ops.take(held, row, axis=0))
+        found.append(sum(parts[1:], parts[0]))
+    return found
+
+
+def _draws(held: Any, row: Any, n_repeats: int) -> Any:
+    """`(n_repeats, n_rows, ...)` of `(n_draws, all rows, ...)`; padding repeats the last draw."""
+    n_draws, n_all = held.shape[:2]
+    first = np.minimum(np.arange(n_repeats), n_draws - 1).astype(np.int32) * n_all
+    flat = ops.reshape(held, (n_draws * n_all, *held.shape[2:]))
+    return ops.take(flat, ops.convert_to_tensor(first)[:, None] + row, axis=0)
 
 
 def by_element(difference: Any) -> Any:

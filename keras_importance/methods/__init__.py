@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.base import ImportanceMethod, Interrupted, Scores
+from keras_importance.methods.conditional import ConditionalPermutation
 from keras_importance.methods.gradient import GradientImportance
 from keras_importance.methods.linearised import LinearisedPermutation
 from keras_importance.methods.permutation import PermutationImportance
@@ -16,10 +17,12 @@ METHODS: dict[str, type[ImportanceMethod]] = {
     "gradient": GradientImportance,
     "permutation": PermutationImportance,
     "linearised_permutation": LinearisedPermutation,
+    "conditional_permutation": ConditionalPermutation,
 }
 
 __all__ = [
     "METHODS",
+    "ConditionalPermutation",
     "GradientImportance",
     "ImportanceMethod",
     "Interrupted",

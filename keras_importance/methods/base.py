@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_importance.engine import Evaluator
 from keras_importance.errors import InvalidArgumentError
-from keras_importance.result import ErrorSource, ImportanceResult, Obtained
+from keras_importance.result import ErrorSource, Explained, ImportanceResult, Obtained
 from keras_importance.statistics import Floats
 
 _EXACT: Obtained = "exact"
@@ -35,6 +36,8 @@ class Scores:
         notes: why a feature has no number, by its name.
         obtained: how each number was found; None for all exactly.
         n_rows: how many rows were used; None for all there are.
+        explained: what the model explains at all, or None.
+        draws: `(n_features, n_draws)` draws of the errors, or None.
     """
 
     importances: Floats
@@ -47,6 +50,8 @@ class Scores:
     notes: Mapping[str, str] = field(default_factory=dict)
     obtained: Sequence[Obtained] | None = None
     n_rows: int | None = None
+    explained: Explained | None = None
+    draws: NDArray[np.float32] | None = None
 
 
 class Interrupted(KeyboardInterrupt):
@@ -135,6 +140,8 @@ class ImportanceMethod(ABC):
             exact_epoch=exact_epoch,
             n_rows=rows,
             n_blocks=None if blocks is None else len(np.unique(blocks)),
+            explained=scores.explained,
+            draws=scores.draws,
         )
 
     def __repr__(self) -> str:

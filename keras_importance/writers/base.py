@@ -6,7 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
-from keras_importance.result import ImportanceHistory, ImportanceResult
+from keras_importance.result import ImportanceHistory, ImportanceResult, Verdicts
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +34,11 @@ class EpochReport:
     def results(self) -> tuple[ImportanceResult, ...]:
         """The results of this epoch, one per method."""
         return tuple(one for one in self.history if one.epoch == self.epoch)
+
+    @property
+    def verdicts(self) -> tuple[Verdicts, ...]:
+        """The verdicts of this epoch, one for each detector."""
+        return tuple(one for one in self.history.judged if one.epoch == self.epoch)
 
     @property
     def seconds(self) -> float:

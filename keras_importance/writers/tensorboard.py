@@ -22,7 +22,7 @@ from tensorboard.util.tensor_util import make_tensor_proto
 
 from keras_importance import plots
 from keras_importance.errors import reason_of, warn
-from keras_importance.result import ImportanceHistory, ImportanceResult
+from keras_importance.result import ImportanceHistory, ImportanceResult, Verdict, Verdicts
 from keras_importance.writers.base import EpochReport, Writer
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ RUN = "importance"
 _MAX_CURVES = 200
 _NEW_CURVES_PER_EPOCH = 50
 _MAX_TABLE_ROWS = 200
+_ALWAYS_LISTED = ("useless", "harmful", "redundant", "latent")
 _MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]()#+!|~<>"})
 
 
@@ -61,7 +62,7 @@ class TensorBoardWriter(Writer):
         Raises:
             Exception: where a picture can't be drawn, after all else is written.
         """
-        values = [*_scalars(report), *_drift(report), _table(report)]
+        values = [*_scalars(report), *_drift(report), *_flags(report), _table(report)]
         pictures: list[Any] = []
         failure = None
         self._undrawn = report
@@ -125,14 +126,18 @@ def _close_quietly(events: EventFileWriter) -> None:
 def logged_features(history: ImportanceHistory, method: str) -> tuple[str, ...]:
     """The features of a method that have a curve of their own.
 
-    All of them up to 200. Of more, the 50 most important of each evaluation join until there are 200; a
-    feature that has a curve keeps it, so that no curve has gaps.
+    All of them up to 200. Of more, the 50 most important of each evaluation and as many of the flagged
+    ones join until there are 200; a feature that has a curve keeps it, so that no curve has gaps.
     """
     logged: dict[str, None] = {}
+    flagged = {one.epoch: one.useless for one in history.judged}
     for result in history.of(method):
         names = np.array(result.feature_names, dtype=object)
         if len(names) > _MAX_CURVES:
-            names = names[np.argsort(result.rank)][:_NEW_CURVES_PER_EPOCH]
+            names = [
+                *names[np.argsort(result.rank)][:_NEW_CURVES_PER_EPOCH],
+                *flagged.get(result.epoch, ())[:_NEW_CURVES_PER_EPOCH],
+            ]
         for name in names:
             if len(logged) < _MAX_CURVES:
                 logged[name] = None
@@ -156,6 +161,12 @@ def _drift(report: EpochReport) -> Iterator[Any]:
         newest = ImportanceHistory(report.history.of(method).results[-2:])
         for drift in (one for one in newest.drift() if one.epoch == report.epoch):
             yield from _scalar(f"importance_drift/{drift.method}_{drift.measure}", drift.value)
+
+
+def _flags(report: EpochReport) -> Iterator[Any]:
+    for judged in report.verdicts:
+        yield from _scalar("importance_flags/useless", len(judged.useless))
+        yield from _scalar("importance_flags/undecided", judged.states.count("undecided"))
 
 
 def _cost(report: EpochReport) -> Iterator[Any]:
@@ -188,31 +199,65 @@ def _pictures(report: EpochReport) -> Iterator[tuple[str, Callable[[], Figure]]]
 
 
 def _table(report: EpochReport) -> Any:
-    return _text("importance_report/flags", table(report.results))
+    return _text("importance_report/flags", table(report.results, report.verdicts))
 
 
-def table(results: Iterable[ImportanceResult]) -> str:
-    """A Markdown table of the features, by their importance for the last of the methods."""
-    results = list(results)
+def table(results: Iterable[ImportanceResult], verdicts: Iterable[Verdicts] = ()) -> str:
+    """A Markdown table of the features, by their importance for the last of the methods.
+
+    With the verdicts of one detector it says of each feature what it is, since when and on what
+    evidence; flagged features are listed even where there are too many others.
+    """
+    results, judged = list(results), list(verdicts)
+    judgements = {verdict.feature: verdict for one in judged for verdict in one}
     leading = results[-1]
     order = np.argsort(np.nan_to_num(leading.rank, nan=np.inf), kind="stable")
-    shown = order[:_MAX_TABLE_ROWS]
+    is_shown = np.arange(len(order)) < _MAX_TABLE_ROWS
+    is_shown |= [
+        leading.feature_names[row] in judgements
+        and judgements[leading.feature_names[row]].state in _ALWAYS_LISTED
+        for row in order
+    ]
+    shown = [(place, int(row)) for place, row in enumerate(order, start=1) if is_shown[place - 1]]
     with_notes = any(one.notes for one in results)
     head = ["rank", "feature", *(f"{one.method} (95% interval)" for one in results)]
     rules = ["---:", "---", *(["---:"] * len(results))]
+    if judged:
+        head, rules = [*head, "verdict", "since epoch", "evidence"], [*rules, "---", "---:", "---"]
     lines = [
         _line([*head, "note"] if with_notes else head),
         _line([*rules, "---"] if with_notes else rules),
     ]
-    for place, row in enumerate(shown, start=1):
+    for place, row in shown:
         name = leading.feature_names[row]
-        cells = [str(place), _escaped(name), *(_cell(one, int(row)) for one in results)]
+        cells = [str(place), _escaped(name), *(_cell(one, row) for one in results)]
+        if judged:
+            cells += _judgement(judgements[name])
         if with_notes:
             cells.append(_escaped("; ".join(one.notes[name] for one in results if name in one.notes)))
         lines.append(_line(cells))
     if len(order) > len(shown):
         lines.append(f"\n{len(order) - len(shown):,} less important features are not listed.")
+    for one in judged:
+        names = ", ".join(map(_escaped, one.useless[:_MAX_TABLE_ROWS])) or "none"
+        lines.append(
+            f"\nMay be dropped together: {names}. Chance of any false verdict in this training: "
+            f"{one.error_rate:.0%} at most; a feature is useless below {one.threshold:.3g}."
+        )
     return "\n".join(lines)
+
+
+def _judgement(verdict: Verdict) -> list[str]:
+    """Cells for the state, since when, and why."""
+    since = "" if verdict.since is None else str(verdict.since)
+    state = verdict.state if verdict.partner is None else f"{verdict.state} with {verdict.partner}"
+    if verdict.state == "undecided":
+        return [state, since, _escaped(verdict.reason)]
+    side = "above" if verdict.state == "useful" else "below"
+    evidence = f"{side} {verdict.bound:.3g}"
+    if np.isfinite(verdict.p_value):
+        evidence += f"; unlearned signal: p = {verdict.p_value:.2g}"
+    return [_escaped(state), since, evidence]
 
 
 def _cell(result: ImportanceResult, row: int) -> str:

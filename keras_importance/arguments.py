@@ -1,0 +1,52 @@
+"""Checks of plain arguments: whole numbers, shares, paths, lists of instances."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from keras_importance.errors import InvalidArgumentError
+
+
+def whole_number(name: str, value: Any, *, at_least: int) -> int:
+    """The value, if it is a whole number and large enough."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
+        raise InvalidArgumentError(f"got {name}={value!r}. Pass a whole number, {at_least} or more.")
+    return int(value)
+
+
+def share(name: str, value: Any, *, example: str, below: float = math.inf) -> float:
+    """The value, if it is a number above 0 and below the bound."""
+    is_number = isinstance(value, (int, float, np.floating)) and not isinstance(value, bool)
+    if not is_number or not 0 < value < below:
+        raise InvalidArgumentError(f"got {name}={value!r}. Pass {example}.")
+    return float(value)
+
+
+def path(name: str, value: Any) -> str:
+    """The value as text, if it is a path."""
+    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+        raise InvalidArgumentError(f"got {name}={value!r}. Pass the path of a directory, or None.")
+    return str(os.fspath(value))
+
+
+def instances(name: str, value: Any, kind: type[Any], example: str) -> tuple[Any, ...]:
+    """One instance, or several, as a tuple."""
+    if isinstance(value, type) or not isinstance(value, (kind, Iterable)):
+        raise InvalidArgumentError(f"got {name}={value!r}. Pass {example}.")
+    given = [value] if isinstance(value, kind) else list(value)
+    for one in given:
+        if not isinstance(one, kind):
+            raise InvalidArgumentError(f"got {one!r} in {name}. Pass {example}.")
+    return tuple(given)
+
+
+def function(name: str, value: Any) -> Any:
+    """The value, if it is None or can be called."""
+    if value is not None and not callable(value):
+        raise InvalidArgumentError(f"got {name}={value!r}. Pass a function, or None.")
+    return value

@@ -1,0 +1,381 @@
+"""Verdicts: which features are useless, useful, latent, redundant or harmful, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_importance.arguments import instances, share, whole_number
+from keras_importance.errors import InvalidArgumentError, speaking_as
+from keras_importance.result import IN_SET, ImportanceHistory, ImportanceResult, Verdicts
+from keras_importance.statistics import (
+    MANY_DEGREES,
+    Floats,
+    Integers,
+    rows_for_tail,
+    tail_quantile,
+    upper_bound,
+)
+
+Array = NDArray[Any]
+
+# Where the number of evaluations isn't known.
+_MANY_EVALUATIONS = 100
+# Below this p-value the data hold signal that the network does not use.
+_LATENT_LEVEL = 0.01
+_NOTHING_EXPLAINED = "the model explains nothing beyond the reference yet"
+_NOT_SCORED = "not scored exactly in this evaluation"
+_NO_ROWS = "verdicts need a metric that is a mean over rows"
+_BOTH_SIDES = "its bounds lie on both sides of the threshold"
+_NOT_TESTED = "not tested yet for signal that the network does not use"
+_HELD_BACK = "with the others, the set is not surely below the threshold"
+
+
+class Probe(Protocol):
+    """What a detector may ask of the model beyond the history."""
+
+    @property
+    def n_evaluations(self) -> int | None:
+        """How many evaluations are planned; None where that isn't known."""
+
+    def jointly(self, sets: Sequence[Sequence[int]]) -> ImportanceResult:
+        """Importance of sets of features that are replaced together."""
+
+    def masked_score(self, numbers: Sequence[int]) -> Floats:
+        """p-values of "given the others, the feature says nothing about the target"; NaN: untested."""
+
+
+class Detector(ABC):
+    """Judges the features after each evaluation. Holds settings only: what it knows is the history.
+
+    Attributes:
+        method: name of the method whose results it reads.
+    """
+
+    method: str
+
+    @abstractmethod
+    def __call__(self, history: ImportanceHistory, probe: Probe) -> Verdicts:
+        """The verdicts on the newest result of the method, given those before."""
+
+    def n_rows_needed(self, n_features: int, n_evaluations: int | None) -> int:  # noqa: ARG002
+        """How many independent rows its claims need."""
+        return 0
+
+
+class UselessFeatureDetector(Detector):
+    """Tells useless features with a stated error rate, from permutation importance.
+
+    A feature counts as useless when its importance is less than a share of what the model explains at
+    all, `R` = loss of the best constant prediction minus loss of the model:
+
+        H0: importance_j >= min_share · R        is rejected where        bound_j < min_share · R
+
+    The bound is one-sided, for the difference of both sides, corrected for skewness, at the confidence
+    `1 - alpha / (number of tests)`: the tests are those of all features and one of the set, in all
+    planned evaluations. So the chance that any feature is ever called useless while its importance
+    reaches the threshold is at most `alpha`, however features and epochs depend on one another. It
+    holds for rows that did not choose the model, and for enough of them; warnings say where they
+    aren't.
+
+    - `useful`: the lower bound lies above the threshold.
+    - `useless`: below the threshold in `patience` evaluations running, the data hold no signal of it
+      that the network leaves unused, and it is in the set that stays below when replaced together.
+    - `redundant`: like a useless one, but not together with another, which is named.
+    - `latent`: below the threshold, but the data hold signal: train longer or change the model.
+    - `harmful`: in the set, and the whole interval lies below 0: the model gets better without.
+    - `undecided`: all others.
+
+    Verdicts are revocable: a feature that the network learns later is taken out again.
+
+    Args:
+        min_share: share of the explained loss below which a feature is useless.
+        alpha: chance of any false verdict in a training.
+        patience: evaluations running that must agree.
+        method: name of the method whose results are judged, a permutation importance.
+
+    Source: the union bound over features and epochs; the masked-score test is in `masked_score.py`.
+    """
+
+    def __init__(
+        self,
+        min_share: float = 0.01,
+        alpha: float = 0.05,
+        patience: int = 2,
+        *,
+        method: str = "permutation",
+    ) -> None:
+        with speaking_as("UselessFeatureDetector"):
+            self.min_share = share("min_share", min_share, example="a number between 0 and 1", below=1)
+            self.alpha = share("alpha", alpha, example="a number between 0 and 1", below=1)
+            self.patience = whole_number("patience", patience, at_least=1)
+        self.method = str(method)
+
+    def __call__(self, history: ImportanceHistory, probe: Probe) -> Verdicts:
+        """The verdicts on the newest permutation importance."""
+        result = history.newest[self.method]
+        before = history.verdicts_before(result)
+        level = self._level(history, probe)
+        evidence = _Evidence(result, self.min_share, _quantile(level, result))
+        streak = evidence.streak(before)
+        is_low = evidence.is_known & (evidence.upper < 0)
+        candidates = np.flatnonzero(is_low & (streak >= self.patience))
+        p_value = np.full(len(streak), math.nan)
+        if len(candidates):
+            p_value[candidates] = probe.masked_score(candidates.tolist())
+        kept = evidence.kept_states(before)
+        in_question = np.flatnonzero((p_value >= _LATENT_LEVEL) | np.isin(kept, IN_SET))
+        in_order = _in_order(in_question, before, evidence)
+        members, partners = _largest_set(in_order, self._set_test(level, result, probe))
+        partners = {i: j for i, j in partners.items() if _is_more_together(i, j, result, probe)}
+        states = kept.copy()
+        states[evidence.is_known & (evidence.lower > 0)] = "useful"
+        states[p_value < _LATENT_LEVEL] = "latent"
+        states[in_question] = "undecided"
+        states[members] = np.where(evidence.is_harmful[members], "harmful", "useless")
+        states[list(partners)] = "redundant"
+        reasons = np.full(len(states), _BOTH_SIDES, object)
+        so_far = "below the threshold in {} of {} evaluations running"
+        reasons[is_low] = [so_far.format(n, self.patience) for n in streak[is_low]]
+        reasons[candidates] = np.where(np.isnan(p_value[candidates]), _NOT_TESTED, _HELD_BACK)
+        reasons[~evidence.is_known] = evidence.why_unknown
+        names = result.feature_names
+        is_open = np.flatnonzero(states == "undecided")
+        return Verdicts(
+            epoch=result.epoch,
+            method=self.method,
+            feature_names=names,
+            states=tuple(states),
+            since=_since(states, before, result.epoch),
+            estimate=result.importances_mean,
+            bound=np.where(states == "useful", evidence.lower, evidence.upper) + evidence.threshold,
+            threshold=evidence.threshold,
+            error_rate=self.alpha,
+            streak=streak,
+            p_value=p_value,
+            partners=_partners(states, before, partners, names),
+            reasons={names[i]: reasons[i] for i in is_open},
+        )
+
+    def _set_test(
+        self, level: float, result: ImportanceResult, probe: Probe
+    ) -> Callable[[Sequence[int]], bool]:
+        """Whether features stay below the threshold when replaced together.
+
+        The q-th set of an evaluation spends `6 / (pi² q²)` of the share of one test.
+        """
+        numbers = count(1)
+
+        def passes(members: Sequence[int]) -> bool:
+            quantile = _quantile(level * 6 / (math.pi * next(numbers)) ** 2, result)
+            joint = _Evidence(probe.jointly([members]), self.min_share, quantile)
+            return bool(joint.upper[0] < 0)
+
+        return passes
+
+    def n_rows_needed(self, n_features: int, n_evaluations: int | None) -> int:
+        """How many independent rows the stated error rate needs."""
+        level = self.alpha / (n_features + 1) / (n_evaluations or _MANY_EVALUATIONS)
+        return rows_for_tail(tail_quantile(level, MANY_DEGREES + 1))
+
+    def _level(self, history: ImportanceHistory, probe: Probe) -> float:
+        """What one test of this evaluation may spend of `alpha`."""
+        number = len(history.of(self.method))
+        part = 6 / (math.pi * number) ** 2
+        if probe.n_evaluations is not None:
+            part = 1 / max(probe.n_evaluations, number)
+        return self.alpha * part / (len(history.newest[self.method].feature_names) + 1)
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({settings})"
+
+
+def detectors_from_argument(argument: Any, methods: Sequence[Any]) -> tuple[Detector, ...]:
+    """The detectors that the user's `detectors` argument means.
+
+    Args:
+        argument: None for the useless features where there is a permutation importance to judge; else
+            detectors.
+        methods: the methods that are computed.
+
+    Raises:
+        InvalidArgumentError: for what is no detector, and for one whose method isn't computed or can't
+            replace features together.
+    """
+    judged = {one.name for one in methods if hasattr(one, "jointly")}
+    if argument is None:
+        usual = UselessFeatureDetector()
+        return (usual,) if usual.method in judged else ()
+    detectors = instances("detectors", argument, Detector, "instances such as UselessFeatureDetector()")
+    for one in detectors:
+        if one.method not in judged:
+            names = ", ".join(repr(method.name) for method in methods)
+            raise InvalidArgumentError(
+                f"got {one!r}, which judges the method {one.method!r}, and the methods {names}. Add "
+                f"{one.method!r} to methods, or judge another method that replaces features."
+            )
+    return tuple(detectors)
+
+
+@dataclass(frozen=True, eq=False)
+class _Evidence:
+    """How the importances of a result lie to the threshold.
+
+    The contrast `importance - min_share · explained` is judged as one number: both come from the same
+    rows, and their errors move together.
+    """
+
+    result: ImportanceResult
+    min_share: float
+    quantile: float
+
+    @cached_property
+    def is_known(self) -> Array:
+        """Whether there is an exact number with an error, and a threshold above 0 to hold it to."""
+        result, explained = self.result, self.result.explained
+        if explained is None or not explained.loss > 0:
+            return np.zeros(len(result.feature_names), bool)
+        is_exact = np.array(result.obtained) == "exact"
+        return np.asarray(is_exact & np.isfinite(self._error))
+
+    @property
+    def why_unknown(self) -> str:
+        """The reason, where there is no evidence."""
+        explained = self.result.explained
+        if explained is None:
+            return _NO_ROWS
+        return _NOT_SCORED if explained.loss > 0 else _NOTHING_EXPLAINED
+
+    @property
+    def threshold(self) -> float:
+        """The importance below which a feature is useless."""
+        explained = self.result.explained
+        return math.nan if explained is None else self.min_share * explained.loss
+
+    @cached_property
+    def upper(self) -> Floats:
+        """Upper bounds of the contrasts."""
+        return upper_bound(self._contrast, self._error, self._third, self.quantile)
+
+    @cached_property
+    def lower(self) -> Floats:
+        """Lower bounds of the contrasts."""
+        return -upper_bound(-self._contrast, self._error, -self._third, self.quantile)
+
+    @cached_property
+    def is_harmful(self) -> Array:
+        """Whether the importance itself lies below 0 with its upper bound."""
+        result, explained = self.result, self.result.explained
+        third = np.zeros(len(self.upper)) if explained is None else explained.third[:, 0]
+        mean = result.importances_mean
+        return np.asarray(upper_bound(mean, result.std_error, third, self.quantile) < 0)
+
+    def kept_states(self, before: Verdicts | None) -> Array:
+        """The states of before for those that weren't scored now, else "undecided"."""
+        states = np.full(len(self.upper), "undecided", object)
+        explained = self.result.explained
+        if before is not None and explained is not None and explained.loss > 0:
+            states[~self.is_known] = np.array(before.states, object)[~self.is_known]
+        return states
+
+    def streak(self, before: Verdicts | None) -> Integers:
+        """In how many evaluations running each feature was below; those not scored now keep theirs."""
+        past = np.zeros(len(self.upper), np.int64) if before is None else before.streak
+        return np.where(self.is_known, np.where(self.upper < 0, past + 1, 0), past)
+
+    @property
+    def _contrast(self) -> Floats:
+        return self.result.importances_mean - self.threshold
+
+    @cached_property
+    def _error(self) -> Floats:
+        explained, k = self.result.explained, self.min_share
+        if explained is None:
+            return np.full(len(self.result.feature_names), math.nan)
+        variance = self.result.std_error**2 - 2 * k * explained.covariance
+        return np.asarray(np.sqrt(np.maximum(variance + (k * explained.std_error) ** 2, 0.0)))
+
+    @cached_property
+    def _third(self) -> Floats:
+        explained, k = self.result.explained, self.min_share
+        if explained is None:
+            return np.zeros(len(self.result.feature_names))
+        return np.asarray(explained.third @ np.array([1.0, -3 * k, 3 * k**2, -(k**3)]))
+
+
+def _quantile(level: float, result: ImportanceResult) -> float:
+    n_units = result.n_samples if result.n_blocks is None else result.n_blocks
+    return tail_quantile(level, n_units - 1)
+
+
+def _partners(
+    states: Array, before: Verdicts | None, found: Mapping[int, int], names: tuple[str, ...]
+) -> dict[str, str]:
+    """The partners that were found, and those of redundant features that weren't scored now."""
+    past = {} if before is None else before.partners
+    kept = {names[i]: past.get(names[i]) for i in np.flatnonzero(states == "redundant")}
+    now = {names[i]: names[j] for i, j in found.items()}
+    return {name: one for name, one in {**kept, **now}.items() if one is not None}
+
+
+def _in_order(numbers: Integers, before: Verdicts | None, evidence: _Evidence) -> list[int]:
+    """Those that are in the set already first, then the ones furthest below the threshold."""
+    names = evidence.result.feature_names
+    in_set = set() if before is None else set(before.useless)
+    return sorted(map(int, numbers), key=lambda i: (names[i] not in in_set, evidence.upper[i]))
+
+
+def _largest_set(
+    order: Sequence[int], passes: Callable[[Sequence[int]], bool]
+) -> tuple[list[int], dict[int, int]]:
+    """Features that pass together, and for each one held back the member that it doesn't pass with.
+
+    Taken in their order, as many as pass; the first one that makes them fail is held back. Both are
+    found by halving, so a few tests do, whatever the number of features.
+    """
+    members: list[int] = []
+    partners: dict[int, int] = {}
+    left = list(order)
+    while left:
+        taken = _longest(members, left, passes)
+        members, left = [*members, *left[:taken]], left[taken:]
+        if left:
+            held, *left = left
+            if members:
+                n_before = _longest([held], members, passes)
+                partners[held] = members[min(n_before, len(members) - 1)]
+    return members, partners
+
+
+def _is_more_together(one: int, other: int, result: ImportanceResult, probe: Probe) -> bool:
+    """Whether two features matter more together than apart, as those do that say the same."""
+    apart = result.importances_mean[[one, other]].sum()
+    return bool(probe.jointly([[one, other]]).ci_low[0] > apart)
+
+
+def _longest(fixed: Sequence[int], more: Sequence[int], passes: Callable[[Sequence[int]], bool]) -> int:
+    """How many of `more`, from the first on, pass together with the fixed ones; by halving."""
+    if passes([*fixed, *more]):
+        return len(more)
+    low, high = 0, len(more)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if passes([*fixed, *more[:middle]]) else (low, middle)
+    return low
+
+
+def _since(states: Array, before: Verdicts | None, epoch: int | None) -> Integers:
+    """The epoch in which each feature reached its state."""
+    now = -1 if epoch is None else epoch
+    if before is None:
+        return np.full(len(states), now)
+    return np.where(states == np.array(before.states, object), before.since, now)
