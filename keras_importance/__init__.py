@@ -11,7 +11,13 @@ if TYPE_CHECKING:
     from keras_importance import plots
     from keras_importance.callback import FeatureImportance
     from keras_importance.data import ValidationData
-    from keras_importance.detectors import Detector, UselessFeatureDetector
+    from keras_importance.detectors import (
+        Detector,
+        Finding,
+        UselessFeatureDetector,
+        disagreements,
+    )
+    from keras_importance.drift import Drift, Mover
     from keras_importance.engine import Evaluator, FeatureScores, Replacement
     from keras_importance.errors import ImportanceWarning
     from keras_importance.methods import (
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
         PerturbationMethod,
         Scores,
     )
-    from keras_importance.result import Drift, ImportanceHistory, ImportanceResult, Verdict, Verdicts
+    from keras_importance.result import ImportanceHistory, ImportanceResult, Verdict, Verdicts
     from keras_importance.standalone import compute_importance
     from keras_importance.writers import EpochReport, TensorBoardWriter, Writer
 
@@ -33,17 +39,19 @@ if TYPE_CHECKING:
 _HOME = {
     "ConditionalPermutation": "methods",
     "Detector": "detectors",
-    "Drift": "result",
+    "Drift": "drift",
     "EpochReport": "writers",
     "Evaluator": "engine",
     "FeatureImportance": "callback",
     "FeatureScores": "engine",
+    "Finding": "detectors",
     "GradientImportance": "methods",
     "ImportanceHistory": "result",
     "ImportanceMethod": "methods",
     "ImportanceResult": "result",
     "ImportanceWarning": "errors",
     "LinearisedPermutation": "methods",
+    "Mover": "drift",
     "PermutationImportance": "methods",
     "PerturbationMethod": "methods",
     "Replacement": "engine",
@@ -55,6 +63,7 @@ _HOME = {
     "Verdicts": "result",
     "Writer": "writers",
     "compute_importance": "standalone",
+    "disagreements": "detectors",
 }
 
 __all__ = [
@@ -65,12 +74,14 @@ __all__ = [
     "Evaluator",
     "FeatureImportance",
     "FeatureScores",
+    "Finding",
     "GradientImportance",
     "ImportanceHistory",
     "ImportanceMethod",
     "ImportanceResult",
     "ImportanceWarning",
     "LinearisedPermutation",
+    "Mover",
     "PermutationImportance",
     "PerturbationMethod",
     "Replacement",
@@ -83,6 +94,7 @@ __all__ = [
     "Writer",
     "__version__",
     "compute_importance",
+    "disagreements",
     "plots",
 ]
 

@@ -7,8 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import count
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,11 +79,10 @@ class UselessFeatureDetector(Detector):
         H0: importance_j >= min_share · R        is rejected where        bound_j < min_share · R
 
     The bound is one-sided, for the difference of both sides, corrected for skewness, at the confidence
-    `1 - alpha / (number of tests)`: the tests are those of all features and one of the set, in all
-    planned evaluations. So the chance that any feature is ever called useless while its importance
-    reaches the threshold is at most `alpha`, however features and epochs depend on one another. It
-    holds for rows that did not choose the model, and for enough of them; warnings say where they
-    aren't.
+    `1 - alpha / (2 · features · evaluations)`; the other half of `alpha` is for the set. So the chance
+    that any feature is ever called useless while its importance reaches the threshold is at most
+    `alpha`, however features and epochs depend on one another. It holds for rows that did not choose
+    the model, and for enough of them; warnings say where they aren't.
 
     - `useful`: the lower bound lies above the threshold.
     - `useless`: below the threshold in `patience` evaluations running, the data hold no signal of it
@@ -124,7 +122,8 @@ class UselessFeatureDetector(Detector):
         result = history.newest[self.method]
         before = history.verdicts_before(result)
         level = self._level(history, probe)
-        evidence = _Evidence(result, self.min_share, _quantile(level, result))
+        quantile = _quantile(level / 2 / len(result.feature_names), result)
+        evidence = _Evidence(result, self.min_share, quantile)
         streak = evidence.streak(before)
         is_low = evidence.is_known & (evidence.upper < 0)
         candidates = np.flatnonzero(is_low & (streak >= self.patience))
@@ -167,15 +166,16 @@ class UselessFeatureDetector(Detector):
 
     def _set_test(
         self, level: float, result: ImportanceResult, probe: Probe
-    ) -> Callable[[Sequence[int]], bool]:
+    ) -> Callable[[Sequence[int], int], bool]:
         """Whether features stay below the threshold when replaced together.
 
-        The q-th set of an evaluation spends `6 / (pi² q²)` of the share of one test.
+        Growing sets are tested one after the other up to the first that fails, so each may spend what
+        the whole sequence has: half of the evaluation's level in all, of which the sequence after
+        the n-th feature that was held back gets `1 / 2^(n + 1)`.
         """
-        numbers = count(1)
 
-        def passes(members: Sequence[int]) -> bool:
-            quantile = _quantile(level * 6 / (math.pi * next(numbers)) ** 2, result)
+        def passes(members: Sequence[int], n_held: int) -> bool:
+            quantile = _quantile(level / 2 ** (n_held + 2), result)
             joint = _Evidence(probe.jointly([members]), self.min_share, quantile)
             return bool(joint.upper[0] < 0)
 
@@ -183,16 +183,16 @@ class UselessFeatureDetector(Detector):
 
     def n_rows_needed(self, n_features: int, n_evaluations: int | None) -> int:
         """How many independent rows the stated error rate needs."""
-        level = self.alpha / (n_features + 1) / (n_evaluations or _MANY_EVALUATIONS)
+        level = self.alpha / 2 / n_features / (n_evaluations or _MANY_EVALUATIONS)
         return rows_for_tail(tail_quantile(level, MANY_DEGREES + 1))
 
     def _level(self, history: ImportanceHistory, probe: Probe) -> float:
-        """What one test of this evaluation may spend of `alpha`."""
+        """What this evaluation may spend of `alpha`: one half on features, one on sets of them."""
         number = len(history.of(self.method))
         part = 6 / (math.pi * number) ** 2
         if probe.n_evaluations is not None:
             part = 1 / max(probe.n_evaluations, number)
-        return self.alpha * part / (len(history.newest[self.method].feature_names) + 1)
+        return self.alpha * part
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
@@ -335,7 +335,7 @@ def _in_order(numbers: Integers, before: Verdicts | None, evidence: _Evidence) -
 
 
 def _largest_set(
-    order: Sequence[int], passes: Callable[[Sequence[int]], bool]
+    order: Sequence[int], passes: Callable[[Sequence[int], int], bool]
 ) -> tuple[list[int], dict[int, int]]:
     """Features that pass together, and for each one held back the member that it doesn't pass with.
 
@@ -344,14 +344,19 @@ def _largest_set(
     """
     members: list[int] = []
     partners: dict[int, int] = {}
-    left = list(order)
+    left, n_held = list(order), 0
     while left:
-        taken = _longest(members, left, passes)
+
+        def passed(one: Sequence[int], n_held: int = n_held) -> bool:
+            return passes(one, n_held)
+
+        taken = _longest(members, left, passed)
         members, left = [*members, *left[:taken]], left[taken:]
         if left:
             held, *left = left
+            n_held += 1
             if members:
-                n_before = _longest([held], members, passes)
+                n_before = _longest([held], members, passed)
                 partners[held] = members[min(n_before, len(members) - 1)]
     return members, partners
 
@@ -379,3 +384,79 @@ def _since(states: Array, before: Verdicts | None, epoch: int | None) -> Integer
     if before is None:
         return np.full(len(states), now)
     return np.where(states == np.array(before.states, object), before.since, now)
+
+
+# --- where two methods disagree -----------------------------------------------------------------
+
+
+class Finding(NamedTuple):
+    """A feature on which the gradient and the loss disagree.
+
+    Attributes:
+        epoch: epoch of the evaluation; None outside training.
+        feature: name of the feature.
+        gradient: its gradient importance.
+        usual_gradient: median of that of the useful features.
+        importance: its importance by the other method.
+        ci_low, ci_high: the 95% interval of `importance`.
+        reason: what may be behind it.
+    """
+
+    epoch: int | None
+    feature: str
+    gradient: float
+    usual_gradient: float
+    importance: float
+    ci_low: float
+    ci_high: float
+    reason: str
+
+
+def disagreements(
+    history: ImportanceHistory, *, gradient: str = "gradient", permutation: str = "permutation"
+) -> tuple[Finding, ...]:
+    """The features of the newest evaluation that move the output as useful ones do, and not the loss.
+
+    A feature is named where
+
+    - its gradient importance lies above the median of the useful features' gradients,
+    - its interval reaches down to 0, or it is in the set that may be dropped,
+    - and its interval stays below the median importance of the useful features: else there are too few
+      rows to say that it has none.
+
+    Useful features are those with that verdict; without verdicts those whose interval lies above 0.
+    Redundant and latent features are left out, as their verdicts say why they don't count.
+
+    Args:
+        history: the results and verdicts.
+        gradient: name of the method that tells how the output moves.
+        permutation: name of the method that tells how the loss moves.
+    """
+    slope, loss = history.newest.get(gradient), history.newest.get(permutation)
+    if slope is None or loss is None or slope.epoch != loss.epoch:
+        return ()
+    if slope.feature_names != loss.feature_names:
+        return ()
+    judged = [one for one in history.judged if (one.method, one.epoch) == (permutation, loss.epoch)]
+    states = np.array(judged[-1].states if judged else ("",) * len(loss.feature_names))
+    low, high, sizes = loss.ci_low, loss.ci_high, slope.importances_mean
+    is_useful = (states == "useful" if judged else low > 0) & np.isfinite(sizes)
+    if not is_useful.any():
+        return ()
+    usual = float(np.median(sizes[is_useful]))
+    is_found = (sizes > usual) & (high < np.median(loss.importances_mean[is_useful]))
+    is_found &= ((low <= 0) | np.isin(states, IN_SET)) & ~np.isin(states, ("redundant", "latent"))
+    numbers = np.flatnonzero(is_found & ~is_useful)
+    return tuple(
+        Finding(
+            loss.epoch,
+            loss.feature_names[i],
+            float(sizes[i]),
+            usual,
+            float(loss.importances_mean[i]),
+            float(low[i]),
+            float(high[i]),
+            "high gradient, no importance: saturation or overfit",
+        )
+        for i in numbers[np.argsort(-sizes[numbers], kind="stable")]
+    )

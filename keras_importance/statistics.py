@@ -18,6 +18,7 @@ MANY_DEGREES = 200
 """From here on Student's t is as good as normal."""
 
 _ROWS_AT_ONCE = 4096
+_SMALLEST = float(np.finfo(np.float64).tiny)
 
 
 def generator(seed: int, purpose: str) -> np.random.Generator:
@@ -154,6 +155,28 @@ class Influence:
             received = self.received.reshape(-1, n_rows)
             error[few] = influence_standard_error(received[few].T, self.blocks)
         return error.reshape(self.psi.shape[:-1])
+
+    def degrees_of_freedom(self) -> Floats:
+        """`(...)` degrees of freedom of the standard errors, as Student's t takes them.
+
+            2 n / (kurtosis of psi - 1)
+
+        from the variance of the variance, after Satterthwaite: heavy tails leave fewer than the number
+        of rows. Where rows come in blocks, their sums take the place of `psi`, and their number less
+        two is the most.
+
+        Source: Satterthwaite (1946), Biometrics Bulletin 2(6).
+        """
+        psi = self.psi.reshape(-1, self.psi.shape[-1])
+        n_units, most = psi.shape[1], math.inf
+        if self.blocks is not None:
+            block, n_units = _numbered(self.blocks)
+            psi, most = _sums(psi, block, n_units), n_units - 2
+        squares = np.square(psi, dtype=np.float64)
+        second, fourth = squares.mean(axis=1), np.square(squares).mean(axis=1)
+        kurtosis = np.divide(fourth, second**2, out=np.full(len(psi), 3.0), where=second > 0)
+        degrees = 2 * n_units / np.maximum(kurtosis - 1, 1e-9)
+        return np.asarray(np.clip(degrees, 1, most)).reshape(self.psi.shape[:-1])
 
     def moments_with(self, other: Floats) -> tuple[Floats, Floats]:
         """Second and third mixed moments of the means with the mean of another quantity of the rows.
@@ -309,14 +332,14 @@ def normal_quantile(probability: float) -> float:
     return NormalDist().inv_cdf(probability)
 
 
-def tail_quantile(level: float, degrees: int) -> float:
+def tail_quantile(level: float, degrees: float) -> float:
     """The quantile that is exceeded with probability `level`: Student's, where it isn't yet normal."""
     if not 1 <= degrees <= MANY_DEGREES:
         return -normal_quantile(level)
-    return student_quantile(1 - level, degrees)
+    return student_quantile(1 - level, int(degrees))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)
 def student_quantile(probability: float, degrees: int) -> float:
     """Quantile of Student's t for a whole number of degrees of freedom and `probability >= 0.5`.
 
@@ -348,46 +371,71 @@ def _student_cdf(t: float, degrees: int) -> float:
 
 
 def ranks(values: Floats) -> Floats:
-    """Ranks from 1 for the smallest; equal values share the mean of their ranks."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return np.asarray((last - (counts - 1) / 2)[inverse])
+    """Ranks along the last axis from 1 for the smallest; equal values share the mean of their ranks."""
+    order = np.argsort(values, axis=-1)
+    ordered = np.take_along_axis(values, order, axis=-1)
+    is_tied = (ordered[..., 1:] == ordered[..., :-1]) | np.isnan(ordered[..., :-1])
+    places = np.arange(1.0, values.shape[-1] + 1)
+    found = np.empty(values.shape)
+    in_order = _shared(places, is_tied) if is_tied.any() else np.broadcast_to(places, values.shape)
+    np.put_along_axis(found, order, in_order, axis=-1)
+    return found
 
 
-def spearman(first: Floats, second: Floats) -> float:
-    """Rank correlation in [-1, 1]; NaN for fewer than three values or a constant side."""
-    if len(first) < 3:
-        return math.nan
-    a, b = ranks(first), ranks(second)
-    a, b = a - a.mean(), b - b.mean()
-    scale = math.sqrt(float(a @ a) * float(b @ b))
-    return float(a @ b) / scale if scale > 0 else math.nan
+def _shared(places: Floats, is_tied: NDArray[np.bool_]) -> Floats:
+    """The places, of which those that are tied with the one before share the mean."""
+    edge = np.zeros((*is_tied.shape[:-1], 1), bool)
+    first = np.where(np.concatenate([edge, is_tied], axis=-1), 0.0, places)
+    last = np.where(np.concatenate([is_tied, edge], axis=-1), math.inf, places)
+    last = np.minimum.accumulate(last[..., ::-1], axis=-1)[..., ::-1]
+    return np.asarray((np.maximum.accumulate(first, axis=-1) + last) / 2)
 
 
-def jensen_shannon(first: Floats, second: Floats) -> float:
-    """Jensen-Shannon divergence, in bits, of two importances as shares of their sums.
+def spearman(first: Floats, second: Floats) -> Floats:
+    """`(...)` rank correlations in [-1, 1] of `(n,)` with `(..., n)` values.
 
-    Negative importances count as 0. 0 for equal shares, 1 for disjoint ones, NaN where one side
-    has no positive importance.
+    NaN for fewer than three values or a constant side.
     """
-    p, q = (np.maximum(np.nan_to_num(side), 0.0) for side in (first, second))
-    if p.sum() == 0 or q.sum() == 0:
-        return math.nan
-    p, q = p / p.sum(), q / q.sum()
-    divergence = _entropy((p + q) / 2) - (_entropy(p) + _entropy(q)) / 2
-    return min(max(divergence, 0.0), 1.0)
+    if len(first) < 3:
+        return np.full(second.shape[:-1], math.nan)
+    a, b = ranks(first), ranks(second)
+    a, b = a - a.mean(), b - b.mean(axis=-1, keepdims=True)
+    scale = np.sqrt(float(a @ a) * np.sum(b * b, axis=-1))
+    return np.asarray(np.divide(b @ a, scale, out=np.full(scale.shape, math.nan), where=scale > 0))
 
 
-def _entropy(shares: Floats) -> float:
-    positive = shares[shares > 0]
-    return -float(np.sum(positive * np.log2(positive)))
+def jensen_shannon(first: Floats, second: Floats) -> Floats:
+    """`(...)` Jensen-Shannon divergences, in bits, of `(n,)` from `(..., n)` importances.
+
+    They are compared as shares of their sums, negative ones as 0: 0 for equal shares, 1 for disjoint
+    ones, NaN where one side has no positive importance.
+    """
+    p, q = _shares(first), _shares(second)
+    divergence = 1 + (_entropy(p + q) - _entropy(p) - _entropy(q)) / 2
+    return np.clip(divergence, 0.0, 1.0)
 
 
-def top_k_overlap(first: Floats, second: Floats, k: int) -> float:
-    """Share of the `k` largest values that both sides have in common."""
+def _shares(importances: Floats) -> Floats:
+    positive = np.fmax(importances, 0.0)
+    total = positive.sum(axis=-1, keepdims=True)
+    total[total == 0] = math.nan
+    positive /= total
+    return positive
+
+
+def _entropy(shares: Floats) -> Floats:
+    """Minus the sums of `x log2(x)`, also of what is no share of one."""
+    logarithms = np.log2(shares + _SMALLEST)
+    return np.asarray(-np.einsum("...f,...f->...", shares, logarithms))
+
+
+def top_k_overlap(first: Floats, second: Floats, k: int) -> Floats:
+    """`(...)` shares of the `k` largest of `(n,)` that are among those of `(..., n)` values."""
     # NaN sorts last: an unknown importance is in no top.
-    top = (set(np.argsort(-side, kind="stable")[:k]) for side in (first, second))
-    return len(set.intersection(*top)) / k
+    top = np.argsort(-first, kind="stable")[:k]
+    known = np.where(np.isnan(second), -math.inf, second)
+    least = np.partition(known, -k, axis=-1)[..., -k, None]
+    return np.asarray(np.mean(second[..., top] >= least, axis=-1))
 
 
 # --- what the data hold and the model leaves ----------------------------------------------------

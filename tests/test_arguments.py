@@ -30,7 +30,7 @@ AT_ONCE = {
     "verbose": ({"verbose": "auto"}, "got verbose='auto'"),
     "writers": ({"writers": None}, "got writers=None. Pass a list of instances"),
     "writer class": ({"writers": TensorBoardWriter}, "got writers=<class .*Pass a list of instances"),
-    "writer": ({"writers": ["logs"]}, "got 'logs' in writers. Pass instances of keras_importance.Writer"),
+    "writer": ({"writers": ["logs"]}, "got 'logs' in writers. Pass a list of instances of keras_importance.Writer"),
 }  # fmt: skip
 
 

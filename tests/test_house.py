@@ -17,11 +17,10 @@ ROOT = Path(keras_importance.__file__).parent
 # From the ground up; a room may import rooms of lower floors, and of its own folder.
 FLOORS = [
     {"errors", "progress", "running_fit", "statistics"},
-    {"arguments", "residuals"},
-    {"batches", "categories", "features", "residuals", "result"},
+    {"arguments", "batches", "categories", "features", "residuals", "result"},
     {"budget", "data", "plots", "detectors"},
     {"clustering", "engine", "writers"},
-    {"methods"},
+    {"console", "masked_score", "methods"},
     {"preparation", "probe"},
     {"standalone", "callback"},
 ]

@@ -36,6 +36,7 @@ class Scores:
         notes: why a feature has no number, by its name.
         obtained: how each number was found; None for all exactly.
         n_rows: how many rows were used; None for all there are.
+        degrees: `(n_features,)` degrees of freedom of the standard errors; None for the usual ones.
         explained: what the model explains at all, or None.
         draws: `(n_features, n_draws)` draws of the errors, or None.
     """
@@ -50,6 +51,7 @@ class Scores:
     notes: Mapping[str, str] = field(default_factory=dict)
     obtained: Sequence[Obtained] | None = None
     n_rows: int | None = None
+    degrees: Floats | None = None
     explained: Explained | None = None
     draws: NDArray[np.float32] | None = None
 
@@ -140,6 +142,7 @@ class ImportanceMethod(ABC):
             exact_epoch=exact_epoch,
             n_rows=rows,
             n_blocks=None if blocks is None else len(np.unique(blocks)),
+            degrees=np.empty(0) if scores.degrees is None else scores.degrees,
             explained=scores.explained,
             draws=scores.draws,
         )

@@ -116,6 +116,7 @@ class PerturbationMethod(ImportanceMethod):
             feature_names=tuple(" + ".join(names[number] for number in one) for one in sets),
             importances=table.importances,
             std_error=table.std_error,
+            degrees=np.empty(0) if table.degrees is None else table.degrees,
             explained=table.explained,
             draws=None,
             notes={},

@@ -39,6 +39,7 @@ class Table:
         screened: `(n_features,)` importances by the screen; NaN for none.
         importances: `(n_features, n_repeats)` exact importances; NaN for none.
         std_error: `(n_features,)` their standard errors.
+        degrees: `(n_features,)` their degrees of freedom; None for the usual ones.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Table:
         self._baseline = math.nan
         self._of_rows = True
         self._reference: _Reference | None = None
+        self.degrees: Floats | None = None
         self._covariance = np.full(n_features, math.nan)
         self._third = np.full((n_features, 4), math.nan)
         self._draws: NDArray[np.float32] | None = None
@@ -79,6 +81,9 @@ class Table:
     def _enter_errors(self, numbers: Integers, worsening: Array, baseline: Array) -> None:
         influence = Influence.of(worsening, self.donors, self._weights, self._blocks)
         self.std_error[numbers] = influence.standard_error()
+        if self.degrees is None:
+            self.degrees = np.full(len(self.std_error), math.nan)
+        self.degrees[numbers] = influence.degrees_of_freedom()
         if self._reference is None:
             self._reference = self._compared_with(baseline)
         moments = influence.moments_with(self._reference.influence)
@@ -146,6 +151,7 @@ class Table:
             notes={names[number]: reason for number in np.flatnonzero(is_unknown)},
             obtained=tuple(obtained),
             n_rows=self._n_rows,
+            degrees=self.degrees,
             explained=self.explained,
             draws=self._draws,
         )

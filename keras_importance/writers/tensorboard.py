@@ -7,7 +7,7 @@ import os
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from tensorboard.util.tensor_util import make_tensor_proto
 
 from keras_importance import plots
+from keras_importance.detectors import Finding, disagreements
+from keras_importance.drift import Mover, Stability
 from keras_importance.errors import reason_of, warn
 from keras_importance.result import ImportanceHistory, ImportanceResult, Verdict, Verdicts
 from keras_importance.writers.base import EpochReport, Writer
@@ -34,6 +36,7 @@ RUN = "importance"
 _MAX_CURVES = 200
 _NEW_CURVES_PER_EPOCH = 50
 _MAX_TABLE_ROWS = 200
+_MAX_MOVERS = 5
 _ALWAYS_LISTED = ("useless", "harmful", "redundant", "latent")
 _MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]()#+!|~<>"})
 
@@ -54,6 +57,8 @@ class TensorBoardWriter(Writer):
         self.log_dir = os.path.join(os.fspath(log_dir), RUN)
         self._failed = False
         self._undrawn: EpochReport | None = None
+        # Carried on from report to report: the whole history would be compared anew in each epoch.
+        self._stability: dict[str, Stability] = {}
         self._events = self._new_events()
 
     def write(self, report: EpochReport) -> None:
@@ -62,7 +67,8 @@ class TensorBoardWriter(Writer):
         Raises:
             Exception: where a picture can't be drawn, after all else is written.
         """
-        values = [*_scalars(report), *_drift(report), *_flags(report), _table(report)]
+        self._stability.update(_stability(report, self._stability))
+        values = [*_scalars(report), *_drift(report), *_flags(report), _table(report, self._stability)]
         pictures: list[Any] = []
         failure = None
         self._undrawn = report
@@ -132,12 +138,11 @@ def logged_features(history: ImportanceHistory, method: str) -> tuple[str, ...]:
     logged: dict[str, None] = {}
     flagged = {one.epoch: one.useless for one in history.judged}
     for result in history.of(method):
-        names = np.array(result.feature_names, dtype=object)
+        names = result.feature_names
         if len(names) > _MAX_CURVES:
-            names = [
-                *names[np.argsort(result.rank)][:_NEW_CURVES_PER_EPOCH],
-                *flagged.get(result.epoch, ())[:_NEW_CURVES_PER_EPOCH],
-            ]
+            most_important = np.argsort(result.rank)[:_NEW_CURVES_PER_EPOCH]
+            of_epoch = flagged.get(result.epoch, ())
+            names = (*(names[i] for i in most_important), *of_epoch[:_NEW_CURVES_PER_EPOCH])
         for name in names:
             if len(logged) < _MAX_CURVES:
                 logged[name] = None
@@ -155,12 +160,27 @@ def _scalars(report: EpochReport) -> Iterator[Any]:
                 yield from _scalar(f"importance_{result.method}/{name}", value)
 
 
+def _last_two(report: EpochReport, method: str) -> ImportanceHistory:
+    """The last two evaluations alone: the whole history would be compared anew in each epoch."""
+    return ImportanceHistory(report.history.of(method).results[-2:])
+
+
 def _drift(report: EpochReport) -> Iterator[Any]:
     for method in report.history.methods:
-        # The last two evaluations alone: the whole history would be compared anew in each epoch.
-        newest = ImportanceHistory(report.history.of(method).results[-2:])
-        for drift in (one for one in newest.drift() if one.epoch == report.epoch):
-            yield from _scalar(f"importance_drift/{drift.method}_{drift.measure}", drift.value)
+        for drift in _last_two(report, method).drift():
+            if drift.epoch == report.epoch:
+                tag = f"importance_drift/{drift.method}_{drift.measure}"
+                yield from _scalar(tag, drift.value)
+                yield from _scalar(f"{tag}_floor", drift.floor)
+
+
+def _stability(report: EpochReport, known: Mapping[str, Stability]) -> dict[str, Stability]:
+    """How long each method has been stable, going on from what is known; without errors none is."""
+    return {
+        one.method: Stability.of(report.history.of(one.method).results, known.get(one.method))
+        for one in report.results
+        if one.draws is not None
+    }
 
 
 def _flags(report: EpochReport) -> Iterator[Any]:
@@ -198,8 +218,41 @@ def _pictures(report: EpochReport) -> Iterator[tuple[str, Callable[[], Figure]]]
             yield f"{tag}/over_steps", partial(plots.over_steps, result)
 
 
-def _table(report: EpochReport) -> Any:
-    return _text("importance_report/flags", table(report.results, report.verdicts))
+def _table(report: EpochReport, stability: Mapping[str, Stability]) -> Any:
+    lines = [table(report.results, report.verdicts)]
+    for one in report.results:
+        last = _last_two(report, one.method)
+        if one.draws is not None and len(last) > 1:
+            lines.append(movement(last.results[0].epoch, last.movers(), stability[one.method].since))
+    lines += map(finding_line, disagreements(report.history))
+    return _text("importance_report/flags", "\n".join(lines))
+
+
+def movement(before: int | None, movers: Sequence[Mover], stable_since: int | None) -> str:
+    """A line on the features that moved since the evaluation before, those that moved furthest first."""
+    parts = [_moved("rises", [one for one in movers if one.direction == "riser"])]
+    parts.append(_moved("falls", [one for one in movers if one.direction == "faller"]))
+    moved = "; ".join(filter(None, parts)) or "no feature by more than noise"
+    method = f" ({movers[0].method})" if movers else ""
+    stable = "" if stable_since is None else f" Stable since epoch {stable_since}."
+    return f"\nSince epoch {before}{method}: {moved}.{stable}"
+
+
+def _moved(how: str, movers: Sequence[Mover]) -> str:
+    if not movers:
+        return ""
+    furthest = sorted(movers, key=lambda one: -abs(one.change))
+    names = [f"{_escaped(one.feature)} ({one.change:+.3g})" for one in furthest[:_MAX_MOVERS]]
+    more = f" and {len(movers) - _MAX_MOVERS} more" if len(movers) > _MAX_MOVERS else ""
+    return f"{how} {', '.join(names)}{more}"
+
+
+def finding_line(finding: Finding) -> str:
+    """What the gradient and the loss disagree on."""
+    return (
+        f"\n{_escaped(finding.feature)}: {finding.reason} (gradient {finding.gradient:.3g}, of useful "
+        f"features {finding.usual_gradient:.3g}; importance {finding.ci_low:.3g} to {finding.ci_high:.3g})."
+    )
 
 
 def table(results: Iterable[ImportanceResult], verdicts: Iterable[Verdicts] = ()) -> str:

@@ -18,11 +18,12 @@ import numpy as np
 from keras_importance.statistics import (
     Donors,
     Floats,
+    Influence,
     donor_standard_error,
     influence_standard_error,
     normal_quantile,
     repeats_standard_error,
-    student_quantile,
+    tail_quantile,
 )
 
 Score = Callable[[Floats, Floats], Floats]
@@ -67,14 +68,17 @@ def coverage(
         x, y = drawn(n_rows, rng)
         donors = Donors.draw(n_rows, n_repeats, rng)
         found = differences(score, x, y, donors)
+        influence = Influence.of(found, donors)
         errors = np.array(
             [
-                donor_standard_error(found, donors),
+                float(influence.standard_error()),
                 float(influence_standard_error(found.mean(axis=0))),
                 float(repeats_standard_error(found.mean(axis=1)[None])[0]),
             ]
         )
-        hits += np.abs(found.mean() - truth) < normal_quantile(0.975) * errors
+        quantiles = np.full(3, normal_quantile(0.975))
+        quantiles[0] = tail_quantile(0.025, float(influence.degrees_of_freedom()))
+        hits += np.abs(found.mean() - truth) < quantiles * errors
     return np.where(np.isnan(errors), math.nan, hits / n_replicates)
 
 
@@ -100,9 +104,10 @@ def window_coverage(memory: float, n_rows: int, width: int, n_replicates: int) -
         donors = Donors.draw(n_rows, 5, rng)
         found = (outputs + noise - outputs[donors.rows]) ** 2 - noise**2
         error = np.abs(found.mean() - truth)
-        by_blocks = donor_standard_error(found, donors, blocks=blocks)
+        by_blocks = Influence.of(found, donors, blocks=blocks)
+        quantile = tail_quantile(0.025, float(by_blocks.degrees_of_freedom()))
         hits += (
-            error < student_quantile(0.975, int(blocks[-1]) - 1) * by_blocks,
+            error < quantile * float(by_blocks.standard_error()),
             error < normal_quantile(0.975) * donor_standard_error(found, donors),
         )
     return float(hits[0] / n_replicates), float(hits[1] / n_replicates)
