@@ -12,7 +12,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 TABLES ?=
 
 .PHONY: help demo tensorboard test lint types unit test-long coverage beijing bench bench-backends \
-        bench-intervals pictures clean
+        bench-correlated bench-drift bench-intervals pictures clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -65,6 +65,12 @@ bench-backends: $(VENV)/.bench-ready  ## the same on JAX and on torch
 
 bench-intervals: $(READY)  ## how often the 95% intervals cover, beside the usual error bars
 	$(BIN)/python tests/benchmarks/intervals.py
+
+bench-drift: $(READY)  ## how often noise passes for drift, and how soon a change is named (two minutes)
+	$(BIN)/python tests/benchmarks/drift.py
+
+bench-correlated: $(READY)  ## how often null features that are correlated with useful ones are found
+	$(BIN)/python tests/benchmarks/correlated.py 2>/dev/null
 
 pictures: $(READY)  ## draw the pictures of the README: make pictures CSV=path/to/file.csv
 	$(BIN)/python examples/quickstart.py --pictures docs/quickstart

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from keras_importance import plots
     from keras_importance.callback import FeatureImportance
+    from keras_importance.confirmation import Confirmation
     from keras_importance.data import ValidationData
     from keras_importance.detectors import (
         Detector,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 # TensorBoard loads this package at its start: nothing heavy is imported before a name is asked for.
 _HOME = {
     "ConditionalPermutation": "methods",
+    "Confirmation": "confirmation",
     "Detector": "detectors",
     "Drift": "drift",
     "EpochReport": "writers",
@@ -68,6 +70,7 @@ _HOME = {
 
 __all__ = [
     "ConditionalPermutation",
+    "Confirmation",
     "Detector",
     "Drift",
     "EpochReport",

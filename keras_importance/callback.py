@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,8 +14,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_importance import arguments
+from keras_importance import arguments, caveats
 from keras_importance.budget import Budget, Effort
+from keras_importance.confirmation import Confirmation, confirmed
 from keras_importance.console import evaluation_line, verdict_line
 from keras_importance.detectors import Probe, detectors_from_argument
 from keras_importance.engine import Evaluator, is_chief, no_footprint
@@ -155,6 +156,65 @@ class FeatureImportance(keras.callbacks.Callback):
         """The features that may be dropped together."""
         return list(self.history.useless_features)
 
+    def confirm(
+        self,
+        build_model: Callable[[], Any],
+        x: Any,
+        y: Any,
+        *,
+        validation_data: Any = None,
+        validation_split: float = 0.2,
+        fit_kwargs: Mapping[str, Any] | None = None,
+        n_seeds: int = 3,
+        min_share: float = 0.01,
+        alpha: float = 0.05,
+        verbose: int | None = None,
+    ) -> Confirmation:
+        """Retrains without the useless features, and says whether the loss holds.
+
+        Models are trained in pairs, with all features and with the useless ones set to their mean, both
+        from the same seed, so with the same weights at first and the same batches. The loss holds if
+        the upper bound of its increase lies below `min_share` of what the full models explain.
+
+        Global random states are seeded for each training, and those of Python, NumPy and Keras put back.
+
+        Args:
+            build_model: `() -> model`, compiled and untrained.
+            x: rows to train on, as `fit` takes them; arrays, a dict or a DataFrame.
+            y: their targets.
+            validation_data: rows for the comparison; best ones that chose nothing before.
+            validation_split: without `validation_data`, the share of the last rows to compare on.
+            fit_kwargs: further arguments of `fit`, such as `epochs` and `batch_size`.
+            n_seeds: how many pairs are trained, 3 or more for a decision.
+            min_share: share of the explained loss that may be lost.
+            alpha: chance that the bound is too low.
+            verbose: 1 shows a progress bar; None does as the callback.
+
+        Raises:
+            ValueError: without useless features, or for arguments that can't be used.
+        """
+        with speaking_as("FeatureImportance.confirm"):
+            if not self.useless_features:
+                raise InvalidArgumentError(
+                    "got no useless features to leave out. Train longer or on more validation rows; "
+                    "history.verdicts() says what is known of each feature."
+                )
+            return confirmed(
+                build_model,
+                x,
+                y,
+                self.useless_features,
+                validation_data=validation_data,
+                validation_split=validation_split,
+                features=self.features,
+                fit_kwargs=fit_kwargs,
+                n_seeds=n_seeds,
+                min_share=min_share,
+                alpha=alpha,
+                seed=self.seed,
+                verbose=self.verbose if verbose is None else verbose,
+            )
+
     # --- life cycle -----------------------------------------------------------------------------
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
@@ -179,7 +239,7 @@ class FeatureImportance(keras.callbacks.Callback):
         if training.epoch is None:
             self.history = _same_features(self.history.before(epoch), training.evaluator.features)
             training.n_evaluations = _n_evaluations(epoch, (self.params or {}).get("epochs"), self.every)
-            self._warn_of_few_rows(training)
+            self._warn_of_caveats(training)
         training.epoch, training.epoch_started = epoch, time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -273,18 +333,21 @@ class FeatureImportance(keras.callbacks.Callback):
                     self.on_verdict(verdict)
         return found
 
-    def _warn_of_few_rows(self, training: _Training) -> None:
-        data = training.evaluator.data
-        n_units = data.n_rows if data.blocks is None else len(np.unique(data.blocks))
-        for detector in self.detectors:
-            needed = detector.n_rows_needed(len(training.evaluator.features), training.n_evaluations)
-            if n_units < needed:
-                what = "validation rows" if data.blocks is None else "independent blocks of windows"
-                warn(
-                    f"FeatureImportance has {n_units} {what} for {detector!r}, whose error rate "
-                    f"is sure from about {needed} on: its verdicts may be wrong more often than stated. "
-                    "Pass more rows, or evaluate less often."
-                )
+    def _warn_of_caveats(self, training: _Training) -> None:
+        """What the verdicts' error rate takes for granted and this training doesn't give."""
+        evaluator = training.evaluator
+        found = [
+            caveats.too_few_rows(one, evaluator.data, len(evaluator.features), training.n_evaluations)
+            for one in self.detectors
+        ]
+        given = fit_arguments(self.model)
+        shares_rows = self.validation_data is None or (
+            given is not None and self.validation_data is given.validation_data
+        )
+        if self.detectors and given is not None and shares_rows:
+            found.append(caveats.chosen_on_the_same_rows(given.callbacks))
+        for message in filter(None, found):
+            warn(message)
 
     def _probe(self, training: _Training, result: ImportanceResult) -> Probe:
         method = next(one for one in self.methods if one.name == result.method)

@@ -21,6 +21,8 @@ Array = NDArray[Any]
 # Enough consecutive rows to tell windows that overlap from windows that look alike by chance.
 _ROWS_TO_COMPARE = 16
 _MIN_BLOCKS = 20
+# Share of distinct rows with a value of their own in a column, for which equal rows are copies.
+_TELLING = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +54,8 @@ class ValidationData:
         structure: the nest in which the model takes its inputs, with their numbers as leaves.
         targets: a nest of arrays of `n_rows` rows; None where the data hold none.
         weights: `(n_rows,)` sample weights; None where all rows weigh the same.
-        blocks: `(n_rows,)` block numbers where the rows are overlapping windows of one series, so
-            that rows of one block depend on one another; None for separate rows.
+        blocks: `(n_rows,)` block numbers where rows of one block depend on one another: overlapping
+            windows of one series, or rows that are there several times; None for separate rows.
         n_available: how many rows there were to sample from.
         in_written_order: whether the inputs stand in the order in which the user wrote them; Keras sorts
             the keys of a dict.
@@ -127,7 +129,11 @@ class ValidationData:
             structure=keras.tree.pack_sequence_as(x, list(range(len(inputs)))),
             targets=y,
             weights=_row_weights(weight, len(positions)),
-            blocks=positions // _block_length(window, sample.n_seen) if window else None,
+            blocks=(
+                positions // _block_length(window, sample.n_seen)
+                if window
+                else _repeated_rows([*inputs, *keras.tree.flatten(y)])
+            ),
             n_available=sample.n_seen,
             in_written_order=not isinstance(x, dict) or list(x) == sorted(x),
         )
@@ -136,6 +142,11 @@ class ValidationData:
     def n_rows(self) -> int:
         """How many rows were kept."""
         return len(self.inputs[0])
+
+    @property
+    def n_units(self) -> int:
+        """How many rows, or blocks of them, are independent of one another."""
+        return self.n_rows if self.blocks is None else len(np.unique(self.blocks))
 
     @cached_property
     def spreads(self) -> tuple[Spread, ...]:
@@ -152,6 +163,10 @@ class ValidationData:
             weights=taken(self.weights),
             blocks=taken(self.blocks),
         )
+
+    def with_inputs(self, inputs: tuple[Array, ...]) -> ValidationData:
+        """The same rows with other values of the inputs."""
+        return replace(self, inputs=inputs)
 
     def pack(self, leaves: Sequence[Any]) -> Any:
         """The nest that the model takes, filled with one value for each input."""
@@ -209,6 +224,30 @@ class _Reservoir:
         self._batches = [_mapped(lambda leaf: leaf[keep], merged)]
         self._keys = [keys[keep]]
         self._positions = [np.concatenate(self._positions)[keep]]
+
+
+def _repeated_rows(leaves: Sequence[Array]) -> Integers | None:
+    """Numbers of the distinct rows, where some are there several times; None where none is.
+
+    Rows of few categories agree by chance. So copies count as such only beside values that tell all
+    distinct rows apart.
+    """
+    flat = [leaf.reshape(len(leaf), -1) for leaf in leaves if leaf.dtype.kind in "fiub"]
+    if not flat:
+        return None
+    keys = [b"".join(parts) for parts in zip(*(map(bytes, leaf) for leaf in flat), strict=True)]
+    numbers = dict(zip(dict.fromkeys(keys), range(len(keys)), strict=False))
+    if len(numbers) == len(keys):
+        return None
+    first = {number: row for row, number in reversed(list(enumerate(numbers[key] for key in keys)))}
+    rows = list(first.values())
+    tells_apart = any(
+        len(np.unique(leaf[rows, column])) >= _TELLING * len(rows)
+        for leaf in flat
+        if leaf.dtype.kind == "f"
+        for column in range(leaf.shape[1])
+    )
+    return np.array([numbers[key] for key in keys]) if tells_apart else None
 
 
 # --- normalising --------------------------------------------------------------------------------

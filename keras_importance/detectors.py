@@ -30,7 +30,7 @@ Array = NDArray[Any]
 _MANY_EVALUATIONS = 100
 # Below this p-value the data hold signal that the network does not use.
 _LATENT_LEVEL = 0.01
-_NOTHING_EXPLAINED = "the model explains nothing beyond the reference yet"
+_NOTHING_EXPLAINED = "the model does not surely explain more than a constant does"
 _NOT_SCORED = "not scored exactly in this evaluation"
 _NO_ROWS = "verdicts need a metric that is a mean over rows"
 _BOTH_SIDES = "its bounds lie on both sides of the threshold"
@@ -240,20 +240,25 @@ class _Evidence:
 
     @cached_property
     def is_known(self) -> Array:
-        """Whether there is an exact number with an error, and a threshold above 0 to hold it to."""
-        result, explained = self.result, self.result.explained
-        if explained is None or not explained.loss > 0:
+        """Whether there is an exact number with an error, and a threshold to hold it to."""
+        result = self.result
+        if not self.has_threshold:
             return np.zeros(len(result.feature_names), bool)
         is_exact = np.array(result.obtained) == "exact"
         return np.asarray(is_exact & np.isfinite(self._error))
 
     @property
+    def has_threshold(self) -> bool:
+        """Whether the model surely explains something."""
+        explained = self.result.explained
+        return explained is not None and explained.loss > self.quantile * explained.std_error
+
+    @property
     def why_unknown(self) -> str:
         """The reason, where there is no evidence."""
-        explained = self.result.explained
-        if explained is None:
+        if self.result.explained is None:
             return _NO_ROWS
-        return _NOT_SCORED if explained.loss > 0 else _NOTHING_EXPLAINED
+        return _NOT_SCORED if self.has_threshold else _NOTHING_EXPLAINED
 
     @property
     def threshold(self) -> float:
@@ -282,8 +287,7 @@ class _Evidence:
     def kept_states(self, before: Verdicts | None) -> Array:
         """The states of before for those that weren't scored now, else "undecided"."""
         states = np.full(len(self.upper), "undecided", object)
-        explained = self.result.explained
-        if before is not None and explained is not None and explained.loss > 0:
+        if before is not None and self.has_threshold:
             states[~self.is_known] = np.array(before.states, object)[~self.is_known]
         return states
 

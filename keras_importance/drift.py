@@ -28,12 +28,15 @@ AGREEMENTS = ("spearman", "top_k_overlap")
 
 _LEVEL = 0.05
 _STEADY_STEPS = 3
+# As much as stays in a core's cache.
+_DRAWS_AT_ONCE = 25
 # The measures are sums of rounded numbers.
 _ROUNDING = 1e-9
 
 # Scores are computed in single precision, and so no change is known better.
 _PRECISION = float(np.finfo(np.float32).eps)
 
+Singles = NDArray[np.float32]
 Measure = Callable[[Floats, Floats], Floats]
 
 
@@ -95,11 +98,15 @@ class Step:
     earlier: ImportanceResult
     later: ImportanceResult
 
+    @property
+    def _both(self) -> tuple[ImportanceResult, ImportanceResult]:
+        return self.earlier, self.later
+
     @cached_property
     def is_compared(self) -> NDArray[np.bool_]:
         """`(n_features,)` which features take part."""
         exact = np.ones(len(self.later.feature_names), bool)
-        for one in (self.earlier, self.later):
+        for one in self._both:
             exact &= np.array(one.obtained) == "exact"
             exact &= np.isfinite(one.importances_mean)
             if one.draws is not None:
@@ -117,29 +124,38 @@ class Step:
         return self.later.importances_mean[self.is_compared]
 
     @cached_property
-    def _draws(self) -> tuple[Floats, Floats] | None:
-        """`(n_draws, n_compared)` errors of both evaluations, drawn together."""
+    def _draws(self) -> tuple[Singles, Singles] | None:
+        """`(n_compared, n_draws)` errors of both evaluations, drawn together."""
         first, second = self.earlier.draws, self.later.draws
         if first is None or second is None or first.shape != second.shape:
             return None
-        return _along_features(first[self.is_compared]), _along_features(second[self.is_compared])
+        return first[self.is_compared], second[self.is_compared]
 
     def drifts(self) -> Iterator[Drift]:
         """The measures, each with its floor."""
-        mean = self.later.importances_mean
-        matter = ((self.earlier.ci_low > 0) | (self.later.ci_low > 0))[self.is_compared]
-        k = max(1, min(10, len(mean[self.is_compared]) // 3))
-        measures: dict[str, Measure] = {
-            "spearman": lambda one, other: spearman(one[matter], other[..., matter]),
-            "jensen_shannon": jensen_shannon,
-            "top_k_overlap": lambda one, other: top_k_overlap(one, other, k),
-        }
-        for name, measure in measures.items():
-            yield self._drift(name, measure)
+        yield self._drift("spearman", self._rank_agreement)
+        yield self.divergence
+        yield self._drift("top_k_overlap", self._overlap)
 
+    @cached_property
     def divergence(self) -> Drift:
         """The Jensen-Shannon divergence alone."""
         return self._drift("jensen_shannon", jensen_shannon)
+
+    @cached_property
+    def _margins(self) -> list[Floats]:
+        """By how much each importance must exceed 0 for its interval to lie above."""
+        return [(one.importances_mean - one.ci_low)[self.is_compared] for one in self._both]
+
+    def _rank_agreement(self, before: Floats, now: Floats) -> Floats:
+        """Over the features whose interval lies above 0 on either side."""
+        # A comparison with NaN is false: features without an error take no part.
+        matter = (before > self._margins[0]) | (now > self._margins[1])
+        used = matter.any(axis=tuple(range(matter.ndim - 1)))
+        return spearman(before[..., used], now[..., used], matter[..., used])
+
+    def _overlap(self, before: Floats, now: Floats) -> Floats:
+        return top_k_overlap(before, now, max(1, min(10, before.shape[-1] // 3)))
 
     def _drift(self, name: str, measure: Measure) -> Drift:
         epoch = self.later.epoch
@@ -149,30 +165,48 @@ class Step:
         return Drift(-1 if epoch is None else epoch, self.later.method, name, value, floor)
 
     @cached_property
-    def _noise(self) -> tuple[Floats, Floats] | None:
-        """What to compare if nothing had changed: importances, and draws of them with noise.
+    def _pairs(self) -> tuple[Floats, Floats] | None:
+        """`(n_draws, n_compared)` each: both evaluations as they could be if nothing had changed.
 
-        Of two noises the larger one, feature by feature: that of the change, `later - earlier`, which is
-        none where the same rows are scored with the same weights; and that of the less exact
-        evaluation, below which the rows can't tell the importances apart. The first alone would call
-        every change of the weights a drift, however small: its own noise shrinks with it. The noise is
-        put round the more exact evaluation. Of two on nested rows it is the one that the change doesn't
-        depend on.
+        The change is replaced by noise, while the part of the two that is independent of the change
+        stays as it is:
+
+            kept = now - share · change,       share = Cov(now, change) / Var(change)
+
+            before* = kept - (1 - share) · noise,        now* = kept + share · noise
+
+        Given what is kept, this is how the two are distributed where the importances are equal, whatever
+        they are: no noise is added to noise. On nested rows the larger evaluation is kept whole.
+
+        Of two noises the larger one, feature by feature: that of the change, which is none where the
+        same rows are scored with the same weights; and that of the less exact evaluation, below which
+        the rows can't tell the importances apart. The first alone would call every change of the
+        weights a drift, however small: its own noise shrinks with it.
         """
         if self._draws is None:
             return None
         first, second = self._draws
-        is_first_better = np.vdot(first, first) <= np.vdot(second, second)
-        centre, single = (self.before, second) if is_first_better else (self.now, first)
-        of_change = second - first
-        is_larger = _variance(of_change) > _variance(single)
-        return centre, centre + np.where(is_larger, of_change, single)
+        change = second - first
+        least_exact = first if _variance(first).sum() > _variance(second).sum() else second
+        variance = _variance(change)
+        is_larger = variance > _variance(least_exact)
+        noise = np.where(is_larger[:, None], change, least_exact)
+        share = np.divide(
+            _covariance(second, change), variance, out=np.ones_like(variance), where=variance > 0
+        )
+        share = np.clip(share, 0.0, 1.0)
+        kept = self.now - share * (self.now - self.before)
+        # Contiguous, as all that is made of them runs along the features.
+        noises = np.ascontiguousarray(noise.T)
+        return kept - (1 - share) * noises, kept + share * noises
 
     def _floor(self, name: str, measure: Measure) -> float:
         """The quantile of the measure that noise exceeds one time in twenty."""
-        if self._noise is None:
+        if self._pairs is None:
             return math.nan
-        found = measure(*self._noise)
+        before, now = self._pairs
+        blocks = (slice(i, i + _DRAWS_AT_ONCE) for i in range(0, len(now), _DRAWS_AT_ONCE))
+        found = np.concatenate([measure(before[block], now[block]) for block in blocks])
         known = found[np.isfinite(found)]
         if not len(known):
             return math.nan
@@ -181,7 +215,7 @@ class Step:
             return float(np.quantile(known, _LEVEL, method="lower"))
         return float(np.quantile(known, 1 - _LEVEL, method="higher"))
 
-    def movers(self, alpha: float, min_share: float) -> Iterator[Mover]:
+    def movers(self, alpha: float = 0.05, min_share: float = 0.01) -> Iterator[Mover]:
         """The features that moved, in their order; see `ImportanceHistory.movers`."""
         if self._draws is None or self.later.epoch is None or not len(self.now):
             return
@@ -192,7 +226,7 @@ class Step:
         z = np.divide(change, error, out=np.zeros_like(change), where=error > 0)
         explained = self.later.explained
         least = 0.0 if explained is None else min_share * max(explained.loss, 0.0)
-        limit = tail_quantile(alpha / 2 / len(change), len(first))
+        limit = tail_quantile(alpha / 2 / len(change), first.shape[1])
         numbers = np.flatnonzero(self.is_compared)
         for i in np.flatnonzero((np.abs(z) > limit) & (np.abs(change) >= least)):
             yield Mover(
@@ -212,13 +246,13 @@ class Step:
         return bool(mean[self.is_compared].sum() >= mean.sum() / 2)
 
 
-def _along_features(draws: NDArray[np.float32]) -> Floats:
-    return np.ascontiguousarray(draws.T, np.float64)
-
-
-def _variance(draws: Floats) -> Floats:
+def _covariance(first: Singles, second: Singles) -> Floats:
     """Of each feature; the draws have mean 0."""
-    return np.asarray(np.einsum("df,df->f", draws, draws) / len(draws))
+    return np.asarray(np.einsum("fd,fd->f", first, second) / first.shape[1], np.float64)
+
+
+def _variance(draws: Singles) -> Floats:
+    return _covariance(draws, draws)
 
 
 def steps(results: Sequence[ImportanceResult]) -> Iterator[Step]:
@@ -250,12 +284,14 @@ class Stability:
         """The epoch from which on they are stable; None for fewer than three steps."""
         return self.first.epoch if self.n_steps >= _STEADY_STEPS else None
 
-    def then(self, later: ImportanceResult) -> Stability:
-        """The same after one more evaluation."""
-        is_stable = _is_stable(self.newest, later) and (
-            self.first is self.newest or _is_stable(self.first, later)
+    def then(self, step: Step) -> Stability:
+        """The same after one more evaluation, the later one of a step from the newest."""
+        is_stable = _is_stable(step) and (
+            self.first is self.newest or _is_stable(Step(self.first, step.later))
         )
-        return Stability(self.first, later, self.n_steps + 1) if is_stable else Stability(later, later)
+        if not is_stable:
+            return Stability(step.later, step.later)
+        return Stability(self.first, step.later, self.n_steps + 1)
 
     @classmethod
     def of(cls, results: Sequence[ImportanceResult], known: Stability | None = None) -> Stability:
@@ -263,14 +299,13 @@ class Stability:
         places = [i for i, one in enumerate(results) if known is not None and one is known.newest]
         found = known if known is not None and places else cls(results[0], results[0])
         for later in results[places[0] + 1 if places else 1 :]:
-            found = found.then(later)
+            found = found.then(Step(found.newest, later))
         return found
 
 
-def _is_stable(earlier: ImportanceResult, later: ImportanceResult) -> bool:
+def _is_stable(step: Step) -> bool:
     """Whether the later result lies within the noise of the earlier one; not where nothing says so."""
-    if earlier.feature_names != later.feature_names:
+    if step.earlier.feature_names != step.later.feature_names:
         return False
-    step = Step(earlier, later)
-    drift = step.divergence()
+    drift = step.divergence
     return step.is_most_compared and drift.value <= drift.floor + _ROUNDING

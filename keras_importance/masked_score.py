@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +20,8 @@ _MAX_ROWS = 1000
 _N_BINS = 6
 _MAX_CATEGORIES = 20
 _MAX_DIRECTIONS = 8
-_MAX_GRADIENTS = 256
+_MAX_OUTPUTS = 16
+_MAX_INTERACTIONS = 256
 # In units of the rows: enough to be stable, too little to hide a correlation.
 _RIDGE = 1e-3
 _RIDGE_PER_COLUMN = 0.1
@@ -30,12 +30,12 @@ _RIDGE_PER_COLUMN = 0.1
 class MaskedScore:
     """Tests whether the target depends on a feature given the others, in a way a network could learn.
 
-    The feature takes the value of another row, so that the model's loss knows nothing of it. With `g`
-    the gradient of each row's loss with respect to the inputs and `b` functions of the feature (quantile
-    bins and a line; categories; principal directions of groups and trajectories, and their squares)
-    without what the other features linearly say of them, `b` and `g` are independent where the feature
-    says nothing more about the target, however badly the model is trained: see `score_test`. As `g`
-    differs with the other features, interactions are seen, too.
+    The feature takes the value of another row, so that the model's loss knows nothing of it. With `s`
+    the slope of each row's loss in the outputs, and `b` functions of the feature (quantile bins and a
+    line; categories; principal directions of groups and trajectories, and their squares) without what
+    the other features say of them, `s` is independent of `b` where the feature says nothing more about
+    the target, however badly the model is trained; and so is `s` times lines in the other features,
+    which sees interactions. The smaller of both p-values counts, doubled: see `score_test`.
 
     Args:
         evaluator: the evaluator; its metric must be a loss that is a mean over rows.
@@ -71,31 +71,32 @@ class MaskedScore:
         """The p-value for one feature; NaN where the loss is no mean over rows."""
         if not self._evaluator.has_row_loss:
             return float("nan")
-        return score_test(self._basis(number), self._gradients(number), self._data.blocks)
+        basis, slopes, blocks = self._basis(number), self._slopes(number), self._data.blocks
+        of_itself = score_test(basis, slopes, blocks)
+        with_others = score_test(basis, self._interactions(slopes, number), blocks)
+        return min(1.0, 2 * min(of_itself, with_others))
 
-    # --- gradients ------------------------------------------------------------------------------
+    # --- slopes ---------------------------------------------------------------------------------
 
-    def _gradients(self, number: int) -> Floats:
-        """`(n_rows, n_values)` gradients of the loss, per standard deviation of the inputs."""
-        found = self._evaluator.loss_gradients(self._masked(number)).arrays
-        scaled = [
-            np.reshape(gradient, (len(gradient), -1)) * _spread(values)
-            for gradient, values in zip(found, self._data.inputs, strict=True)
-            if gradient is not None
-        ]
-        if not scaled:
-            return np.zeros((self._data.n_rows, 1))
-        gradients = np.concatenate(scaled, axis=1).astype(np.float64)
-        if gradients.shape[1] > _MAX_GRADIENTS:
-            gradients = gradients @ self._directions(gradients.shape[1])
+    def _slopes(self, number: int) -> Floats:
+        """`(n_rows, n_outputs)` slopes of the loss in the outputs, with the feature masked."""
+        slopes = self._evaluator.loss_slopes(self._masked(number))
         if self._data.weights is not None:
-            gradients = gradients * self._data.weights[:, None]
-        return gradients
+            slopes = slopes * self._data.weights[:, None]
+        if slopes.shape[1] > _MAX_OUTPUTS:
+            slopes = slopes @ _signs(self._evaluator.seed, slopes.shape[1], _MAX_OUTPUTS)
+        return slopes
 
-    def _directions(self, n_values: int) -> Floats:
-        """Random directions, the same in each evaluation, that many gradients are looked at from."""
-        rng = generator(self._evaluator.seed, "directions")
-        return np.asarray(rng.choice([-1.0, 1.0], (n_values, _MAX_GRADIENTS)) / np.sqrt(n_values))
+    def _interactions(self, slopes: Floats, number: int) -> Floats:
+        """`(n_rows, n_values)` slopes times lines in the other features."""
+        others = [lines for other, lines in enumerate(self._lines) if other != number]
+        if not others:
+            return np.zeros((len(slopes), 1))
+        lines = np.concatenate(others, axis=1)
+        at_most = max(1, _MAX_INTERACTIONS // slopes.shape[1])
+        if lines.shape[1] > at_most:
+            lines = lines @ _signs(self._evaluator.seed, lines.shape[1], at_most)
+        return np.asarray((slopes[:, :, None] * lines[:, None]).reshape(len(slopes), -1))
 
     def _masked(self, number: int) -> ValidationData:
         """The rows with the feature's values of other rows."""
@@ -107,7 +108,7 @@ class MaskedScore:
             else:
                 values[..., column] = values[self._donors][..., column]
             inputs[place] = values
-        return replace(self._data, inputs=tuple(inputs))
+        return self._data.with_inputs(tuple(inputs))
 
     # --- functions of a feature -----------------------------------------------------------------
 
@@ -146,6 +147,14 @@ class MaskedScore:
     def _regressors(self) -> list[Floats]:
         """Of each feature its standardised directions and their squares."""
         return [_standardised(_lines_and_squares(elements)) for elements in self._elements]
+
+    @cached_property
+    def _lines(self) -> list[Floats]:
+        """Of each feature its standardised directions, or categories."""
+        return [
+            _standardised(_directions_of(one) if one.dtype.kind == "f" else _one_hot(one))
+            for one in self._elements
+        ]
 
     @cached_property
     def _elements(self) -> list[Array]:
@@ -205,6 +214,7 @@ def _standardised(values: Floats) -> Floats:
     return np.asarray(np.where(is_constant, 0.0, centred / np.where(is_constant, 1.0, spread)))
 
 
-def _spread(values: Array) -> Array:
-    flat = values.reshape(len(values), -1)
-    return np.asarray(flat.std(axis=0))
+def _signs(seed: int, n: int, n_directions: int) -> Floats:
+    """Random directions, the same in each evaluation, along which many values are looked at."""
+    rng = generator(seed, "directions")
+    return np.asarray(rng.choice([-1.0, 1.0], (n, n_directions)) / np.sqrt(n))

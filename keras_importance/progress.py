@@ -11,16 +11,16 @@ _PATIENCE = 3.0
 _SECONDS_BETWEEN_LINES = 30.0
 
 
-def progress_bar(n_features: int, what: str, *, shown: bool) -> Any:
-    """A bar that counts features, used as a context manager with `update(n)`.
+def progress_bar(n: int, what: str, *, unit: str = "feature", shown: bool) -> Any:
+    """A bar that counts features, or other things, used as a context manager with `update(n)`.
 
     Appears after three seconds; in a log file, where it can't rewrite its line, every half minute.
     """
     is_rewritten = sys.stderr.isatty() or "ipykernel" in sys.modules
     return tqdm(
-        total=n_features,
+        total=n,
         desc=what,
-        unit="feature",
+        unit=unit,
         disable=not shown,
         delay=_PATIENCE,
         leave=False,

@@ -69,7 +69,7 @@ def residuals(
         root = np.sqrt(weights / np.mean(weights))[:, None]
     z, unit = _standardised(columns, root)
     z *= root
-    members = None if blocks is None else [np.flatnonzero(blocks == one) for one in np.unique(blocks)]
+    members = [] if blocks is None else _members(blocks)
     some = [groups[number] for number in _evenly(len(groups), _MAX_TRIED)]
     fit = _least_ridge(z, root[:, 0], some, members)
     values, scale = np.empty_like(z), np.ones(z.shape[1])
@@ -94,12 +94,21 @@ def _standardised(columns: Floats, root: Floats) -> tuple[Floats, Floats]:
     return z, unit
 
 
+def _members(blocks: Integers) -> list[Integers]:
+    """For each size above 1 the rows of the blocks of that size, `(n_blocks, size)`."""
+    order = np.argsort(blocks, kind="stable")
+    _, first, sizes = np.unique(blocks[order], return_index=True, return_counts=True)
+    return [
+        order[first[sizes == size][:, None] + np.arange(size)] for size in np.unique(sizes) if size > 1
+    ]
+
+
 def _evenly(n: int, at_most: int) -> Integers:
     return np.unique(np.linspace(0, n - 1, min(n, at_most)).astype(np.int64))
 
 
 def _least_ridge(
-    z: Floats, root: Floats, groups: Sequence[Integers], members: Sequence[Integers] | None
+    z: Floats, root: Floats, groups: Sequence[Integers], members: Sequence[Integers]
 ) -> _Fit:
     """The fit of the least ridge whose left-out errors are near the smallest, for some of the groups."""
     inner = z.T @ z if z.shape[1] <= len(z) else z @ z.T
@@ -151,7 +160,8 @@ class _Fit:
         values: eigenvalues of the smaller of the two matrices.
         vectors: its eigenvectors.
         ridge: the ridge.
-        members: rows that are left out together; None for each by itself.
+        members: `(n_blocks, n_rows)` rows that are left out together, blocks of one size after another;
+            all others are left out by themselves.
     """
 
     def __init__(
@@ -161,7 +171,7 @@ class _Fit:
         values: Floats,
         vectors: Floats,
         ridge: float,
-        members: Sequence[Integers] | None,
+        members: Sequence[Integers],
     ) -> None:
         self.ridge = ridge
         self._z = z
@@ -208,22 +218,25 @@ class _Fit:
 
     def _without(self, r: Floats, u: Floats, h: Floats) -> Floats:
         """Residuals by fits that leave out the row, or the whole block of it."""
-        if self._members is None:
-            return np.asarray(r / (1 - h)[:, None])
-        found = np.empty_like(r)
-        for rows in self._members:
-            hat = self._hat(rows) - u[rows] @ r[rows].T / len(r)
-            found[rows] = _solved(np.eye(len(rows)) - hat, r[rows])
+        found = np.asarray(r / (1 - h)[:, None])
+        for rows, hat in zip(self._members, self._hat_in_blocks, strict=True):
+            own = hat - u[rows] @ r[rows].transpose(0, 2, 1) / len(r)
+            found[rows] = _solved(np.eye(rows.shape[1]) - own, r[rows])
         return found
 
+    @cached_property
+    def _hat_in_blocks(self) -> list[Floats]:
+        """The hat matrix of all columns and the constant, within each block."""
+        return [self._hat(rows) for rows in self._members]
+
     def _hat(self, rows: Integers) -> Floats:
-        """The hat matrix of all columns and the constant, within a block of rows."""
-        constant = np.outer(self._constant[rows], self._constant[rows])
+        constant = self._constant[rows]
+        outer = constant[:, :, None] * constant[:, None, :]
         if self._is_dual:
-            inverse = self._inverse[np.ix_(rows, rows)]
-            return np.asarray(constant + np.eye(len(rows)) - self.ridge * inverse)
+            inverse = self._inverse[rows[:, :, None], rows[:, None, :]]
+            return np.asarray(outer + np.eye(rows.shape[1]) - self.ridge * inverse)
         z = self._z[rows]
-        return np.asarray(constant + z @ self._inverse @ z.T / len(self._z))
+        return np.asarray(outer + z @ self._inverse @ z.transpose(0, 2, 1) / len(self._z))
 
     @cached_property
     def _leverage(self) -> Floats:

@@ -27,3 +27,10 @@ def test_the_benchmark_of_speed_prints_a_number_of_ours_in_every_row(tables, row
     found = [line.split("|")[2] for line in run.stdout.splitlines() if line.startswith("| MLP")]
     assert len(found) >= rows
     assert all(any(letter.isdigit() for letter in cell) for cell in found)
+
+
+@pytest.mark.long
+def test_the_benchmark_of_correlated_features_prints_every_design_and_method():
+    command = [sys.executable, str(SPEED.with_name("correlated.py")), "--quick"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
+    assert len([line for line in run.stdout.splitlines() if "permutation |" in line]) == 6

@@ -17,11 +17,12 @@ ROOT = Path(keras_importance.__file__).parent
 # From the ground up; a room may import rooms of lower floors, and of its own folder.
 FLOORS = [
     {"errors", "progress", "running_fit", "statistics"},
+    {"drift"},
     {"arguments", "batches", "categories", "features", "residuals", "result"},
     {"budget", "data", "plots", "detectors"},
     {"clustering", "engine", "writers"},
-    {"console", "masked_score", "methods"},
-    {"preparation", "probe"},
+    {"caveats", "console", "masked_score", "methods"},
+    {"confirmation", "preparation", "probe"},
     {"standalone", "callback"},
 ]
 COMPUTES = {"data", "features", "engine", "methods", "masked_score", "probe"}

@@ -14,8 +14,20 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from keras_importance import ImportanceHistory, ImportanceResult
+from keras_importance.result import Explained
 
 numbers = st.floats(-1e6, 1e6) | st.just(math.nan)
+
+
+@st.composite
+def explained(draw, n_features):
+    return Explained(
+        loss=draw(st.floats(-1e6, 1e6)),
+        std_error=draw(st.floats(0, 1e6)),
+        reference=draw(st.sampled_from(["constant", "all features shuffled"])),
+        covariance=draw(arrays(float, n_features, elements=numbers)),
+        third=draw(arrays(float, (n_features, 4), elements=numbers)),
+    )
 
 
 @st.composite
@@ -46,6 +58,8 @@ def results(draw, n_features=None, method=None, epoch=None):
         ),
         exact_epoch=draw(arrays(float, n_features, elements=numbers)),
         n_rows=draw(arrays(float, n_features, elements=st.integers(1, 10**6))),
+        draws=draw(st.none() | arrays(np.float32, (n_features, 3), elements=st.floats(width=32))),
+        explained=draw(st.none() | explained(n_features)),
     )
 
 
@@ -63,12 +77,14 @@ def result(epoch=0, importances=((2.0, 4.0), (0.0, 0.0), (1.0, 3.0)), method="pe
 
 
 def same(first, second):
-    for field in dataclasses.fields(ImportanceResult):
+    for field in dataclasses.fields(first):
         one, other = getattr(first, field.name), getattr(second, field.name)
         if isinstance(one, np.ndarray):
             np.testing.assert_array_equal(one, other)
         elif isinstance(one, float) and math.isnan(one):
             assert math.isnan(other)
+        elif isinstance(one, Explained):
+            assert same(one, other)
         else:
             assert one == other, field.name
     return True

@@ -230,6 +230,24 @@ def test_jensen_shannon_is_bounded_symmetric_and_free_of_scale(sample, scale):
     assert statistics.jensen_shannon(sample, sample) == pytest.approx(0, abs=1e-9)
 
 
+@given(
+    arrays(
+        np.float64,
+        st.tuples(st.integers(1, 4), st.integers(3, 9)),
+        elements=st.sampled_from([-1.0, 0.0, 0.5, 2.0, 3.0]),
+    )
+)
+def test_many_are_compared_at_once_as_one_by_one(sample):
+    for distance in (
+        statistics.spearman,
+        statistics.jensen_shannon,
+        lambda first, second: statistics.top_k_overlap(first, second, 2),
+    ):
+        one_by_one = [float(distance(sample[0], other)) for other in sample]
+        assert distance(sample[0], sample) == pytest.approx(one_by_one, nan_ok=True)
+    assert statistics.ranks(sample) == pytest.approx(np.stack([statistics.ranks(one) for one in sample]))
+
+
 def test_jensen_shannon_of_disjoint_features_is_one_bit():
     assert statistics.jensen_shannon(np.array([1.0, 0]), np.array([0, 2.0])) == pytest.approx(1)
 

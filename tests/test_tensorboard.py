@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import io
+import math
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,8 @@ from keras_importance import (
     ImportanceWarning,
     TensorBoardWriter,
 )
-from keras_importance.writers.tensorboard import logged_features, table
+from keras_importance.drift import Step
+from keras_importance.writers.tensorboard import logged_features, movement, table
 
 
 def read(run):
@@ -62,6 +64,9 @@ def test_every_tag_of_the_contract_is_there(run):
             *(f"importance_{method}/{name}" for method in ("gradient", "permutation") for name in ("a", "b/c", "d")),
             *(f"importance_drift/{method}_{measure}" for method in ("gradient", "permutation") for measure in ("jensen_shannon", "top_k_overlap")),
             "importance_drift/gradient_spearman",
+            "importance_drift/permutation_top_k_overlap_floor",
+            "importance_flags/useless",
+            "importance_flags/undecided",
             "importance_cost/seconds",
             "importance_cost/compile_seconds",
             "importance_cost/share_of_epoch",
@@ -74,8 +79,12 @@ def test_every_tag_of_the_contract_is_there(run):
     }  # fmt: skip
     for kind, tags in kinds.items():
         written = {tag for tag, plugin in plugins.items() if plugin == kind}
-        # Both need features above 0, which permutation may not have in the first epochs.
-        optional = {f"importance_drift/permutation_{name}" for name in ("spearman", "jensen_shannon")}
+        # These need features above 0, which permutation may not have in the first epochs.
+        optional = {
+            f"importance_drift/permutation_{name}{floor}"
+            for name in ("spearman", "jensen_shannon")
+            for floor in ("", "_floor")
+        }
         assert written | optional == tags | optional
 
 
@@ -94,6 +103,16 @@ def test_drift_starts_with_the_second_evaluation(run):
             tag = f"importance_drift/{drift.method}_{drift.measure}"
             assert values[tag][drift.epoch] == pytest.approx(drift.value, rel=1e-6, abs=1e-12)
             assert 0 not in values[tag]
+
+
+def test_each_measure_stands_beside_its_floor(run):
+    importance, values, _ = run
+    for drift in importance.history.drift():
+        tag = f"importance_drift/{drift.method}_{drift.measure}_floor"
+        if drift.method == "gradient":
+            assert tag not in values
+        elif np.isfinite(drift.floor):
+            assert values[tag][drift.epoch] == pytest.approx(drift.floor, rel=1e-6, abs=1e-12)
 
 
 def test_images_are_pngs_of_the_size_they_say(run):
@@ -216,6 +235,98 @@ def test_names_beyond_the_font_make_no_noise(tmp_path):
     writer.write(EpochReport(0, ImportanceHistory((one,)), 1.0))
     writer.close()
     assert "importance_permutation/風速" in read(tmp_path / "importance")[0]
+
+
+# --- what moved ---------------------------------------------------------------------------------
+
+
+def moving(epoch, tops, **fields):
+    """Two features and their errors, the same in each epoch."""
+    draws = 0.1 * np.where(np.random.default_rng(0).random((2, 50)) < 0.5, -1, 1)
+    return ImportanceResult(
+        method="permutation", epoch=epoch, feature_names=("a*", "b"),
+        importances=np.array(tops, float)[:, None], std_error=np.full(2, 0.1), baseline_score=1.0,
+        metric="loss", n_samples=500, draws=draws, **fields,
+    )  # fmt: skip
+
+
+def reports(tmp_path, results):
+    """`{epoch: text}` of the reports of a training."""
+    writer, history = TensorBoardWriter(tmp_path), ImportanceHistory()
+    for one in results:
+        history += one
+        writer.write(EpochReport(one.epoch, history, 1.0, with_pictures=False))
+    writer._undrawn = None
+    writer.close()
+    texts = read(tmp_path / "importance")[0]["importance_report/flags"]
+    return {epoch: text[0].decode() for epoch, text in texts.items()}
+
+
+def test_the_report_names_what_moved_and_since_when_all_is_stable(tmp_path):
+    tops = [(1, 1), (5, 1), (5, 1), (5, 1), (5, 1), (2, 1)]
+    texts = reports(tmp_path, [moving(2 * number, top) for number, top in enumerate(tops)])
+    assert "since epoch" not in texts[0].splitlines()[-1]
+    assert texts[2].splitlines()[-1] == r"permutation since epoch 0: rises a\* (+4)."
+    assert texts[4].splitlines()[-1] == "permutation since epoch 2: no feature by more than noise."
+    assert texts[8].splitlines()[-1].endswith("no feature by more than noise. Stable since epoch 2.")
+    assert texts[10].splitlines()[-1] == r"permutation since epoch 8: falls a\* (-3)."
+
+
+def test_a_writer_that_joins_late_knows_since_when_all_is_stable(tmp_path):
+    history = ImportanceHistory(tuple(moving(epoch, (5, 1)) for epoch in range(6)))
+    writer = TensorBoardWriter(tmp_path)
+    writer.write(EpochReport(5, history, 1.0, with_pictures=False))
+    writer.close()
+    text = read(tmp_path / "importance")[0]["importance_report/flags"][5][0].decode()
+    assert "Stable since epoch 0." in text
+
+
+def test_many_movers_are_counted():
+    step = Step(
+        wide(0, 8), dataclasses.replace(wide(1, 8), importances=1.0 + np.arange(8.0)[:, None] ** 2)
+    )
+    draws = np.full((8, 50), 0.001)
+    step = Step(
+        *(dataclasses.replace(one, draws=k * draws) for k, one in enumerate((step.earlier, step.later)))
+    )
+    line = movement(step, None)
+    assert (
+        line
+        == "\npermutation since epoch 0: rises x7 (+50), x6 (+36.9), x5 (+25.7), x4 (+16.6), x3 (+9.43) and 2 more."
+    )
+
+
+def test_the_report_says_where_the_methods_disagree(tmp_path):
+    gradient = ImportanceResult(
+        "gradient", 0, ("a*", "b"), np.array([[2.0], [3.0]]), np.full(2, 0.1), 1.0, "output", 500
+    )
+    writer = TensorBoardWriter(tmp_path)
+    history = ImportanceHistory() + [gradient, moving(0, (5, 0))]
+    writer.write(EpochReport(0, history, 1.0))
+    writer.close()
+    text = read(tmp_path / "importance")[0]["importance_report/flags"][0][0].decode()
+    assert "b: high gradient, no importance: saturation or overfit (gradient 3, that of" in text
+
+
+def test_a_report_on_a_thousand_features_compares_two_evaluations_alone(tmp_path, monkeypatch):
+    """However long the history: the step itself, and the newest beside the first stable one."""
+    compared = []
+    monkeypatch.setattr(Step, "_floor", lambda step, *_: compared.append(step) or math.nan)
+    rng = np.random.default_rng(0)
+    results = [
+        dataclasses.replace(wide(epoch, 1000), draws=rng.standard_normal((1000, 5)))
+        for epoch in range(30)
+    ]
+    writer = TensorBoardWriter(tmp_path)
+    for epoch in (28, 29):
+        compared.clear()
+        report = EpochReport(
+            epoch, ImportanceHistory(tuple(results[: epoch + 1])), 1.0, with_pictures=False
+        )
+        writer.write(report)
+    writer._undrawn = None
+    writer.close()
+    assert len(compared) <= 3 + 2
 
 
 # --- wide data and strange names ----------------------------------------------------------------

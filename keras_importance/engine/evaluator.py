@@ -237,6 +237,12 @@ class Evaluator:
         """Scores with all features of a set replaced at once, for each of the sets."""
         return self._joint_scorer.perturbed(self._sample(replacement, donors, rows), sets)
 
+    def baseline_scores(self) -> Floats:
+        """`(n_rows,)` scores of the untouched rows."""
+        unused = Donors.draw(self.data.n_rows, 1, self.rng())
+        found = self.jointly_perturbed(Replacement(donated=self.data.inputs), unused, [])
+        return np.asarray(found.baseline, np.float64)
+
     @cached_property
     def constant_scores(self) -> Floats | None:
         """`(n_rows,)` scores of the best constant prediction; None where the metric has none."""
@@ -332,11 +338,23 @@ class Evaluator:
         Raises:
             ValueError: for a loss that is no mean over rows.
         """
+        return self._differentiator.of_loss(self._row_loss, data or self.data)
+
+    @property
+    def _row_loss(self) -> Callable[[Any, Any], Any]:
         if self._loss.row_scores is None:
             raise ValueError(
                 "the compiled loss is no mean over rows, so no row has a gradient of its own."
             )
-        return self._differentiator.of_loss(self._loss.row_scores, data or self.data)
+        return self._loss.row_scores
+
+    def loss_slopes(self, data: ValidationData) -> Floats:
+        """`(n_rows, n_outputs)` slopes of each row's compiled loss in the outputs of the model.
+
+        Raises:
+            ValueError: for a loss that is no mean over rows.
+        """
+        return self._differentiator.loss_slopes(self._row_loss, data)
 
     def gradient_moments(
         self, passes: Sequence[InputGradients], numbers: Sequence[int], data: ValidationData

@@ -115,6 +115,7 @@ class Differentiator:
         self._moments = compiler(_moments)
         self._values = compiler(self._flat_outputs)
         self._of_loss: Callable[..., Any] | None = None
+        self._of_slopes: Callable[..., Any] | None = None
         self._cut: tuple[ValidationData, list[_Chunk]] = (data, self._chunks_of(data))
 
     def values(self, data: ValidationData) -> Any:
@@ -135,6 +136,16 @@ class Differentiator:
             self._of_loss = self._compiler(partial(self._loss_program, row_scores))
         chunks = [list(self._of_loss(chunk.inputs, chunk.targets)) for chunk in self._chunks(data)]
         return InputGradients(chunks, data.n_rows)
+
+    def loss_slopes(self, row_scores: Callable[[Any, Any], Any], data: ValidationData) -> Floats:
+        """`(n_rows, n_outputs)` slopes of the row scores of a loss in the model's outputs."""
+        if self._of_slopes is None:
+            self._of_slopes = self._compiler(partial(self._slope_program, row_scores))
+        found = [
+            ops.convert_to_numpy(self._of_slopes(chunk.inputs, chunk.targets))
+            for chunk in self._chunks_of(data)
+        ]
+        return np.concatenate(found)[: data.n_rows].astype(np.float64)
 
     def moments(
         self, passes: Sequence[InputGradients], numbers: Sequence[int], data: ValidationData
@@ -218,6 +229,23 @@ class Differentiator:
             return row_scores(targets, call(self._data.pack(leaves)))
 
         return self._compiler.gradients(scalar, inputs)
+
+    def _slope_program(
+        self, row_scores: Callable[[Any, Any], Any], call: Call, inputs: list[Any], targets: Any
+    ) -> Any:
+        outputs = call(self._data.pack(inputs))
+
+        def scalar(leaves: list[Any]) -> Any:
+            return row_scores(targets, keras.tree.pack_sequence_as(outputs, leaves))
+
+        leaves = keras.tree.flatten(outputs)
+        slopes = self._compiler.gradients(scalar, leaves)
+        found = [
+            ops.zeros_like(leaf) if slope is None else slope
+            for slope, leaf in zip(slopes, leaves, strict=True)
+        ]
+        flat = [ops.reshape(one, (-1, math.prod(one.shape[1:]))) for one in found]
+        return ops.concatenate(flat, axis=-1)
 
 
 def _moments(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import keras
@@ -51,14 +50,15 @@ class JointScorer:
         self._metric = metric
         self._n_features = len(features)
         self._n_at_once = rows_at_once(compiler.model, data, in_parts=False)
-        self._program = compiler(partial(self._score))
+        self._program = compiler(self._score)
 
     def perturbed(self, sample: Sample, sets: Sequence[Integers]) -> FeatureScores:
         """Scores `(n_sets, n_repeats, n_rows)`, and the baseline, from the same program."""
         n_repeats, n_rows = sample.donors.shape
-        found = np.stack(
-            [[self._row_scores(sample, one, repeat) for repeat in range(n_repeats)] for one in sets]
-        ).reshape(len(sets), n_repeats, n_rows)
+        found = np.reshape(
+            [[self._row_scores(sample, one, repeat) for repeat in range(n_repeats)] for one in sets],
+            (len(sets), n_repeats, n_rows),
+        )
         nothing = np.empty(0, np.int64)
         return FeatureScores(np.arange(len(sets)), found, self._row_scores(sample, nothing, 0))
 

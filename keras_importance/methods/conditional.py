@@ -20,6 +20,10 @@ from keras_importance.statistics import Floats, Integers, generator
 Array = NDArray[Any]
 
 _MAX_CLASSES = 50
+# A regression of categories on all other columns draws exactly on what they say, but follows the rows it
+# was fitted to: with fewer rows it is one on what left-out regressions predict, which follows none.
+_ROWS_A_SLOPE = 10
+_MAX_SLOPES = 1000
 # Of a column of categories the regressions of the others see as many indicators, of many columns fewer.
 _MAX_INDICATORS = 20
 _MAX_ELEMENTS = 20_000
@@ -46,13 +50,13 @@ class ConditionalPermutation(PerturbationMethod):
     A group is given the features outside of it and moves as one, a feature of a sequence with its whole
     trajectory given the trajectories of the others.
 
-    **Categories** are drawn anew for each repeat, from a multinomial logistic regression on what the
-    linear regressions predict of them: columns of integers or strings, and columns of 0 and 1, of which
-    a residual would make 0.37. A group with such a column takes the values of a row of the drawn
-    category in all of them, so one-hot groups stay one-hot, and that row's residuals in the others.
-    Beyond 50 categories (or combinations of them) neighbours in their order are drawn as one, and by
-    their frequency within it; values that never repeat, as of long sequences of integers, depend little
-    on the others then.
+    **Categories** are drawn anew for each repeat, from a multinomial logistic regression on the other
+    features, or where these are many on what the linear regressions predict: columns of integers or
+    strings, and columns of 0 and 1, of which a residual would make 0.37. A group with such a column
+    takes the values of a row of the drawn category in all of them, so one-hot groups stay one-hot, and
+    that row's residuals in the others. Beyond 50 categories (or combinations of them) neighbours in
+    their order are drawn as one, and by their frequency within it; values that never repeat, as of long
+    sequences of integers, depend little on the others then.
 
     The standard error counts that a row is both scored and a donor, and is right for independent draws
     as well; that the regressions are estimated, it leaves out.
@@ -116,9 +120,9 @@ def conditional_replacement(
                 drafts[column[0]].shift(column[1], *elements.residuals_of(column, found))
             continue
         codes = np.column_stack([elements.categories[column] for column in categories])
-        means = elements.values[:, numbers] - found.values[:, numbers]
         label = classes(codes, _MAX_CLASSES)
-        chances = class_probabilities(means, label, data.weights)
+        known = elements.known_of(numbers, found, int(label.max()) + 1)
+        chances = class_probabilities(known, label, data.weights)
         rows = drawn_rows(chances, label, n_repeats, generator(seed, "categories"), data.weights)
         for column in feature.columns:
             if column in elements.categories:
@@ -206,6 +210,14 @@ class _Elements:
     def has_categories(self, number: int) -> bool:
         """Whether a column of an input holds categories."""
         return any(column[0] == number for column in self.categories)
+
+    def known_of(self, numbers: Integers, found: Residuals, n_classes: int) -> Floats:
+        """What the other elements say of some: themselves, or where they are many their predictions."""
+        n_rows, n_elements = self.values.shape
+        n_slopes = (n_elements - len(numbers)) * n_classes
+        if 0 < n_slopes <= min(n_rows // _ROWS_A_SLOPE, _MAX_SLOPES):
+            return np.delete(self.values, numbers, axis=1)
+        return self.values[:, numbers] - found.values[:, numbers]
 
     def residuals_of(self, column: Column, found: Residuals) -> tuple[Array, Array]:
         """The residuals of a column of numbers, in the input's type, and those that donors give."""

@@ -22,7 +22,7 @@ from tensorboard.util.tensor_util import make_tensor_proto
 
 from keras_importance import plots
 from keras_importance.detectors import Finding, disagreements
-from keras_importance.drift import Mover, Stability
+from keras_importance.drift import Mover, Stability, Step, steps
 from keras_importance.errors import reason_of, warn
 from keras_importance.result import ImportanceHistory, ImportanceResult, Verdict, Verdicts
 from keras_importance.writers.base import EpochReport, Writer
@@ -67,8 +67,10 @@ class TensorBoardWriter(Writer):
         Raises:
             Exception: where a picture can't be drawn, after all else is written.
         """
-        self._stability.update(_stability(report, self._stability))
-        values = [*_scalars(report), *_drift(report), *_flags(report), _table(report, self._stability)]
+        last = _last_steps(report)
+        self._stability.update(_stability(report, last, self._stability))
+        values = [*_scalars(report), *_drift(last), *_flags(report)]
+        values.append(_table(report, last, self._stability))
         pictures: list[Any] = []
         failure = None
         self._undrawn = report
@@ -160,27 +162,35 @@ def _scalars(report: EpochReport) -> Iterator[Any]:
                 yield from _scalar(f"importance_{result.method}/{name}", value)
 
 
-def _last_two(report: EpochReport, method: str) -> ImportanceHistory:
+def _drift(last: Iterable[Step]) -> Iterator[Any]:
+    for step in last:
+        for drift in step.drifts():
+            tag = f"importance_drift/{drift.method}_{drift.measure}"
+            yield from _scalar(tag, drift.value)
+            yield from _scalar(f"{tag}_floor", drift.floor)
+
+
+def _last_steps(report: EpochReport) -> list[Step]:
     """The last two evaluations alone: the whole history would be compared anew in each epoch."""
-    return ImportanceHistory(report.history.of(method).results[-2:])
+    methods = [one.method for one in report.results]
+    return [step for name in methods for step in steps(report.history.of(name).results[-2:])]
 
 
-def _drift(report: EpochReport) -> Iterator[Any]:
-    for method in report.history.methods:
-        for drift in _last_two(report, method).drift():
-            if drift.epoch == report.epoch:
-                tag = f"importance_drift/{drift.method}_{drift.measure}"
-                yield from _scalar(tag, drift.value)
-                yield from _scalar(f"{tag}_floor", drift.floor)
-
-
-def _stability(report: EpochReport, known: Mapping[str, Stability]) -> dict[str, Stability]:
+def _stability(
+    report: EpochReport, last: Iterable[Step], known: Mapping[str, Stability]
+) -> dict[str, Stability]:
     """How long each method has been stable, going on from what is known; without errors none is."""
-    return {
-        one.method: Stability.of(report.history.of(one.method).results, known.get(one.method))
-        for one in report.results
-        if one.draws is not None
-    }
+    by_method = {step.later.method: step for step in last}
+    found = {}
+    for one in report.results:
+        before, step = known.get(one.method), by_method.get(one.method)
+        if one.draws is None:
+            continue
+        if before is not None and step is not None and before.newest is step.earlier:
+            found[one.method] = before.then(step)
+        else:
+            found[one.method] = Stability.of(report.history.of(one.method).results, before)
+    return found
 
 
 def _flags(report: EpochReport) -> Iterator[Any]:
@@ -218,24 +228,25 @@ def _pictures(report: EpochReport) -> Iterator[tuple[str, Callable[[], Figure]]]
             yield f"{tag}/over_steps", partial(plots.over_steps, result)
 
 
-def _table(report: EpochReport, stability: Mapping[str, Stability]) -> Any:
+def _table(report: EpochReport, last: Iterable[Step], stability: Mapping[str, Stability]) -> Any:
     lines = [table(report.results, report.verdicts)]
-    for one in report.results:
-        last = _last_two(report, one.method)
-        if one.draws is not None and len(last) > 1:
-            lines.append(movement(last.results[0].epoch, last.movers(), stability[one.method].since))
+    lines += [
+        movement(step, stability[step.later.method].since)
+        for step in last
+        if step.later.method in stability
+    ]
     lines += map(finding_line, disagreements(report.history))
     return _text("importance_report/flags", "\n".join(lines))
 
 
-def movement(before: int | None, movers: Sequence[Mover], stable_since: int | None) -> str:
+def movement(step: Step, stable_since: int | None) -> str:
     """A line on the features that moved since the evaluation before, those that moved furthest first."""
-    parts = [_moved("rises", [one for one in movers if one.direction == "riser"])]
-    parts.append(_moved("falls", [one for one in movers if one.direction == "faller"]))
-    moved = "; ".join(filter(None, parts)) or "no feature by more than noise"
-    method = f" ({movers[0].method})" if movers else ""
+    movers = list(step.movers())
+    rising = _moved("rises", [one for one in movers if one.direction == "riser"])
+    falling = _moved("falls", [one for one in movers if one.direction == "faller"])
+    moved = "; ".join(filter(None, (rising, falling))) or "no feature by more than noise"
     stable = "" if stable_since is None else f" Stable since epoch {stable_since}."
-    return f"\nSince epoch {before}{method}: {moved}.{stable}"
+    return f"\n{_escaped(step.later.method)} since epoch {step.earlier.epoch}: {moved}.{stable}"
 
 
 def _moved(how: str, movers: Sequence[Mover]) -> str:
@@ -250,8 +261,9 @@ def _moved(how: str, movers: Sequence[Mover]) -> str:
 def finding_line(finding: Finding) -> str:
     """What the gradient and the loss disagree on."""
     return (
-        f"\n{_escaped(finding.feature)}: {finding.reason} (gradient {finding.gradient:.3g}, of useful "
-        f"features {finding.usual_gradient:.3g}; importance {finding.ci_low:.3g} to {finding.ci_high:.3g})."
+        f"\n{_escaped(finding.feature)}: {finding.reason} (gradient {finding.gradient:.3g}, that of "
+        f"useful features {finding.usual_gradient:.3g}; importance {finding.ci_low:.3g} to "
+        f"{finding.ci_high:.3g})."
     )
 
 

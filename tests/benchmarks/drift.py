@@ -33,7 +33,7 @@ Score = Callable[[Singles, Singles], Singles]
 
 def squared_error(y: Singles, outputs: Singles) -> Singles:
     """Of each row."""
-    return np.square(y - outputs)
+    return np.asarray(np.square(y - outputs))
 
 
 def log_loss(y: Singles, outputs: Singles) -> Singles:
@@ -50,12 +50,14 @@ class Design:
         n_repeats: the same of the repeats.
         wobble: relative size of the changes of the weights from one evaluation to the next.
         score: of which the importance is the rise.
+        n_all: how many rows there are; of more than an evaluation uses, each one takes others.
     """
 
     n_rows: tuple[int, ...] = (1000,)
     n_repeats: tuple[int, ...] = (5,)
     wobble: float = 0.0
     score: Score = squared_error
+    n_all: int = 1000
 
 
 AFFORDABLE = (300, 500, 700, 1000)
@@ -65,6 +67,7 @@ DESIGNS = {
     "300 to 1,000 rows, 2 to 5 repeats": Design(AFFORDABLE, (2, 3, 5)),
     "the same, and weights that oscillate by 1%": Design(AFFORDABLE, (2, 3, 5), 0.01),
     "the same, log loss": Design(AFFORDABLE, (2, 3, 5), 0.01, log_loss),
+    "other 1,000 rows each time": Design(n_all=5000),
 }
 
 
@@ -82,7 +85,7 @@ class Training:
     def draw(cls, design: Design, seed: int) -> Training:
         """Features correlated at 0.2, in every order of importance."""
         rng = np.random.default_rng([10, seed])
-        n_rows = max(design.n_rows)
+        n_rows = design.n_all
         x = math.sqrt(0.8) * rng.standard_normal((n_rows, N_FEATURES))
         x += math.sqrt(0.2) * rng.standard_normal((n_rows, 1))
         truth = np.zeros(N_FEATURES)
@@ -90,8 +93,8 @@ class Training:
         truth[N_STRONG : N_STRONG + N_WEAK] = rng.uniform(0.1, 0.3, N_WEAK)
         weights = truth + 0.05 * rng.standard_normal(N_FEATURES)
         y = x @ truth + rng.standard_normal(n_rows)
-        x, y, weights = (one.astype(np.float32) for one in (x, y, weights))
-        return cls(x, y, weights, design, seed)
+        single = np.float32
+        return cls(x.astype(single), y.astype(single), weights.astype(single), design, seed)
 
     @property
     def signs(self) -> NDArray[np.int8]:
@@ -99,19 +102,21 @@ class Training:
         rng = generator(self.seed, "multipliers")
         return (2 * rng.integers(0, 2, (len(self.x), N_DRAWS)) - 1).astype(np.int8)
 
-    def history(self, n_evaluations: int, begins: int | None = None) -> ImportanceHistory:
-        """The evaluations; from the epoch `begins` on the first feature is used, else always."""
-        return ImportanceHistory(tuple(self._results(n_evaluations, begins)))
+    def history(self, epochs: range, begins: int = 0) -> ImportanceHistory:
+        """The evaluations; the first feature is used from the epoch `begins` on."""
+        return ImportanceHistory(tuple(self._results(epochs, begins)))
 
-    def _results(self, n_evaluations: int, begins: int | None) -> Iterator[ImportanceResult]:
+    def _results(self, epochs: range, begins: int) -> Iterator[ImportanceResult]:
         rng, order = np.random.default_rng([11, self.seed]), generator(self.seed, "rows")
         rows, signs = order.permutation(len(self.x)), self.signs
-        for epoch in range(n_evaluations):
+        for epoch in epochs:
             n_rows, n_repeats = rng.choice(self.design.n_rows), int(rng.choice(self.design.n_repeats))
             wobble = self.design.wobble * rng.standard_normal(N_FEATURES)
             weights = (self.weights * (1 + wobble)).astype(np.float32)
-            if begins is not None and epoch < begins:
+            if epoch < begins:
                 weights[0] = 0.0
+            if len(rows) > max(self.design.n_rows):
+                rows = order.permutation(len(self.x))
             used = np.sort(rows[:n_rows])
             yield self._result(epoch, weights, used, n_repeats, signs[used])
 
@@ -149,7 +154,7 @@ def stationary(design: Design, n_replicates: int, n_evaluations: int) -> list[fl
     quiet: list[bool] = []
     quiet_at_any_share: list[bool] = []
     for seed in range(n_replicates):
-        history = Training.draw(design, seed).history(n_evaluations)
+        history = Training.draw(design, seed).history(range(n_evaluations))
         for drift in history.drift():
             within[drift.measure].append(not drift.is_drift)
         for found, share in ((quiet, 0.01), (quiet_at_any_share, 0.0)):
@@ -162,7 +167,7 @@ def switched_on(design: Design, n_replicates: int, epoch: int = 10) -> list[floa
     """Shares: named in the first evaluation, in the first two, drift seen at once, early steps that name any."""
     delays, seen, early = [], [], []
     for seed in range(n_replicates):
-        history = Training.draw(design, seed).history(epoch + 2, epoch)
+        history = Training.draw(design, seed).history(range(epoch - 3, epoch + 2), epoch)
         movers = history.movers()
         drifting = [one for one in history.drift() if one.measure == "jensen_shannon" and one.is_drift]
         seen.append(epoch in [one.epoch for one in drifting])
@@ -172,7 +177,7 @@ def switched_on(design: Design, n_replicates: int, epoch: int = 10) -> list[floa
             if (one.feature, one.direction) == ("x0", "riser") and one.epoch >= epoch
         ]
         delays.append(min(named, default=math.inf))
-        early.append(len({one.epoch for one in movers if one.epoch < epoch}) / (epoch - 1))
+        early.append(len({one.epoch for one in movers if one.epoch < epoch}) / 2)
     at_once, by_second = (float(np.mean(np.array(delays) <= n)) for n in (1, 2))
     return [at_once, by_second, float(np.mean(seen)), float(np.mean(early))]
 

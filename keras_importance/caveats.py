@@ -1,0 +1,46 @@
+"""What a user must know before trusting verdicts: too few rows, and rows that chose the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+
+from keras_importance.data import ValidationData
+from keras_importance.detectors import Detector
+
+_CHOOSING = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau)
+
+
+def too_few_rows(
+    detector: Detector, data: ValidationData, n_features: int, n_evaluations: int | None
+) -> str | None:
+    """Says how many rows the stated error rate needs; None where there are enough."""
+    needed = detector.n_rows_needed(n_features, n_evaluations)
+    if data.n_units >= needed:
+        return None
+    what = "validation rows" if data.blocks is None else "independent blocks of validation rows"
+    return (
+        f"FeatureImportance has {data.n_units:,} {what} for {detector!r}, whose error rate is sure from "
+        f"about {needed:,} on: its verdicts may be wrong more often than stated. Pass more rows."
+    )
+
+
+def chosen_on_the_same_rows(callbacks: Iterable[Any]) -> str | None:
+    """Names the callbacks that choose the model on the validation rows; None where none does."""
+    names = dict.fromkeys(type(one).__name__ for one in callbacks if _chooses(one))
+    if not names:
+        return None
+    return (
+        f"FeatureImportance judges features on the rows by which {' and '.join(names)} choose the "
+        "model: it looks better on them than it is, and verdicts may be wrong more often than stated. "
+        "Pass validation_data= of its own to FeatureImportance."
+    )
+
+
+def _chooses(callback: Any) -> bool:
+    is_checkpoint = isinstance(callback, keras.callbacks.ModelCheckpoint)
+    if not isinstance(callback, _CHOOSING) and not (is_checkpoint and callback.save_best_only):
+        return False
+    return str(getattr(callback, "monitor", "")).startswith("val_")
