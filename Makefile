@@ -66,7 +66,7 @@ bench-backends: $(VENV)/.bench-ready  ## the same on JAX and on torch
 bench-intervals: $(READY)  ## how often the 95% intervals cover, beside the usual error bars
 	$(BIN)/python tests/benchmarks/intervals.py
 
-bench-drift: $(READY)  ## how often noise passes for drift, and how soon a change is named (two minutes)
+bench-drift: $(READY)  ## how often noise passes for drift, and how soon a change is named (a minute)
 	$(BIN)/python tests/benchmarks/drift.py
 
 bench-correlated: $(READY)  ## how often null features that are correlated with useful ones are found

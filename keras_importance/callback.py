@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -18,16 +14,15 @@ from keras_importance import arguments, caveats
 from keras_importance.budget import Budget, Effort
 from keras_importance.confirmation import Confirmation, confirmed
 from keras_importance.console import evaluation_line, verdict_line
-from keras_importance.detectors import Probe, detectors_from_argument
+from keras_importance.detectors import detectors_from_argument
 from keras_importance.engine import Evaluator, is_chief, no_footprint
-from keras_importance.errors import InvalidArgumentError, reason_of, speaking_as, warn
+from keras_importance.errors import InvalidArgumentError, speaking_as, warn
 from keras_importance.features import FeatureSet
-from keras_importance.masked_score import MaskedScore
-from keras_importance.methods import Interrupted, PerturbationMethod, methods_from_argument
+from keras_importance.methods import Interrupted, methods_from_argument
 from keras_importance.preparation import prepared_evaluator
-from keras_importance.probe import ModelProbe
 from keras_importance.result import ImportanceHistory, ImportanceResult, Verdict
 from keras_importance.running_fit import fit_arguments
+from keras_importance.training import Training
 from keras_importance.writers import EpochReport, TensorBoardWriter, Writer
 
 # What is left of an evaluation's time for its verdicts.
@@ -144,7 +139,7 @@ class FeatureImportance(keras.callbacks.Callback):
         self.metric = metric
         self.add_to_logs = bool(add_to_logs)
         self.history = ImportanceHistory()
-        self._training: _Training | None = None
+        self._training: Training | None = None
 
     @property
     def results(self) -> dict[str, ImportanceResult]:
@@ -229,7 +224,7 @@ class FeatureImportance(keras.callbacks.Callback):
                 n_epochs,
                 _PICTURE_SECONDS if any(writer.draws for writer in writers) else 0.0,
             )
-            self._training = _Training(evaluator, writers, budget)
+            self._training = Training(evaluator, writers, budget)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Starts the clock; the first epoch of a `fit` decides what earlier history stays."""
@@ -267,7 +262,7 @@ class FeatureImportance(keras.callbacks.Callback):
 
     # --- one evaluation -------------------------------------------------------------------------
 
-    def _evaluate(self, training: _Training, epoch: int, *, is_last: bool) -> None:
+    def _evaluate(self, training: Training, epoch: int, *, is_last: bool) -> None:
         evaluator, budget = training.evaluator, training.budget
         started, training.evaluated = evaluator.clock(), epoch
         compiled = evaluator.compiler.seconds
@@ -295,7 +290,7 @@ class FeatureImportance(keras.callbacks.Callback):
             budget.spend(evaluator.clock() - started)
 
     def _results_of_each_method(
-        self, training: _Training, epoch: int, *, is_last: bool
+        self, training: Training, epoch: int, *, is_last: bool
     ) -> list[ImportanceResult]:
         evaluator, budget = training.evaluator, training.budget
         allowance = max(budget.for_last if is_last else budget.for_scoring, 0.0)
@@ -316,14 +311,14 @@ class FeatureImportance(keras.callbacks.Callback):
                     raise
         return results
 
-    def _judge(self, training: _Training, results: Sequence[ImportanceResult]) -> list[Verdict]:
+    def _judge(self, training: Training, results: Sequence[ImportanceResult]) -> list[Verdict]:
         """Adds the verdicts of each detector on its method's new result; those that have changed."""
         found: list[Verdict] = []
         by_method = {one.method: one for one in results}
         for detector in (one for one in self.detectors if one.method in by_method):
             result = by_method[detector.method]
             with training.contained(f"judging features in epoch {result.epoch}"):
-                verdicts = detector(self.history, self._probe(training, result))
+                verdicts = detector(self.history, training.probe(self.methods, result))
                 changes = verdicts.changes(self.history.verdicts_before(result))
                 self.history += verdicts
                 found += changes
@@ -333,7 +328,7 @@ class FeatureImportance(keras.callbacks.Callback):
                     self.on_verdict(verdict)
         return found
 
-    def _warn_of_caveats(self, training: _Training) -> None:
+    def _warn_of_caveats(self, training: Training) -> None:
         """What the verdicts' error rate takes for granted and this training doesn't give."""
         evaluator = training.evaluator
         found = [
@@ -349,20 +344,7 @@ class FeatureImportance(keras.callbacks.Callback):
         for message in filter(None, found):
             warn(message)
 
-    def _probe(self, training: _Training, result: ImportanceResult) -> Probe:
-        method = next(one for one in self.methods if one.name == result.method)
-        assert isinstance(method, PerturbationMethod)  # noqa: S101 (checked with the arguments)
-        evaluator = training.evaluator
-        return ModelProbe(
-            evaluator,
-            method,
-            result,
-            training.n_evaluations,
-            training.masked_score,
-            lambda: evaluator.clock() < training.deadline,
-        )
-
-    def _write(self, training: _Training, report: EpochReport) -> None:
+    def _write(self, training: Training, report: EpochReport) -> None:
         for writer in training.writers:
             with training.contained(f"writing with {type(writer).__name__}"):
                 writer.write(report)
@@ -424,43 +406,6 @@ class FeatureImportance(keras.callbacks.Callback):
         if self._training is not None:
             self._training.close()
         self._training = None
-
-
-@dataclass
-class _Training:
-    """The state of one run of `fit`."""
-
-    evaluator: Evaluator
-    writers: tuple[Writer, ...]
-    budget: Budget
-    epoch: int | None = None
-    epoch_started: float = 0.0
-    epoch_seconds: float = 0.0
-    evaluated: int | None = None
-    n_evaluations: int | None = None
-    deadline: float = math.inf
-    warned: set[str] = field(default_factory=set)
-
-    @cached_property
-    def masked_score(self) -> MaskedScore:
-        """The test for signal that the network doesn't use, which keeps what it learnt of the data."""
-        return MaskedScore(self.evaluator)
-
-    @contextmanager
-    def contained(self, what: str) -> Iterator[None]:
-        """Turns an exception into one warning per reason: nothing of ours may stop a training."""
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 (whatever it is, the training goes on)
-            reason = reason_of(error)
-            if reason not in self.warned:
-                self.warned.add(reason)
-                warn(f"FeatureImportance failed {what}; the training goes on. Reason: {reason}")
-
-    def close(self) -> None:
-        for writer in self.writers:
-            with self.contained(f"closing {type(writer).__name__}"):
-                writer.close()
 
 
 def _n_evaluations(first: int, n_epochs: int | None, every: int) -> int | None:

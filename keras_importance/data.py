@@ -132,7 +132,7 @@ class ValidationData:
             blocks=(
                 positions // _block_length(window, sample.n_seen)
                 if window
-                else _repeated_rows([*inputs, *keras.tree.flatten(y)])
+                else _repeated_rows([*inputs, *([] if y is None else keras.tree.flatten(y))])
             ),
             n_available=sample.n_seen,
             in_written_order=not isinstance(x, dict) or list(x) == sorted(x),

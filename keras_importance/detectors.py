@@ -125,9 +125,8 @@ class UselessFeatureDetector(Detector):
         quantile = _quantile(level / 2 / len(result.feature_names), result)
         evidence = _Evidence(result, self.min_share, quantile)
         streak = evidence.streak(before)
-        is_low = evidence.is_known & (evidence.upper < 0)
-        candidates = np.flatnonzero(is_low & (streak >= self.patience))
         p_value = np.full(len(streak), math.nan)
+        candidates = np.flatnonzero(evidence.is_low & (streak >= self.patience))
         if len(candidates):
             p_value[candidates] = probe.masked_score(candidates.tolist())
         kept = evidence.kept_states(before)
@@ -135,19 +134,14 @@ class UselessFeatureDetector(Detector):
         in_order = _in_order(in_question, before, evidence)
         members, partners = _largest_set(in_order, self._set_test(level, result, probe))
         partners = {i: j for i, j in partners.items() if _is_more_together(i, j, result, probe)}
-        states = kept.copy()
-        states[evidence.is_known & (evidence.lower > 0)] = "useful"
+        states = kept
+        states[evidence.is_high] = "useful"
         states[p_value < _LATENT_LEVEL] = "latent"
         states[in_question] = "undecided"
         states[members] = np.where(evidence.is_harmful[members], "harmful", "useless")
         states[list(partners)] = "redundant"
-        reasons = np.full(len(states), _BOTH_SIDES, object)
-        so_far = "below the threshold in {} of {} evaluations running"
-        reasons[is_low] = [so_far.format(n, self.patience) for n in streak[is_low]]
-        reasons[candidates] = np.where(np.isnan(p_value[candidates]), _NOT_TESTED, _HELD_BACK)
-        reasons[~evidence.is_known] = evidence.why_unknown
         names = result.feature_names
-        is_open = np.flatnonzero(states == "undecided")
+        reasons = self._reasons(evidence, streak, candidates, p_value)
         return Verdicts(
             epoch=result.epoch,
             method=self.method,
@@ -161,8 +155,19 @@ class UselessFeatureDetector(Detector):
             streak=streak,
             p_value=p_value,
             partners=_partners(states, before, partners, names),
-            reasons={names[i]: reasons[i] for i in is_open},
+            reasons={names[i]: reasons[i] for i in np.flatnonzero(states == "undecided")},
         )
+
+    def _reasons(
+        self, evidence: _Evidence, streak: Integers, candidates: Integers, p_value: Floats
+    ) -> list[str]:
+        """Why each feature would be undecided, if it were."""
+        reasons = np.full(len(streak), _BOTH_SIDES, object)
+        so_far = "below the threshold in {} of {} evaluations running"
+        reasons[evidence.is_low] = [so_far.format(n, self.patience) for n in streak[evidence.is_low]]
+        reasons[candidates] = np.where(np.isnan(p_value[candidates]), _NOT_TESTED, _HELD_BACK)
+        reasons[~evidence.is_known] = evidence.why_unknown
+        return list(reasons)
 
     def _set_test(
         self, level: float, result: ImportanceResult, probe: Probe
@@ -211,7 +216,7 @@ def detectors_from_argument(argument: Any, methods: Sequence[Any]) -> tuple[Dete
         InvalidArgumentError: for what is no detector, and for one whose method isn't computed or can't
             replace features together.
     """
-    judged = {one.name for one in methods if hasattr(one, "jointly")}
+    judged = {one.name for one in methods if getattr(one, "replaces_sets", False)}
     if argument is None:
         usual = UselessFeatureDetector()
         return (usual,) if usual.method in judged else ()
@@ -221,7 +226,7 @@ def detectors_from_argument(argument: Any, methods: Sequence[Any]) -> tuple[Dete
             names = ", ".join(repr(method.name) for method in methods)
             raise InvalidArgumentError(
                 f"got {one!r}, which judges the method {one.method!r}, and the methods {names}. Add "
-                f"{one.method!r} to methods, or judge another method that replaces features."
+                f"{one.method!r} to methods, or judge another one that shuffles features as they are."
             )
     return tuple(detectors)
 
@@ -275,6 +280,16 @@ class _Evidence:
     def lower(self) -> Floats:
         """Lower bounds of the contrasts."""
         return -upper_bound(-self._contrast, self._error, -self._third, self.quantile)
+
+    @cached_property
+    def is_low(self) -> Array:
+        """Whether the importance lies below the threshold, with its bound."""
+        return np.asarray(self.is_known & (self.upper < 0))
+
+    @cached_property
+    def is_high(self) -> Array:
+        """Whether it lies above."""
+        return np.asarray(self.is_known & (self.lower > 0))
 
     @cached_property
     def is_harmful(self) -> Array:

@@ -28,8 +28,8 @@ AGREEMENTS = ("spearman", "top_k_overlap")
 
 _LEVEL = 0.05
 _STEADY_STEPS = 3
-# As much as stays in a core's cache.
-_DRAWS_AT_ONCE = 25
+# As many as stay in a core's cache.
+_NUMBERS_AT_ONCE = 25_000
 # The measures are sums of rounded numbers.
 _ROUNDING = 1e-9
 
@@ -205,7 +205,8 @@ class Step:
         if self._pairs is None:
             return math.nan
         before, now = self._pairs
-        blocks = (slice(i, i + _DRAWS_AT_ONCE) for i in range(0, len(now), _DRAWS_AT_ONCE))
+        size = max(1, _NUMBERS_AT_ONCE // now.shape[1])
+        blocks = (slice(start, start + size) for start in range(0, len(now), size))
         found = np.concatenate([measure(before[block], now[block]) for block in blocks])
         known = found[np.isfinite(found)]
         if not len(known):

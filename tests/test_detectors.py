@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from keras_importance import Detector, ImportanceHistory, ImportanceResult, UselessFeatureDetector
 from keras_importance.detectors import detectors_from_argument
-from keras_importance.methods import GradientImportance, PermutationImportance
+from keras_importance.methods import ConditionalPermutation, GradientImportance, PermutationImportance
 from keras_importance.result import Explained
 from keras_importance.statistics import Donors, Influence, influence_standard_error, tail_quantile
 
@@ -246,8 +246,9 @@ def test_a_constant_history_of_useful_features_flags_nothing(seed, n_evaluations
 def test_all_evaluations_together_spend_alpha():
     """Half for features, half for sets; without a plan `6 / (pi² t²)` of it in the t-th evaluation."""
     detector, probe = UselessFeatureDetector(alpha=0.05), Linear.make(TRUTH, n_evaluations=None)
+    result = probe.result()
     levels = [
-        detector._level(ImportanceHistory(tuple(probe.result(i) for i in range(n))), probe)
+        detector._level(ImportanceHistory(tuple(replace(result, epoch=i) for i in range(n))), probe)
         for n in range(1, 200)
     ]
     assert 0.0495 < sum(levels) < 0.05
@@ -291,6 +292,10 @@ def test_detectors_default_to_the_useless_features_where_permutation_is_computed
     assert isinstance(usual, UselessFeatureDetector)
     assert detectors_from_argument(None, [GradientImportance()]) == ()
     assert detectors_from_argument((), [PermutationImportance()]) == ()
+    with pytest.raises(ValueError, match="judges the method 'conditional_permutation'"):
+        detectors_from_argument(
+            UselessFeatureDetector(method="conditional_permutation"), [ConditionalPermutation()]
+        )
     own = Silent()
     assert detectors_from_argument(own, [PermutationImportance()]) == (own,)
 

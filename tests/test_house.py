@@ -23,6 +23,7 @@ FLOORS = [
     {"clustering", "engine", "writers"},
     {"caveats", "console", "masked_score", "methods"},
     {"confirmation", "preparation", "probe"},
+    {"training"},
     {"standalone", "callback"},
 ]
 COMPUTES = {"data", "features", "engine", "methods", "masked_score", "probe"}

@@ -70,6 +70,7 @@ class ConditionalPermutation(PerturbationMethod):
     """
 
     name = "conditional_permutation"
+    replaces_sets = False  # each is redrawn given all others, a copy of it included
 
     def check(self, evaluator: Evaluator) -> None:
         """Raises `InvalidArgumentError` as permutation does, and for many rows of as many values."""

@@ -35,6 +35,7 @@ class LinearisedPermutation(PermutationImportance):
     """
 
     name = "linearised_permutation"
+    replaces_sets = False
 
     def check(self, evaluator: Evaluator) -> None:
         """Raises `InvalidArgumentError` as permutation does, and for very many outputs."""

@@ -40,6 +40,9 @@ class PerturbationMethod(ImportanceMethod):
         name: name in results and tags; None for the class's own.
     """
 
+    replaces_sets = True
+    """Whether replacing several features at once is what replacing each of them adds up to."""
+
     def __init__(self, n_repeats: int = 5, *, name: str | None = None) -> None:
         super().__init__(name=name)
         whole = isinstance(n_repeats, (int, np.integer)) and not isinstance(n_repeats, bool)
