@@ -12,7 +12,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 TABLES ?=
 
 .PHONY: help demo tensorboard test lint types unit test-long coverage beijing bench bench-backends \
-        bench-correlated bench-drift bench-intervals pictures clean
+        bench-correlated bench-drift bench-intervals bench-statistics bench-verdicts pictures clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -71,6 +71,11 @@ bench-drift: $(READY)  ## how often noise passes for drift, and how soon a chang
 
 bench-correlated: $(READY)  ## how often null features that are correlated with useful ones are found
 	$(BIN)/python tests/benchmarks/correlated.py 2>/dev/null
+
+bench-statistics: bench-intervals bench-verdicts bench-correlated bench-drift  ## all tables about statistics (three quarters of an hour)
+
+bench-verdicts: $(READY)  ## how often verdicts are wrong, and how early they are right (half an hour)
+	$(BIN)/python tests/benchmarks/verdicts.py 2>/dev/null
 
 pictures: $(READY)  ## draw the pictures of the README: make pictures CSV=path/to/file.csv
 	$(BIN)/python examples/quickstart.py --pictures docs/quickstart

@@ -12,15 +12,11 @@ if TYPE_CHECKING:
     from keras_importance.callback import FeatureImportance
     from keras_importance.confirmation import Confirmation
     from keras_importance.data import ValidationData
-    from keras_importance.detectors import (
-        Detector,
-        Finding,
-        UselessFeatureDetector,
-        disagreements,
-    )
+    from keras_importance.detectors import Detector, UselessFeatureDetector
     from keras_importance.drift import Drift, Mover
     from keras_importance.engine import Evaluator, FeatureScores, Replacement
     from keras_importance.errors import ImportanceWarning
+    from keras_importance.findings import Finding, Gap, disagreements, memorised_features
     from keras_importance.methods import (
         ConditionalPermutation,
         GradientImportance,
@@ -46,8 +42,9 @@ _HOME = {
     "Evaluator": "engine",
     "FeatureImportance": "callback",
     "FeatureScores": "engine",
-    "Finding": "detectors",
+    "Finding": "findings",
     "GradientImportance": "methods",
+    "Gap": "findings",
     "ImportanceHistory": "result",
     "ImportanceMethod": "methods",
     "ImportanceResult": "result",
@@ -65,7 +62,8 @@ _HOME = {
     "Verdicts": "result",
     "Writer": "writers",
     "compute_importance": "standalone",
-    "disagreements": "detectors",
+    "memorised_features": "findings",
+    "disagreements": "findings",
 }
 
 __all__ = [
@@ -78,6 +76,7 @@ __all__ = [
     "FeatureImportance",
     "FeatureScores",
     "Finding",
+    "Gap",
     "GradientImportance",
     "ImportanceHistory",
     "ImportanceMethod",
@@ -98,6 +97,7 @@ __all__ = [
     "__version__",
     "compute_importance",
     "disagreements",
+    "memorised_features",
     "plots",
 ]
 

@@ -58,7 +58,7 @@ class FeatureImportance(keras.callbacks.Callback):
             names, else `x0, x1, ...`; a list with one name per column; or a dict `{group: members}` of
             names, indices or `(input, index)` pairs. A group is one feature; columns in no group stay
             features of their own. With several inputs a column is named `<input>/<column>`, an input
-            of one column `<input>`.
+            of one column `<input>`. `"correlated"` finds groups of columns that go together.
         metric: what permutation measures: `"loss"` (the compiled one), the name of a compiled metric, a
             `keras.metrics.Metric`, or a callable `(y_true, y_pred)` on NumPy arrays that returns one
             value per row, or one number. A larger importance always means a more useful feature.

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ Array = NDArray[Any]
 
 # Where the number of evaluations isn't known.
 _MANY_EVALUATIONS = 100
+# A set is grown on without a feature that makes it fail, up to as many times.
+_MAX_HELD_BACK = 8
 # Below this p-value the data hold signal that the network does not use.
 _LATENT_LEVEL = 0.01
 _NOTHING_EXPLAINED = "the model does not surely explain more than a constant does"
@@ -131,7 +133,7 @@ class UselessFeatureDetector(Detector):
             p_value[candidates] = probe.masked_score(candidates.tolist())
         kept = evidence.kept_states(before)
         in_question = np.flatnonzero((p_value >= _LATENT_LEVEL) | np.isin(kept, IN_SET))
-        in_order = _in_order(in_question, before, evidence)
+        in_order = _in_order(in_question, history.of(self.method))
         members, partners = _largest_set(in_order, self._set_test(level, result, probe))
         partners = {i: j for i, j in partners.items() if _is_more_together(i, j, result, probe)}
         states = kept
@@ -346,11 +348,18 @@ def _partners(
     return {name: one for name, one in {**kept, **now}.items() if one is not None}
 
 
-def _in_order(numbers: Integers, before: Verdicts | None, evidence: _Evidence) -> list[int]:
-    """Those that are in the set already first, then the ones furthest below the threshold."""
-    names = evidence.result.feature_names
-    in_set = set() if before is None else set(before.useless)
-    return sorted(map(int, numbers), key=lambda i: (names[i] not in in_set, evidence.upper[i]))
+def _in_order(numbers: Integers, history: ImportanceHistory) -> list[int]:
+    """The features whose replacement moves the rows' losses least come first.
+
+    By the standard errors of all evaluations so far, which say so without saying who seems useless: a
+    set of the lowest estimates would pass for the luck of its members.
+    """
+    n_features = len(history.results[-1].feature_names)
+    errors = np.array([one.std_error for one in history if len(one.std_error) == n_features])
+    known = np.isfinite(errors) & (errors > 0)
+    logs = np.log(np.where(known, errors, 1.0)).sum(axis=0)
+    size = np.where(known.any(axis=0), logs / np.maximum(known.sum(axis=0), 1), -math.inf)
+    return sorted(map(int, numbers), key=lambda i: float(size[i]))
 
 
 def _largest_set(
@@ -359,12 +368,13 @@ def _largest_set(
     """Features that pass together, and for each one held back the member that it doesn't pass with.
 
     Taken in their order, as many as pass; the first one that makes them fail is held back. Both are
-    found by halving, so a few tests do, whatever the number of features.
+    found by halving, so a few tests do, whatever the number of features. Eight are held back at
+    most, as each one halves what the next tests may spend; then the rest is left out.
     """
     members: list[int] = []
     partners: dict[int, int] = {}
     left, n_held = list(order), 0
-    while left:
+    while left and n_held <= _MAX_HELD_BACK:
 
         def passed(one: Sequence[int], n_held: int = n_held) -> bool:
             return passes(one, n_held)
@@ -403,79 +413,3 @@ def _since(states: Array, before: Verdicts | None, epoch: int | None) -> Integer
     if before is None:
         return np.full(len(states), now)
     return np.where(states == np.array(before.states, object), before.since, now)
-
-
-# --- where two methods disagree -----------------------------------------------------------------
-
-
-class Finding(NamedTuple):
-    """A feature on which the gradient and the loss disagree.
-
-    Attributes:
-        epoch: epoch of the evaluation; None outside training.
-        feature: name of the feature.
-        gradient: its gradient importance.
-        usual_gradient: median of that of the useful features.
-        importance: its importance by the other method.
-        ci_low, ci_high: the 95% interval of `importance`.
-        reason: what may be behind it.
-    """
-
-    epoch: int | None
-    feature: str
-    gradient: float
-    usual_gradient: float
-    importance: float
-    ci_low: float
-    ci_high: float
-    reason: str
-
-
-def disagreements(
-    history: ImportanceHistory, *, gradient: str = "gradient", permutation: str = "permutation"
-) -> tuple[Finding, ...]:
-    """The features of the newest evaluation that move the output as useful ones do, and not the loss.
-
-    A feature is named where
-
-    - its gradient importance lies above the median of the useful features' gradients,
-    - its interval reaches down to 0, or it is in the set that may be dropped,
-    - and its interval stays below the median importance of the useful features: else there are too few
-      rows to say that it has none.
-
-    Useful features are those with that verdict; without verdicts those whose interval lies above 0.
-    Redundant and latent features are left out, as their verdicts say why they don't count.
-
-    Args:
-        history: the results and verdicts.
-        gradient: name of the method that tells how the output moves.
-        permutation: name of the method that tells how the loss moves.
-    """
-    slope, loss = history.newest.get(gradient), history.newest.get(permutation)
-    if slope is None or loss is None or slope.epoch != loss.epoch:
-        return ()
-    if slope.feature_names != loss.feature_names:
-        return ()
-    judged = [one for one in history.judged if (one.method, one.epoch) == (permutation, loss.epoch)]
-    states = np.array(judged[-1].states if judged else ("",) * len(loss.feature_names))
-    low, high, sizes = loss.ci_low, loss.ci_high, slope.importances_mean
-    is_useful = (states == "useful" if judged else low > 0) & np.isfinite(sizes)
-    if not is_useful.any():
-        return ()
-    usual = float(np.median(sizes[is_useful]))
-    is_found = (sizes > usual) & (high < np.median(loss.importances_mean[is_useful]))
-    is_found &= ((low <= 0) | np.isin(states, IN_SET)) & ~np.isin(states, ("redundant", "latent"))
-    numbers = np.flatnonzero(is_found & ~is_useful)
-    return tuple(
-        Finding(
-            loss.epoch,
-            loss.feature_names[i],
-            float(sizes[i]),
-            usual,
-            float(loss.importances_mean[i]),
-            float(low[i]),
-            float(high[i]),
-            "high gradient, no importance: saturation or overfit",
-        )
-        for i in numbers[np.argsort(-sizes[numbers], kind="stable")]
-    )

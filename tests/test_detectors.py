@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from keras_importance import Detector, ImportanceHistory, ImportanceResult, UselessFeatureDetector
 from keras_importance.detectors import detectors_from_argument
+from keras_importance.findings import memorised_features
 from keras_importance.methods import ConditionalPermutation, GradientImportance, PermutationImportance
 from keras_importance.result import Explained
 from keras_importance.statistics import Donors, Influence, influence_standard_error, tail_quantile
@@ -312,3 +313,24 @@ def test_detectors_default_to_the_useless_features_where_permutation_is_computed
 def test_wrong_settings_are_refused(arguments, message):
     with pytest.raises(ValueError, match=f"UselessFeatureDetector {message}"):
         UselessFeatureDetector(**arguments)
+
+
+def test_a_feature_that_counts_on_training_rows_alone_is_memorised():
+    """Noise used with coefficient .5: on rows whose target holds it, importance `2 · .5²`; elsewhere 0."""
+    model = [1.0, 0.5, 0.0]
+    training = Linear.make([1.0, 0.5, 0.0], model, n_rows=2000)
+    validation = Linear.make([1.0, 0.0, 0.0], model, n_rows=2000, seed=1)
+    histories = [ImportanceHistory((one.result(3),)) for one in (training, validation)]
+    (gap,) = memorised_features(*histories)
+    assert (gap.feature, gap.epoch) == ("x1", 3)
+    assert gap.training == pytest.approx(0.5, abs=0.1)
+    assert gap.bound > gap.threshold
+    assert memorised_features(histories[1], histories[1]) == ()
+
+
+def test_a_gap_needs_the_same_features_on_both_sides():
+    one = ImportanceHistory((Linear.make([1.0, 0.0]).result(),))
+    with pytest.raises(ValueError, match="different features"):
+        memorised_features(one, ImportanceHistory((Linear.make([1.0]).result(),)))
+    with pytest.raises(ValueError, match="no results of 'permutation'"):
+        memorised_features(one, ImportanceHistory())

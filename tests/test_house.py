@@ -19,7 +19,7 @@ FLOORS = [
     {"errors", "progress", "running_fit", "statistics"},
     {"drift"},
     {"arguments", "batches", "categories", "features", "residuals", "result"},
-    {"budget", "data", "plots", "detectors"},
+    {"budget", "data", "plots", "detectors", "findings"},
     {"clustering", "engine", "writers"},
     {"caveats", "console", "masked_score", "methods"},
     {"confirmation", "preparation", "probe"},
@@ -27,7 +27,7 @@ FLOORS = [
     {"standalone", "callback"},
 ]
 COMPUTES = {"data", "features", "engine", "methods", "masked_score", "probe"}
-TELLS = {"plots", "writers", "detectors", "console"}
+TELLS = {"plots", "writers", "detectors", "findings", "console"}
 
 
 def room(path: Path) -> str:

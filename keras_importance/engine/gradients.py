@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from keras_importance.data import ValidationData
 from keras_importance.engine.backend import Call, Compiler
-from keras_importance.engine.blocks import rows_at_once
+from keras_importance.engine.blocks import declared_batch, rows_at_once
 from keras_importance.statistics import Floats, Integers
 
 ops = keras.ops
@@ -143,7 +143,7 @@ class Differentiator:
             self._of_slopes = self._compiler(partial(self._slope_program, row_scores))
         found = [
             ops.convert_to_numpy(self._of_slopes(chunk.inputs, chunk.targets))
-            for chunk in self._chunks_of(data)
+            for chunk in self._chunks_of(data, min(self.rows_at_once, data.n_rows))
         ]
         return np.concatenate(found)[: data.n_rows].astype(np.float64)
 
@@ -179,9 +179,10 @@ class Differentiator:
             self._cut = data, self._chunks_of(data)
         return self._cut[1]
 
-    def _chunks_of(self, data: ValidationData) -> list[_Chunk]:
-        """The last chunk is padded with rows of weight 0."""
-        n_rows, size = data.n_rows, self.rows_at_once
+    def _chunks_of(self, data: ValidationData, size: int | None = None) -> list[_Chunk]:
+        """Chunks of a size; the last one is padded with rows of weight 0."""
+        n_rows = data.n_rows
+        size = declared_batch(self._compiler.model) or size or self.rows_at_once
         weights = np.ones(n_rows) if data.weights is None else data.weights / data.weights.mean()
         inputs = _in_types_of(self._compiler.model, data.inputs)
         found = []

@@ -21,9 +21,9 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from tensorboard.util.tensor_util import make_tensor_proto
 
 from keras_importance import plots
-from keras_importance.detectors import Finding, disagreements
 from keras_importance.drift import Mover, Stability, Step, steps
 from keras_importance.errors import reason_of, warn
+from keras_importance.findings import Finding, disagreements
 from keras_importance.result import ImportanceHistory, ImportanceResult, Verdict, Verdicts
 from keras_importance.writers.base import EpochReport, Writer
 

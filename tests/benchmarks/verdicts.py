@@ -55,21 +55,34 @@ class Evaluations:
     coefficients: Floats
 
     @classmethod
-    def draw(cls, n_rows: int, heavy: bool, rng: np.random.Generator) -> Evaluations:
-        """Coefficients that grow and wobble; the first ten importances stay on the threshold."""
-        n_features = N_THRESHOLD + N_USELESS + N_STRONG
+    def draw(
+        cls,
+        n_rows: int,
+        heavy: bool,
+        rng: np.random.Generator,
+        *,
+        n_weak: int = N_THRESHOLD,
+        n_useless: int = N_USELESS,
+        weak_importance: float = 1.0,
+    ) -> Evaluations:
+        """Coefficients that grow and wobble, weak, useless and strong features in this order.
+
+        The importance of the weak ones stays at `weak_importance` times the threshold.
+        """
+        n_features = n_weak + n_useless + N_STRONG
         truth = np.zeros(n_features)
-        truth[:N_THRESHOLD], truth[-N_STRONG:] = 0.15, 1.0
+        truth[:n_weak], truth[-N_STRONG:] = 0.15, 1.0
         growth = 1 - 0.7 * 0.8 ** np.arange(N_EVALUATIONS)[:, None]
         coefficients = np.zeros((N_EVALUATIONS, n_features))
         coefficients[:, -N_STRONG:] = growth * (
             1 + 0.02 * rng.standard_normal((N_EVALUATIONS, N_STRONG))
         )
-        useless = slice(N_THRESHOLD, N_THRESHOLD + N_USELESS)
-        coefficients[:, useless] = 0.02 * rng.standard_normal((N_EVALUATIONS, N_USELESS))
+        useless = slice(n_weak, n_weak + n_useless)
+        coefficients[:, useless] = 0.02 * rng.standard_normal((N_EVALUATIONS, n_useless))
         for _ in range(50):  # a fixed point: what is explained depends on the coefficients themselves
             explained = np.sum(2 * coefficients * truth - coefficients**2, axis=1)
-            coefficients[:, :N_THRESHOLD] = MIN_SHARE * explained[:, None] / (2 * 0.15)
+            weak = weak_importance * MIN_SHARE * explained[:, None]
+            coefficients[:, :n_weak] = weak / (2 * 0.15)
         x = _of_unit_variance(rng, (n_rows, n_features), heavy)
         return cls(x, x @ truth + rng.standard_normal(n_rows), truth, coefficients)
 
@@ -176,6 +189,33 @@ def false_flags(n_rows: int, heavy: bool, n_replicates: int) -> dict[str, tuple[
             is_true[useless] = False
             counts[name] += (bool(ever[name][is_true].any()), float(now[name][useless].mean()))
     return {name: tuple(count / n_replicates) for name, count in counts.items()}
+
+
+N_WEAK, WEAK_IMPORTANCE = 40, 1 / 20
+
+
+def false_sets(n_rows: int, n_replicates: int) -> tuple[float, float]:
+    """Share of runs in which a set that matters was ever to be dropped, and the mean size of the sets.
+
+    Each of forty weak features has a twentieth of the threshold: none is wrong alone, and any twenty of
+    them are wrong together, whichever of them the estimates put first.
+    """
+    false, sizes = 0, []
+    for replicate in range(n_replicates):
+        rng = np.random.default_rng(replicate)
+        evaluations = Evaluations.draw(
+            n_rows, False, rng, n_weak=N_WEAK, n_useless=0, weak_importance=WEAK_IMPORTANCE
+        )
+        donors = Donors.draw(n_rows, 5, rng)
+        history, names = ImportanceHistory(), [[one] for one in range(N_WEAK + N_STRONG)]
+        for number in range(N_EVALUATIONS):
+            history += evaluations.result(number, names, donors)
+            history += UselessFeatureDetector(MIN_SHARE, ALPHA)(
+                history, _Simulated(evaluations, number, donors)
+            )
+        sizes.append([len(one.useless) for one in history.judged])
+        false += max(sizes[-1]) * WEAK_IMPORTANCE >= 1
+    return false / n_replicates, float(np.mean([one[-1] for one in sizes]))
 
 
 # --- real trainings -----------------------------------------------------------------------------
@@ -384,6 +424,15 @@ def _print_simulated(n_replicates: int) -> None:
         for name, (false, power) in false_flags(n_rows, heavy, n_replicates).items():
             kind = "Student's t, 6 degrees" if heavy else "normal"
             print(f"| {n_rows:,} | {kind} | {name} | {false:.3f} | {power:.2f} |", flush=True)
+    print(
+        f"\n{N_WEAK} weak features, of which any {1 / WEAK_IMPORTANCE:g} together reach the threshold: chance "
+        f"that as many were ever to be dropped ({n_replicates} runs; at most {ALPHA})\n"
+    )
+    print("| rows | any false set | features in the set at the end |")
+    print("|---:|---:|---:|")
+    for n_rows in (1000, 5000):
+        false, size = false_sets(n_rows, n_replicates)
+        print(f"| {n_rows:,} | {false:.3f} | {size:.1f} |", flush=True)
 
 
 def _print_real(n_seeds: int, n_epochs: int) -> None:
