@@ -237,7 +237,7 @@ def _repeated_rows(leaves: Sequence[Array]) -> Integers | None:
         return None
     keys = [b"".join(parts) for parts in zip(*(map(bytes, leaf) for leaf in flat), strict=True)]
     numbers = dict(zip(dict.fromkeys(keys), range(len(keys)), strict=False))
-    if len(numbers) == len(keys):
+    if len(numbers) == len(keys) or len(numbers) < _MIN_BLOCKS:
         return None
     first = {number: row for row, number in reversed(list(enumerate(numbers[key] for key in keys)))}
     rows = list(first.values())

@@ -461,7 +461,7 @@ def test_a_shuffled_dataset_split_in_two_trains_the_same(small_model, small_data
 
 def test_a_terminal_that_lacks_a_letter_stops_no_training(small_model, small_data, monkeypatch):
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
-    importance = FeatureImportance(features=["日", "\x1b[31m", "c", "d"], verbose=1)
+    importance = FeatureImportance(detectors=(), features=["日", "\x1b[31m", "c", "d"], verbose=1)
     with pytest.warns(ImportanceWarning, match="printing.*UnicodeEncodeError"):
         history = fit(small_model(), small_data, [importance]).history
     assert len(history["loss"]) == 2
@@ -626,7 +626,7 @@ def test_a_metric_that_fails_in_training_is_a_warning(small_model, small_data):
             raise ZeroDivisionError("nothing there")
         return np.square(y_true - y_pred[:, 0])
 
-    importance = FeatureImportance(metric=metric, methods=["permutation", "gradient"])
+    importance = FeatureImportance(detectors=(), metric=metric, methods=["permutation", "gradient"])
     with pytest.warns(ImportanceWarning, match="ZeroDivisionError: nothing there"):
         fit(small_model(), small_data, [importance])
     assert importance.history.methods == ("gradient",)

@@ -20,6 +20,8 @@ from keras_importance.statistics import Floats, Integers
 ops = keras.ops
 Array = NDArray[Any]
 
+_LOGITS = "_keras_logits"
+
 
 @dataclass(frozen=True, eq=False)
 class InputGradients:
@@ -138,7 +140,7 @@ class Differentiator:
         return InputGradients(chunks, data.n_rows)
 
     def loss_slopes(self, row_scores: Callable[[Any, Any], Any], data: ValidationData) -> Floats:
-        """`(n_rows, n_outputs)` slopes of the row scores of a loss in the model's outputs."""
+        """`(n_rows, n_outputs)` slopes of the row scores of a loss in the model's outputs, or logits."""
         if self._of_slopes is None:
             self._of_slopes = self._compiler(partial(self._slope_program, row_scores))
         found = [
@@ -237,9 +239,11 @@ class Differentiator:
         outputs = call(self._data.pack(inputs))
 
         def scalar(leaves: list[Any]) -> Any:
-            return row_scores(targets, keras.tree.pack_sequence_as(outputs, leaves))
+            found = map(_as_output, keras.tree.flatten(outputs), leaves)
+            return row_scores(targets, keras.tree.pack_sequence_as(outputs, list(found)))
 
-        leaves = keras.tree.flatten(outputs)
+        # Where Keras hands the logits on beside the outputs, its losses use them alone.
+        leaves = [getattr(one, _LOGITS, one) for one in keras.tree.flatten(outputs)]
         slopes = self._compiler.gradients(scalar, leaves)
         found = [
             ops.zeros_like(leaf) if slope is None else slope
@@ -247,6 +251,15 @@ class Differentiator:
         ]
         flat = [ops.reshape(one, (-1, math.prod(one.shape[1:]))) for one in found]
         return ops.concatenate(flat, axis=-1)
+
+
+def _as_output(output: Any, leaf: Any) -> Any:
+    """The leaf in the output's place: as its logits, if it has some."""
+    if not hasattr(output, _LOGITS):
+        return leaf
+    found = ops.multiply(output, 1)
+    setattr(found, _LOGITS, leaf)
+    return found
 
 
 def _moments(

@@ -227,21 +227,23 @@ class Task:
 
     Attributes:
         name: what it is called in the table.
-        draw: `(rng) -> (x, y)`.
+        draw: `(rng, n_rows) -> (x, y)`.
         network: a compiled model.
         useful: names of the features that the target depends on given the others.
         copies: sets of names that say the same: not all of a set may be dropped.
         features: the `features` argument.
         share_of_seeds: how many of the seeds it is trained with.
+        n_rows: rows in all, one half to train on and one to judge on.
     """
 
     name: str
-    draw: Callable[[np.random.Generator], tuple[Any, Any]]
+    draw: Callable[[np.random.Generator, int], tuple[Any, Any]]
     network: Callable[[], Any]
     useful: frozenset[str]
     copies: tuple[frozenset[str], ...] = ()
     features: Any = None
     share_of_seeds: float = 1.0
+    n_rows: int = 10_000
 
 
 def _mlp(n_columns: int, n_classes: int = 0) -> Any:
@@ -264,49 +266,46 @@ def _lstm() -> Any:
     return model
 
 
-N_ROWS = 10_000  # one half to train on, and 5000, as many as the callback takes, to judge on
+def _normal(rng: np.random.Generator, n_rows: int, n_columns: int) -> Floats:
+    return rng.standard_normal((n_rows, n_columns))
 
 
-def _normal(rng: np.random.Generator, n_columns: int) -> Floats:
-    return rng.standard_normal((N_ROWS, n_columns))
+def _late_interaction(rng: np.random.Generator, n_rows: int) -> tuple[Any, Any]:
+    x = _normal(rng, n_rows, 20)
+    return x, 2 * x[:, 0] + x[:, 1] + x[:, 2] * x[:, 3] + 0.5 * rng.standard_normal(n_rows)
 
 
-def _late_interaction(rng: np.random.Generator) -> tuple[Any, Any]:
-    x = _normal(rng, 20)
-    return x, 2 * x[:, 0] + x[:, 1] + x[:, 2] * x[:, 3] + 0.5 * rng.standard_normal(N_ROWS)
+def _late_weak(rng: np.random.Generator, n_rows: int) -> tuple[Any, Any]:
+    x = _normal(rng, n_rows, 20)
+    return x, 2 * x[:, 0] + x[:, 1] + 0.5 * np.sin(3 * x[:, 2]) + 0.5 * rng.standard_normal(n_rows)
 
 
-def _late_weak(rng: np.random.Generator) -> tuple[Any, Any]:
-    x = _normal(rng, 20)
-    return x, 2 * x[:, 0] + x[:, 1] + 0.5 * np.sin(3 * x[:, 2]) + 0.5 * rng.standard_normal(N_ROWS)
-
-
-def _friedman(rng: np.random.Generator) -> tuple[Any, Any]:
-    x = rng.uniform(size=(N_ROWS, 20))
+def _friedman(rng: np.random.Generator, n_rows: int) -> tuple[Any, Any]:
+    x = rng.uniform(size=(n_rows, 20))
     curve = 10 * np.sin(math.pi * x[:, 0] * x[:, 1]) + 20 * (x[:, 2] - 0.5) ** 2
-    return x, (curve + 10 * x[:, 3] + 5 * x[:, 4] + rng.standard_normal(N_ROWS)) / 5
+    return x, (curve + 10 * x[:, 3] + 5 * x[:, 4] + rng.standard_normal(n_rows)) / 5
 
 
-def _proxy(rng: np.random.Generator) -> tuple[Any, Any]:
-    x = _normal(rng, 20)
+def _proxy(rng: np.random.Generator, n_rows: int) -> tuple[Any, Any]:
+    x = _normal(rng, n_rows, 20)
     x[:, 3] = 0.9 * x[:, 0] + math.sqrt(1 - 0.81) * x[:, 3]
-    return x, 2 * x[:, 0] + x[:, 1] + 0.7 * x[:, 2] + 0.5 * rng.standard_normal(N_ROWS)
+    return x, 2 * x[:, 0] + x[:, 1] + 0.7 * x[:, 2] + 0.5 * rng.standard_normal(n_rows)
 
 
-def _series(rng: np.random.Generator) -> tuple[Any, Any]:
-    x = rng.standard_normal((N_ROWS, 24, 12))
+def _series(rng: np.random.Generator, n_rows: int) -> tuple[Any, Any]:
+    x = rng.standard_normal((n_rows, 24, 12))
     parts = x[:, :, 0].mean(axis=1) * 5 + x[:, -1, 1] + x[:, -3:, 2].sum(axis=1) / 1.7
     parts = parts + x[:, -1, 3] * 0.8 + x[:, -2:, 4].sum(axis=1) * 0.7 + x[:, -1, 5]
-    return x, parts + 0.5 * rng.standard_normal(N_ROWS)
+    return x, parts + 0.5 * rng.standard_normal(n_rows)
 
 
-def _classes(rng: np.random.Generator) -> tuple[Any, Any]:
+def _classes(rng: np.random.Generator, n_rows: int) -> tuple[Any, Any]:
     """Eight numbers, two one-hot groups of five; number 1 is a copy of number 0; group b is noise."""
-    x = _normal(rng, 8)
+    x = _normal(rng, n_rows, 8)
     x[:, 1] = x[:, 0]
-    a, b = rng.integers(0, 5, (2, N_ROWS))
+    a, b = rng.integers(0, 5, (2, n_rows))
     effect = np.array([-1.5, -0.7, 0.0, 0.8, 1.4])
-    score = x[:, 0] + x[:, 2] + effect[a] + 0.5 * rng.standard_normal(N_ROWS)
+    score = x[:, 0] + x[:, 2] + effect[a] + 0.5 * rng.standard_normal(n_rows)
     inputs = np.concatenate([x, np.eye(5)[a], np.eye(5)[b]], axis=1)
     return inputs, np.digitize(score, [-1.0, 1.0])
 
@@ -330,6 +329,7 @@ TASKS = (
         frozenset({"x2", "a"}),
         copies=(_names(0, 1),),
         features={"a": list(range(8, 13)), "b": list(range(13, 18))},
+        n_rows=20_000,
         share_of_seeds=1 / 3,
     ),
 )
@@ -358,13 +358,17 @@ class Outcome:
 
 def trained(task: Task, seed: int, n_epochs: int) -> Outcome:
     """Trains on one half of the rows, judges on the other."""
-    x, y = task.draw(np.random.default_rng(seed))
+    x, y = task.draw(np.random.default_rng(seed), task.n_rows)
     x = np.asarray(x, np.float32)
     y = np.asarray(y, np.int64 if np.asarray(y).dtype.kind == "i" else np.float32)
     keras.utils.set_random_seed(seed)
-    half = N_ROWS // 2
+    half = task.n_rows // 2
     importance = FeatureImportance(
-        methods=["permutation"], features=task.features, time_budget=None, seed=seed
+        methods=["permutation"],
+        features=task.features,
+        max_samples=None,
+        time_budget=None,
+        seed=seed,
     )
     task.network().fit(
         x[:half],
@@ -426,22 +430,22 @@ def _print_simulated(n_replicates: int) -> None:
             print(f"| {n_rows:,} | {kind} | {name} | {false:.3f} | {power:.2f} |", flush=True)
     print(
         f"\n{N_WEAK} weak features, of which any {1 / WEAK_IMPORTANCE:g} together reach the threshold: chance "
-        f"that as many were ever to be dropped ({n_replicates} runs; at most {ALPHA})\n"
+        f"that as many were ever to be dropped ({n_replicates // 2} runs; at most {ALPHA})\n"
     )
     print("| rows | any false set | features in the set at the end |")
     print("|---:|---:|---:|")
-    for n_rows in (1000, 5000):
-        false, size = false_sets(n_rows, n_replicates)
+    for n_rows in (1000, 2000):
+        false, size = false_sets(n_rows, n_replicates // 2)
         print(f"| {n_rows:,} | {false:.3f} | {size:.1f} |", flush=True)
 
 
 def _print_real(n_seeds: int, n_epochs: int) -> None:
     print(f"\nReal trainings of {n_epochs} epochs, in how many a useful feature was ever flagged\n")
     print(
-        "| data | ours | interval includes 0 | share below 1% | useless ones flagged | at the end | "
+        "| data | rows to judge on | ours | interval includes 0 | share below 1% | useless ones flagged | at the end | "
         "median epoch |"
     )
-    print("|---|---:|---:|---:|---:|---:|---:|")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
     for task in TASKS:
         n_trained = max(1, math.ceil(n_seeds * task.share_of_seeds))
         outcomes = [trained(task, seed, n_epochs) for seed in range(n_trained)]
@@ -454,7 +458,10 @@ def _print_real(n_seeds: int, n_epochs: int) -> None:
             float(np.mean([getattr(one, name) for one in outcomes])) for name in ("found", "at_end")
         )
         median = float(np.median([epoch for one in outcomes for epoch in one.epochs]))
-        print(f"| {task.name} | {cells} | {found:.1%} | {at_end:.1%} | {median:g} |", flush=True)
+        print(
+            f"| {task.name} | {task.n_rows // 2:,} | {cells} | {found:.1%} | {at_end:.1%} | {median:g} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
