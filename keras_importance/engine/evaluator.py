@@ -349,7 +349,7 @@ class Evaluator:
         return self._loss.row_scores
 
     def loss_slopes(self, data: ValidationData) -> Floats:
-        """`(n_rows, n_outputs)` slopes of each row's compiled loss in the outputs of the model.
+        """`(n_rows, n_outputs)` slopes of each row's compiled loss in the outputs, or their logits.
 
         Raises:
             ValueError: for a loss that is no mean over rows.

@@ -20,8 +20,6 @@ from keras_importance.statistics import Floats, Integers
 ops = keras.ops
 Array = NDArray[Any]
 
-_LOGITS = "_keras_logits"
-
 
 @dataclass(frozen=True, eq=False)
 class InputGradients:
@@ -140,13 +138,14 @@ class Differentiator:
         return InputGradients(chunks, data.n_rows)
 
     def loss_slopes(self, row_scores: Callable[[Any, Any], Any], data: ValidationData) -> Floats:
-        """`(n_rows, n_outputs)` slopes of the row scores of a loss in the model's outputs, or logits."""
+        """`(n_rows, n_outputs)` slopes of a loss in the outputs, or in the logits of probabilities."""
         if self._of_slopes is None:
             self._of_slopes = self._compiler(partial(self._slope_program, row_scores))
-        found = [
-            ops.convert_to_numpy(self._of_slopes(chunk.inputs, chunk.targets))
-            for chunk in self._chunks_of(data, min(self.rows_at_once, data.n_rows))
-        ]
+        found = []
+        for chunk in self._chunks_of(data, min(self.rows_at_once, data.n_rows)):
+            pairs = self._of_slopes(chunk.inputs, chunk.targets)
+            flat = [_in_logits(*map(ops.convert_to_numpy, pair)) for pair in pairs]
+            found.append(np.concatenate(flat, axis=1))
         return np.concatenate(found)[: data.n_rows].astype(np.float64)
 
     def moments(
@@ -237,29 +236,30 @@ class Differentiator:
         self, row_scores: Callable[[Any, Any], Any], call: Call, inputs: list[Any], targets: Any
     ) -> Any:
         outputs = call(self._data.pack(inputs))
+        # Copies without the logits that Keras attaches to probabilities, and that its losses use instead.
+        leaves = [ops.multiply(leaf, 1) for leaf in keras.tree.flatten(outputs)]
 
         def scalar(leaves: list[Any]) -> Any:
-            found = map(_as_output, keras.tree.flatten(outputs), leaves)
-            return row_scores(targets, keras.tree.pack_sequence_as(outputs, list(found)))
+            return row_scores(targets, keras.tree.pack_sequence_as(outputs, leaves))
 
-        # Where Keras hands the logits on beside the outputs, its losses use them alone.
-        leaves = [getattr(one, _LOGITS, one) for one in keras.tree.flatten(outputs)]
         slopes = self._compiler.gradients(scalar, leaves)
-        found = [
-            ops.zeros_like(leaf) if slope is None else slope
+        return [
+            (ops.zeros_like(leaf) if slope is None else slope, leaf)
             for slope, leaf in zip(slopes, leaves, strict=True)
         ]
-        flat = [ops.reshape(one, (-1, math.prod(one.shape[1:]))) for one in found]
-        return ops.concatenate(flat, axis=-1)
 
 
-def _as_output(output: Any, leaf: Any) -> Any:
-    """The leaf in the output's place: as its logits, if it has some."""
-    if not hasattr(output, _LOGITS):
-        return leaf
-    found = ops.multiply(output, 1)
-    setattr(found, _LOGITS, leaf)
-    return found
+def _in_logits(slopes: Array, outputs: Array) -> Array:
+    """`(n_rows, n_values)` slopes; in probabilities as slopes in their logits.
+
+    A slope in a small probability is huge, and a few rows would be all that counts.
+    """
+    is_probability = np.all((outputs >= 0) & (outputs <= 1))
+    if is_probability and outputs.shape[-1] > 1 and np.allclose(outputs.sum(axis=-1), 1, atol=1e-3):
+        slopes = outputs * (slopes - np.sum(outputs * slopes, axis=-1, keepdims=True))
+    elif is_probability:
+        slopes = outputs * (1 - outputs) * slopes
+    return slopes.reshape(len(slopes), -1)
 
 
 def _moments(
