@@ -236,7 +236,7 @@ class Differentiator:
         self, row_scores: Callable[[Any, Any], Any], call: Call, inputs: list[Any], targets: Any
     ) -> Any:
         outputs = call(self._data.pack(inputs))
-        # Copies without the logits that Keras attaches to probabilities, and that its losses use instead.
+        # Copies without the logits that Keras attaches to probabilities, and its losses use instead.
         leaves = [ops.multiply(leaf, 1) for leaf in keras.tree.flatten(outputs)]
 
         def scalar(leaves: list[Any]) -> Any:
