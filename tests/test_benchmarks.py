@@ -34,3 +34,19 @@ def test_the_benchmark_of_correlated_features_prints_every_design_and_method():
     command = [sys.executable, str(SPEED.with_name("correlated.py")), "--quick"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
     assert len([line for line in run.stdout.splitlines() if "permutation |" in line]) == 6
+
+
+@pytest.mark.long
+def test_the_benchmark_of_verdicts_prints_every_rule_and_every_task():
+    settings = ("--replicates", "2", "--seeds", "1", "--epochs", "2")
+    command = [sys.executable, str(SPEED.with_name("verdicts.py")), *settings]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
+    assert run.stdout.count("UselessFeatureDetector()") == 3
+    assert run.stdout.count(" of 1 |") == 18
+
+
+@pytest.mark.long
+def test_the_benchmark_of_drift_prints_both_tables():
+    command = [sys.executable, str(SPEED.with_name("drift.py")), "--replicates", "2"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
+    assert run.stdout.count("oscillate") >= 4
