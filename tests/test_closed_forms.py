@@ -70,13 +70,13 @@ def test_rms_gradient_of_a_product_is_one(rng):
 
 
 def test_intervals_of_the_gradient_cover(linear_model):
-    """95% intervals round |b| s of a linear model hold the true value in 300 samples of 300 rows."""
+    """95% intervals round |b| s of a linear model hold the true value in 120 samples of 300 rows."""
     model, rng, hits = linear_model([2.0]), np.random.default_rng(5), 0
-    for _ in range(300):
+    for _ in range(120):
         x = rng.standard_normal((300, 1))
         result = compute_importance(model, (x, x[:, 0]), methods="gradient")["gradient"]
         hits += result.ci_low[0] < 2 < result.ci_high[0]
-    assert 0.91 <= hits / 300 <= 0.985
+    assert 0.89 <= hits / 120 < 1  # three standard errors below 0.95
 
 
 def test_permutation_weighs_rows(linear_model, rng):
