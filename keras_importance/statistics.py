@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from statistics import NormalDist
 from typing import Any
 
@@ -132,6 +132,10 @@ class Influence:
 
         Source: Aronow, Samii & Assenova (2015), Political Analysis 23(4); Cameron & Miller (2014).
         """
+        return self._standard_error
+
+    @cached_property
+    def _standard_error(self) -> Floats:
         n_repeats, n_rows = self.centred.shape[-2:]
         psi = self.psi.reshape(-1, n_rows)
         centred = self.centred.reshape(len(psi), -1)
@@ -171,8 +175,8 @@ class Influence:
         if self.blocks is not None:
             block, n_units = _numbered(self.blocks)
             psi, most = _sums(psi, block, n_units), n_units - 2
-        squares = np.square(psi, dtype=np.float64)
-        second, fourth = squares.mean(axis=1), np.square(squares).mean(axis=1)
+        squares = np.square(psi)
+        second, fourth = squares.mean(axis=1, dtype=np.float64), _sum_of_squares(squares) / n_units
         kurtosis = np.divide(fourth, second**2, out=np.full(len(psi), 3.0), where=second > 0)
         degrees = 2 * n_units / np.maximum(kurtosis - 1, 1e-9)
         return np.asarray(np.clip(degrees, 1, most)).reshape(self.psi.shape[:-1])
@@ -188,12 +192,13 @@ class Influence:
             `m` and the other mean `o`.
         """
         n_rows = self.psi.shape[-1]
-        psi, other = self.psi.reshape(-1, n_rows), np.asarray(other, np.float64)
+        psi = self.psi.reshape(-1, n_rows)
+        other = np.asarray(other, psi.dtype)  # in one type: a mixed product would copy all influences
         if self.blocks is not None:
             block, n_blocks = _numbered(self.blocks)
             psi = _sums(psi, block, n_blocks)
-            other = np.bincount(block, other, n_blocks).astype(np.float64)
-        squares = np.square(psi, dtype=np.float64)
+            other = np.bincount(block, other, n_blocks).astype(psi.dtype)
+        squares = np.square(psi)
         third = [
             np.einsum("fn,fn->f", squares, psi),
             squares @ other,
