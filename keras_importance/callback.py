@@ -234,7 +234,8 @@ class FeatureImportance(keras.callbacks.Callback):
         if training.epoch is None:
             self.history = _same_features(self.history.before(epoch), training.evaluator.features)
             training.n_evaluations = _n_evaluations(epoch, (self.params or {}).get("epochs"), self.every)
-            self._warn_of_caveats(training)
+            with training.contained("looking for caveats"):
+                self._warn_of_caveats(training)
         training.epoch, training.epoch_started = epoch, time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -282,6 +283,10 @@ class FeatureImportance(keras.callbacks.Callback):
                     with_pictures=is_last or budget.allows_pictures_after(evaluator.clock() - started),
                 )
                 self._write(training, report)
+            # Outside of what is put back: whoever acts on a verdict means it.
+            for verdict in changes if self.on_verdict is not None else ():
+                with training.contained("calling on_verdict"):
+                    self.on_verdict(verdict)
             if self.verbose:
                 with training.contained("printing"):
                     lines = [evaluation_line(report), *map(verdict_line, changes)]
@@ -322,10 +327,6 @@ class FeatureImportance(keras.callbacks.Callback):
                 changes = verdicts.changes(self.history.verdicts_before(result))
                 self.history += verdicts
                 found += changes
-        if self.on_verdict is not None:
-            for verdict in found:
-                with training.contained("calling on_verdict"):
-                    self.on_verdict(verdict)
         return found
 
     def _warn_of_caveats(self, training: Training) -> None:

@@ -98,6 +98,8 @@ def confirmed(
 ) -> Confirmation:
     """Retrains with and without some features; see `FeatureImportance.confirm`."""
     n_seeds = whole_number("n_seeds", n_seeds, at_least=2)
+    min_share = share("min_share", min_share, example="a number between 0 and 1", below=1)
+    alpha = share("alpha", alpha, example="a number between 0 and 1", below=1)
     given = dict(fit_kwargs or {})
     for name in _OWN:
         if name in given:

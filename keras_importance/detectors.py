@@ -98,7 +98,7 @@ class UselessFeatureDetector(Detector):
 
     Args:
         min_share: share of the explained loss below which a feature is useless.
-        alpha: chance of any false verdict in a training.
+        alpha: chance that any feature, or the set, is wrongly called useless in a training.
         patience: evaluations running that must agree.
         method: name of the method whose results are judged, a permutation importance.
 

@@ -237,7 +237,7 @@ class Verdict(NamedTuple):
         bound: of a useful feature the lower bound of the importance, else the upper one; moved by the
             error of the threshold, so that it is to be compared with `threshold`.
         threshold: the importance below which a feature is useless.
-        error_rate: chance of any false verdict in the training.
+        error_rate: chance that any feature is wrongly called useless in the training.
         p_value: of the test for signal that the network does not use; NaN where it wasn't asked.
         partner: of a redundant feature the one that is in the set in its place; else None.
         reason: why there is no verdict; empty where there is one.

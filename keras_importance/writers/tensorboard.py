@@ -306,8 +306,8 @@ def table(results: Iterable[ImportanceResult], verdicts: Iterable[Verdicts] = ()
     for one in judged:
         names = ", ".join(map(_escaped, one.useless[:_MAX_TABLE_ROWS])) or "none"
         lines.append(
-            f"\nMay be dropped together: {names}. Chance of any false verdict in this training: "
-            f"{one.error_rate:.0%} at most; a feature is useless below {one.threshold:.3g}."
+            f"\nMay be dropped together: {names}. Chance that any is wrongly called useless in this "
+            f"training: {one.error_rate:.0%} at most; a feature is useless below {one.threshold:.3g}."
         )
     return "\n".join(lines)
 
