@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from keras_importance.errors import ImportanceWarning
     from keras_importance.findings import Finding, Gap, disagreements, memorised_features
     from keras_importance.methods import (
+        ConditionalLOFO,
         ConditionalPermutation,
         GradientImportance,
         ImportanceMethod,
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
         Scores,
     )
     from keras_importance.result import ImportanceHistory, ImportanceResult, Verdict, Verdicts
-    from keras_importance.standalone import compute_importance
+    from keras_importance.standalone import compute_importance, lofo_importance
     from keras_importance.writers import EpochReport, TensorBoardWriter, Writer
 
     __version__ = _version("keras_importance")
 
 # TensorBoard loads this package at its start: nothing heavy is imported before a name is asked for.
 _HOME = {
+    "ConditionalLOFO": "methods",
     "ConditionalPermutation": "methods",
     "Confirmation": "confirmation",
     "Detector": "detectors",
@@ -62,11 +64,13 @@ _HOME = {
     "Verdicts": "result",
     "Writer": "writers",
     "compute_importance": "standalone",
+    "lofo_importance": "standalone",
     "memorised_features": "findings",
     "disagreements": "findings",
 }
 
 __all__ = [
+    "ConditionalLOFO",
     "ConditionalPermutation",
     "Confirmation",
     "Detector",
@@ -97,6 +101,7 @@ __all__ = [
     "__version__",
     "compute_importance",
     "disagreements",
+    "lofo_importance",
     "memorised_features",
     "plots",
 ]

@@ -104,6 +104,8 @@ class ImportanceResult:
             the metric is no mean over rows.
         draws: `(n_features, n_draws)` what the errors of the importances could have been, with the same
             random signs of the rows in each evaluation; None where nothing drew them.
+        procedure: how features were left out, where there is more than one way: `"lock step"`,
+            `"refit, columns masked"`, ...; else empty.
     """
 
     method: str
@@ -125,6 +127,7 @@ class ImportanceResult:
     degrees: Floats = field(default_factory=lambda: np.empty(0))
     explained: Explained | None = None
     draws: NDArray[np.float32] | None = None
+    procedure: str = ""
 
     def __post_init__(self) -> None:
         n_features = len(self.feature_names)
@@ -549,12 +552,12 @@ _ARRAYS = (
 )  # fmt: skip
 _HEADER = (
     "method", "epoch", "feature_names", "metric", "n_samples", "error_source", "notes",
-    "obtained", "n_blocks",
+    "obtained", "n_blocks", "procedure",
 )  # fmt: skip
 _COLUMNS = (
     "epoch", "method", "feature", "importance", "std_error", "ci_low", "ci_high", "rank",
     "importance_std", "direction", "metric", "baseline_score", "n_samples", "error_source",
-    "obtained", "exact_epoch", "n_rows", "verdict", "note",
+    "obtained", "exact_epoch", "n_rows", "procedure", "verdict", "note",
 )  # fmt: skip
 
 
@@ -565,7 +568,7 @@ def _columns(one: ImportanceResult, states: tuple[str, ...] | None) -> dict[str,
         one.ci_high, one.rank, one.importances_std,
         np.full(n_features, math.nan) if one.direction is None else one.direction,
         one.metric, one.baseline_score, one.n_samples, one.error_source, one.obtained, one.exact_epoch,
-        one.n_rows, states or ("",) * n_features,
+        one.n_rows, one.procedure, states or ("",) * n_features,
         [one.notes.get(name, "") for name in one.feature_names],
     )  # fmt: skip
     return dict(zip(_COLUMNS, values, strict=True))

@@ -17,16 +17,21 @@ ROOT = Path(keras_importance.__file__).parent
 # From the ground up; a room may import rooms of lower floors, and of its own folder.
 FLOORS = [
     {"errors", "progress", "running_fit", "statistics"},
-    {"drift"},
+    {"drift", "held_out", "splits", "trials"},
     {"arguments", "batches", "categories", "features", "residuals", "result"},
     {"budget", "data", "plots", "detectors", "findings"},
-    {"clustering", "engine", "writers"},
+    {"clustering", "masks", "writers"},
+    {"engine"},
     {"caveats", "console", "masked_score", "methods"},
-    {"confirmation", "preparation", "probe"},
+    {"preparation", "probe", "study"},
+    {"leave_one_out"},
+    {"confirmation"},
     {"training"},
     {"standalone", "callback"},
 ]
-COMPUTES = {"data", "features", "engine", "methods", "masked_score", "probe"}
+COMPUTES = {
+    "data", "features", "engine", "leave_one_out", "masks", "methods", "masked_score", "probe", "study",
+}  # fmt: skip
 TELLS = {"plots", "writers", "detectors", "findings", "console"}
 
 

@@ -35,6 +35,17 @@ class Backend(Protocol):
         With `fuse` by the backend's optimising compiler, where it has one and that takes the program.
         """
 
+    def jitted(self, program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:
+        """`program(*arguments)` compiled; it may not read a Keras variable but through a scope."""
+
+    def vectorised(self, function: Callable[[Any], Any], stacked: Any) -> Any:
+        """`function` of each entry of a nest of tensors along their first axis, all at once."""
+
+    def loss_and_gradients(
+        self, function: Callable[[list[Any]], tuple[Any, Any]], leaves: Sequence[Any]
+    ) -> tuple[Any, Any, list[Any | None]]:
+        """`loss, extra = function(leaves)`, and the gradients of the loss; None where there is none."""
+
     def gradients(self, function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> list[Any | None]:
         """Gradients of the sum of `function(leaves)`; None for a leaf it doesn't depend on."""
 

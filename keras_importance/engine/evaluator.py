@@ -6,7 +6,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar, cast
 
 import keras
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from keras_importance.budget import Effort
 from keras_importance.data import ValidationData
+from keras_importance.engine.averaged import AveragedPart
 from keras_importance.engine.backend import Compiler
 from keras_importance.engine.blocks import declared_batch
 from keras_importance.engine.constant import constant_scores
@@ -214,6 +215,21 @@ class Evaluator:
         sample, numbers = self._sample(replacement, donors, rows), self._numbers(numbers)
         return self._scorer.perturbed(sample, numbers)
 
+    def averaged(
+        self,
+        replacement: Replacement,
+        donors: Donors,
+        *,
+        rows: Integers | None = None,
+        numbers: Integers | None = None,
+    ) -> Iterator[FeatureScores]:
+        """The same for the model that predicts the mean over all that may take the feature's place.
+
+        The mean over the repeats of what is returned is the score; see `pseudo_values`.
+        """
+        sample, numbers = self._sample(replacement, donors, rows), self._numbers(numbers)
+        return self._averaged_scorer.perturbed(sample, numbers)
+
     def linearly_perturbed(
         self,
         replacement: Replacement,
@@ -266,8 +282,15 @@ class Evaluator:
 
         The first time it is tried out, which compiles what isn't compiled yet.
         """
+        return self._rate(self._scorer, replacement, donors)
+
+    def averaged_rate(self, replacement: Replacement, donors: Donors) -> tuple[float, int]:
+        """The same for `averaged`."""
+        return self._rate(self._averaged_scorer, replacement, donors)
+
+    def _rate(self, scorer: Scorer, replacement: Replacement, donors: Donors) -> tuple[float, int]:
         sample = self._sample(replacement, donors, None)
-        return self._scorer.seconds_per_score(sample), self._scorer.rows_in_block(sample)
+        return scorer.seconds_per_score(sample), scorer.rows_in_block(sample)
 
     def _sample(self, replacement: Replacement, donors: Donors, rows: Integers | None) -> Sample:
         rows = np.arange(self.data.n_rows) if rows is None else rows
@@ -295,6 +318,11 @@ class Evaluator:
     @cached_property
     def _scorer(self) -> Scorer:
         return Scorer(self.compiler, self.data, self._on_device, self.features, self.metric)
+
+    @cached_property
+    def _averaged_scorer(self) -> Scorer:
+        part = partial(AveragedPart, n_outputs=self.n_outputs)
+        return Scorer(self.compiler, self.data, self._on_device, self.features, self.metric, part)
 
     @cached_property
     def _linearised_scorer(self) -> LinearisedScorer:

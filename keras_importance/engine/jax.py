@@ -36,6 +36,24 @@ def compiled(model: Any, program: Callable[..., Any], fuse: bool) -> Callable[..
     return run
 
 
+def jitted(program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:
+    """The program compiled."""
+    return jax.jit(program) if fuse else program
+
+
+def vectorised(function: Callable[[Any], Any], stacked: Any) -> Any:
+    """The function of each entry of stacked arrays, all at once."""
+    return jax.vmap(function)(stacked)
+
+
+def loss_and_gradients(
+    function: Callable[[list[Any]], tuple[Any, Any]], leaves: Sequence[Any]
+) -> tuple[Any, Any, list[Any | None]]:
+    """`loss, extra = function(leaves)`, and the gradients of the loss."""
+    (loss, extra), found = jax.value_and_grad(function, has_aux=True)(list(leaves))
+    return loss, extra, found
+
+
 def gradients(function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> list[Any | None]:
     """Gradients of the sum of `function(leaves)`; None for a leaf of whole numbers."""
     leaves = list(leaves)

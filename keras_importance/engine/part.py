@@ -166,6 +166,7 @@ class Part:
             for numbers in _by_width(cut)
         ]
         self._is_stateless: bool | None = None
+        self._values_a_score = 1
         self._most_repeats = 0
         self._n_scored = 0
         self._seconds = 0.0
@@ -211,7 +212,7 @@ class Part:
             return
         n_repeats, n_rows = sample.donors.shape
         n_slots, _ = self._block_shape(sample, group)
-        fitting = max(1, _MAX_SCORES_A_PIECE // (n_repeats * n_rows))
+        fitting = max(1, _MAX_SCORES_A_PIECE // (n_repeats * n_rows * self._values_a_score))
         size = max(1, (_BLOCKS_A_PIECE * n_slots - 1) // n_repeats)
         if not self._keeps_blocks(sample):
             size = fitting  # blocks of rows are prepared anew for each piece: few are better
@@ -255,9 +256,9 @@ class Part:
             for start in starts:
                 blocks = {start: prepare(start)}
                 self._each(pool, score, [(start, first) for first in chunks])
+        finished = self._finished(scores.nest, sample)
         self._n_scored += len(chunks) * n_slots * len(starts) * size
         self._seconds += time.perf_counter() - started - (self._compiler.seconds - compiled)
-        finished = self._finished(scores.nest, sample)
         if baseline is None:
             finished, baseline = finished[:-1], finished[-1]
         return FeatureScores(
@@ -300,18 +301,22 @@ class Part:
         row: Any,
     ) -> Any:
         found = outputs(self._cut, columns, call, given, feature, repeat)
-        return row_scores(self._metric, targets, found, row, feature.shape[0])
+        return self._of_block(targets, found, row, feature.shape[0])
+
+    def _of_block(self, targets: Any, found: Any, row: Any, n_slots: int) -> Any:
+        """What of the outputs of a block of slots x rows leaves the program."""
+        return row_scores(self._metric, targets, found, row, n_slots)
 
     def _finished(self, scores: Any, sample: Sample) -> Array:
         """Row scores as they are; of outputs the metric of all rows, for each slot."""
         if self._metric.row_scores is not None:
             return np.asarray(scores)
-        of_rows = partial(_taken, rows=sample.rows)
+        of_rows = partial(taken, rows=sample.rows)
         targets, weights = of_rows(self._data.targets), of_rows(self._data.weights)
         n_slots = len(keras.tree.flatten(scores)[0])
         return np.stack(
             [
-                self._metric.checked_score(targets, _taken(scores, rows=slot), weights)
+                self._metric.checked_score(targets, taken(scores, rows=slot), weights)
                 for slot in range(n_slots)
             ]
         )
@@ -389,5 +394,6 @@ class _Filled:
             write(whole, leaf)
 
 
-def _taken(nest: Any, rows: Any) -> Any:
+def taken(nest: Any, rows: Any) -> Any:
+    """The rows of each array of a nest."""
     return keras.tree.map_structure(lambda leaf: leaf[rows], nest, none_is_leaf=False)

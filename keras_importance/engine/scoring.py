@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -36,6 +36,7 @@ class Scorer:
         on_device: the same rows as tensors.
         features: the features.
         metric: the metric, tried out.
+        part: makes what scores the features of one cut.
     """
 
     def __init__(
@@ -45,13 +46,14 @@ class Scorer:
         on_device: DeviceData,
         features: FeatureSet,
         metric: Metric,
+        part: Callable[..., Part] = Part,
     ) -> None:
         self._compiler = compiler
         self._data = data
         self._inputs = on_device.inputs
         self._features = features
         self._parts = [
-            Part(compiler, data, on_device, metric, cut, len(features), partial(prepared, cut))
+            part(compiler, data, on_device, metric, cut, len(features), partial(prepared, cut))
             for cut in self._sound_cuts()
         ]
 

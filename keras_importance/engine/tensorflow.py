@@ -27,15 +27,16 @@ _NOT_FOR_XLA = (
 
 
 def compiled(model: Any, program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:
-    """`program(call, *arguments)` as one graph, where `call(x)` is the model's inference.
+    """`program(call, *arguments)` as one graph, where `call(x)` is the model's inference."""
+    return jitted(partial(program, partial(model, training=False)), fuse)
 
-    With `fuse` through XLA; a graph that XLA refuses runs as it is.
-    """
-    bound = partial(program, partial(model, training=False))
-    plain: Callable[..., Any] = tf.function(bound, autograph=False)
+
+def jitted(program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:
+    """The program as one graph; with `fuse` through XLA, and as it is where XLA refuses it."""
+    plain: Callable[..., Any] = tf.function(program, autograph=False)
     if not fuse:
         return plain
-    chosen = [tf.function(bound, jit_compile=True, autograph=False)]
+    chosen = [tf.function(program, jit_compile=True, autograph=False)]
 
     def run(*arguments: Any) -> Any:
         try:
@@ -47,6 +48,29 @@ def compiled(model: Any, program: Callable[..., Any], fuse: bool) -> Callable[..
             return plain(*arguments)
 
     return run
+
+
+def vectorised(function: Callable[[Any], Any], stacked: Any) -> Any:
+    """The function of each entry of stacked tensors, all at once."""
+
+    def own(one: Any) -> Any:
+        # A tensor of the caller, handed through as it is, becomes a placeholder that XLA refuses.
+        return tf.nest.map_structure(tf.identity, function(one))
+
+    return tf.vectorized_map(own, stacked, fallback_to_while_loop=False)
+
+
+def loss_and_gradients(
+    function: Callable[[list[Any]], tuple[Any, Any]], leaves: Sequence[Any]
+) -> tuple[Any, Any, list[Any | None]]:
+    """`loss, extra = function(leaves)`, and the gradients of the loss; None where there is none."""
+    leaves = list(leaves)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(leaves)
+        loss, extra = function(leaves)
+    found = tape.gradient(loss, leaves)
+    # Those of an embedding are slices, which no program takes across its border.
+    return loss, extra, [None if one is None else tf.convert_to_tensor(one) for one in found]
 
 
 def gradients(function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> list[Any | None]:

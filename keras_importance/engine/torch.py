@@ -29,6 +29,29 @@ def compiled(model: Any, program: Callable[..., Any], fuse: bool) -> Callable[..
     return run
 
 
+def jitted(program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:  # noqa: ARG001
+    """The program as it is."""
+
+    def run(*arguments: Any) -> Any:
+        with torch.no_grad():
+            return program(*arguments)
+
+    return run
+
+
+def vectorised(function: Callable[[Any], Any], stacked: Any) -> Any:
+    """The function of each entry of stacked tensors, all at once."""
+    return torch.func.vmap(function, randomness="same")(stacked)
+
+
+def loss_and_gradients(
+    function: Callable[[list[Any]], tuple[Any, Any]], leaves: Sequence[Any]
+) -> tuple[Any, Any, list[Any | None]]:
+    """`loss, extra = function(leaves)`, and the gradients of the loss."""
+    found, (loss, extra) = torch.func.grad_and_value(function, has_aux=True)(list(leaves))
+    return loss, extra, found
+
+
 def gradients(function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> list[Any | None]:
     """Gradients of the sum of `function(leaves)`; None for a leaf it doesn't depend on."""
     with torch.enable_grad():

@@ -8,6 +8,7 @@ from typing import Any
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.base import ImportanceMethod, Interrupted, Scores
 from keras_importance.methods.conditional import ConditionalPermutation
+from keras_importance.methods.conditional_lofo import ConditionalLOFO
 from keras_importance.methods.gradient import GradientImportance
 from keras_importance.methods.linearised import LinearisedPermutation
 from keras_importance.methods.permutation import PermutationImportance
@@ -18,10 +19,12 @@ METHODS: dict[str, type[ImportanceMethod]] = {
     "permutation": PermutationImportance,
     "linearised_permutation": LinearisedPermutation,
     "conditional_permutation": ConditionalPermutation,
+    "conditional_lofo": ConditionalLOFO,
 }
 
 __all__ = [
     "METHODS",
+    "ConditionalLOFO",
     "ConditionalPermutation",
     "GradientImportance",
     "ImportanceMethod",

@@ -39,6 +39,7 @@ class Scores:
         degrees: `(n_features,)` degrees of freedom of the standard errors; None for the usual ones.
         explained: what the model explains at all, or None.
         draws: `(n_features, n_draws)` draws of the errors, or None.
+        procedure: how features were left out, where there is more than one way.
     """
 
     importances: Floats
@@ -54,6 +55,7 @@ class Scores:
     degrees: Floats | None = None
     explained: Explained | None = None
     draws: NDArray[np.float32] | None = None
+    procedure: str = ""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -145,6 +147,7 @@ class ImportanceMethod(ABC):
             degrees=np.empty(0) if scores.degrees is None else scores.degrees,
             explained=scores.explained,
             draws=scores.draws,
+            procedure=scores.procedure,
         )
 
     def __repr__(self) -> str:

@@ -43,6 +43,9 @@ class PerturbationMethod(ImportanceMethod):
     replaces_sets = True
     """Whether replacing several features at once is what replacing each of them adds up to."""
 
+    screen_scale = 1.0
+    """About what share of the cost of a replacement the method measures: what the screen counts as."""
+
     def __init__(self, n_repeats: int = 5, *, name: str | None = None) -> None:
         super().__init__(name=name)
         whole = isinstance(n_repeats, (int, np.integer)) and not isinstance(n_repeats, bool)
@@ -63,6 +66,10 @@ class PerturbationMethod(ImportanceMethod):
     def scored(self, evaluator: Evaluator, *arguments: Any, **keywords: Any) -> Iterator[FeatureScores]:
         """Scores with each feature replaced; see `Evaluator.perturbed`."""
         return evaluator.perturbed(*arguments, **keywords)
+
+    def rate(self, evaluator: Evaluator, replacement: Replacement, donors: Donors) -> tuple[float, int]:
+        """What a score takes; see `Evaluator.rate`."""
+        return evaluator.rate(replacement, donors)
 
     def check(self, evaluator: Evaluator) -> None:
         """Raises `InvalidArgumentError` without targets, or with no more rows than repeats."""
@@ -85,7 +92,7 @@ class PerturbationMethod(ImportanceMethod):
         try:
             numbers = np.arange(len(evaluator.features))
             if work.n_features < len(numbers):
-                table.screen()
+                table.screen(self.screen_scale)
                 left = effort.seconds - (evaluator.clock() - started)
                 n_features = self.affordable_work(evaluator, replacement, left).n_features
                 numbers = most_urgent(table.screened, effort.previous, n_features)
@@ -108,7 +115,15 @@ class PerturbationMethod(ImportanceMethod):
             evaluator: the evaluator.
             sets: numbers of the features of each set, which takes the place of a feature in the result.
             like: a result of this method, whose rows and donors are used again.
+
+        Raises:
+            InvalidArgumentError: for a method whose replacements of single features don't add up.
         """
+        if not self.replaces_sets:
+            raise InvalidArgumentError(
+                f"got sets of features for {self.name!r}, which can't replace several by replacing each "
+                "of them. Pass the set as a group: features={'pair': [0, 1]}."
+            )
         replacement = self.replacement_for(evaluator)
         table = Table(evaluator, replacement, Work(like.n_samples, like.n_repeats, len(sets)), len(sets))
         members = [np.array(one, np.int64) for one in sets]
@@ -134,5 +149,5 @@ class PerturbationMethod(ImportanceMethod):
         if math.isinf(seconds):
             return full
         donors = Donors.draw(full.n_rows, full.n_repeats, evaluator.rng())
-        per_score, rows_in_block = evaluator.rate(replacement, donors)
+        per_score, rows_in_block = self.rate(evaluator, replacement, donors)
         return affordable(seconds / per_score, full, rows_in_block)

@@ -118,15 +118,19 @@ class Table:
     def _of_rows_used(self, values: Any) -> Any:
         return values if values is None or self.rows is None else values[self.rows]
 
-    def screen(self) -> None:
-        """Scores all features that have a gradient under the model's first-order approximation."""
+    def screen(self, scale: float) -> None:
+        """Scores all features that have a gradient under the model's first-order approximation.
+
+        Args:
+            scale: what its importances are multiplied with, until features are scored both ways.
+        """
         if self._evaluator.n_outputs > MAX_OUTPUTS:
             return  # as many backward passes would cost more than they save
         for found in self._evaluator.linearly_perturbed(self._replacement, self.donors, rows=self.rows):
             worsening = self._evaluator.worsening(found.scores, found.baseline)
             if found.baseline.ndim == 1:
                 worsening = weighted_mean(worsening, self._weights)
-            self._by_screen[found.numbers] = worsening
+            self._by_screen[found.numbers] = scale * worsening
         self.screened = self._by_screen.mean(axis=1)
 
     def scores(self, reason: str) -> Scores:

@@ -1,0 +1,99 @@
+"""Layers in a form that can be vectorised over their weights, while programs of twins are traced."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+import keras
+
+ops = keras.ops
+
+# A recurrent layer of more steps would take minutes to compile step by step.
+_MAX_UNROLLED = 64
+
+
+@contextmanager
+def vectorisable(model: Any, n_steps: int) -> Iterator[None]:
+    """Lets layers compute the same in another way: one that is fast, or possible at all, for twins.
+
+    Convolutions with weights of their own for each twin become grouped ones, which TensorFlow refuses
+    and XLA runs slowly: they are written as matrix products instead, one for each place in the kernel.
+    TensorFlow can't vectorise the loop of a recurrent layer: it is unrolled.
+
+    Args:
+        model: the model, whose layers are as before at the end.
+        n_steps: how many steps its sequences have.
+    """
+    unrolls = keras.backend.backend() == "tensorflow" and n_steps <= _MAX_UNROLLED
+    with ExitStack() as stack:
+        for layer in model._flatten_layers():
+            if type(layer) in _CONVOLUTIONS and layer.groups == 1 and _is_channels_last(layer):
+                stack.enter_context(_attribute(layer, "call", partial(_convolution, layer)))
+            elif isinstance(layer, keras.layers.RNN) and unrolls:
+                stack.enter_context(_attribute(layer, "unroll", True))
+        yield
+
+
+_CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+
+
+@contextmanager
+def _attribute(layer: Any, name: str, value: Any) -> Iterator[None]:
+    """Sets an attribute behind the back of Keras' tracking, and puts it back."""
+    missing = object()
+    before = layer.__dict__.get(name, missing)
+    layer.__dict__[name] = value
+    try:
+        yield
+    finally:
+        if before is missing:
+            del layer.__dict__[name]
+        else:
+            layer.__dict__[name] = before
+
+
+def _is_channels_last(layer: Any) -> bool:
+    return bool(layer.data_format == "channels_last")
+
+
+def _convolution(layer: Any, inputs: Any) -> Any:
+    """What a convolution returns, as a sum of matrix products over the places of its kernel."""
+    inputs = ops.pad(inputs, [(0, 0), *_padding(layer, inputs.shape[1:-1]), (0, 0)])
+    reaches = [
+        (size - 1) * dilation + 1
+        for size, dilation in zip(layer.kernel_size, layer.dilation_rate, strict=True)
+    ]
+    kernel, total = layer.kernel, None
+    for place in itertools.product(*map(range, layer.kernel_size)):
+        window = tuple(
+            slice(at * dilation, length - reach + at * dilation + 1, stride)
+            for at, dilation, length, reach, stride in zip(
+                place, layer.dilation_rate, inputs.shape[1:-1], reaches, layer.strides, strict=True
+            )
+        )
+        product = ops.matmul(inputs[(slice(None), *window)], kernel[place])
+        total = product if total is None else total + product
+    if layer.use_bias:
+        total = total + layer.bias
+    return total if layer.activation is None else layer.activation(total)
+
+
+def _padding(layer: Any, lengths: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Zeros before and after each axis, as "valid", "same" and "causal" mean them."""
+    found = []
+    for length, size, dilation, stride in zip(
+        lengths, layer.kernel_size, layer.dilation_rate, layer.strides, strict=True
+    ):
+        reach = (size - 1) * dilation
+        if layer.padding == "valid":
+            found.append((0, 0))
+        elif layer.padding == "causal":
+            found.append((reach, 0))
+        else:
+            needed = max((-(-length // stride) - 1) * stride + reach + 1 - length, 0)
+            found.append((needed // 2, needed - needed // 2))
+    return found

@@ -1,0 +1,108 @@
+"""Validation schemes: from scikit-learn's `cv` argument to the rows of each fold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_importance.errors import InvalidArgumentError, reason_of
+from keras_importance.statistics import Integers, generator
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Numbers of the rows that are trained on, and of those that are held out."""
+
+    training: Integers
+    held_out: Integers
+
+
+def folds(
+    cv: Any, n_rows: int, *, x: Any = None, y: Any = None, groups: Any = None, seed: int
+) -> list[Fold]:
+    """The folds of a validation scheme.
+
+    Args:
+        cv: a number of folds, whose rows are drawn at random; a splitter with
+            `split(X, y, groups)`, as scikit-learn's; or pairs of row numbers `(training, held_out)`.
+        n_rows: how many rows there are.
+        x: the rows, for splitters that look at them.
+        y: their targets, for splitters that stratify.
+        groups: the group of each row, for splitters that keep groups together.
+        seed: seed of the draw.
+
+    Raises:
+        InvalidArgumentError: for what is none of these, fewer rows than folds, and folds without rows or
+            with rows that are trained on and held out at once.
+    """
+    if isinstance(cv, (int, np.integer)) and not isinstance(cv, bool):
+        return _random_folds(int(cv), n_rows, seed)
+    if hasattr(cv, "split") and not isinstance(cv, str):
+        if isinstance(cv, type):
+            raise InvalidArgumentError(f"got the class {cv.__name__} as cv. Pass {cv.__name__}().")
+        try:
+            pairs = list(cv.split(_rows_for_splitter(x, n_rows), y, groups))
+        except Exception as error:
+            raise InvalidArgumentError(
+                f"got cv={cv!r}, which can't split the {n_rows} rows ({reason_of(error)}). Pass more "
+                "rows, fewer folds, or groups= where it needs them."
+            ) from error
+    elif isinstance(cv, Iterable) and not isinstance(cv, (str, dict)):
+        pairs = list(cv)
+    else:
+        raise InvalidArgumentError(
+            f"got cv={cv!r}, a {type(cv).__name__} without split. Pass a number of folds, a splitter "
+            "such as sklearn.model_selection.KFold(5), or pairs of row numbers (training, held_out)."
+        )
+    if not pairs:
+        raise InvalidArgumentError(f"got cv={cv!r}, which makes no fold. Pass one that makes some.")
+    return [_checked(number, pair, n_rows) for number, pair in enumerate(pairs)]
+
+
+def _random_folds(n_folds: int, n_rows: int, seed: int) -> list[Fold]:
+    if n_folds < 2:
+        raise InvalidArgumentError(f"got cv={n_folds}. Pass 2 folds or more, or a splitter.")
+    if n_rows < n_folds:
+        raise InvalidArgumentError(
+            f"got {n_rows} rows for cv={n_folds} folds. Pass more rows, or fewer folds."
+        )
+    order = generator(seed, "folds").permutation(n_rows)
+    parts = np.array_split(order, n_folds)
+    everything = np.arange(n_rows)
+    return [Fold(np.setdiff1d(everything, part), np.sort(part)) for part in parts]
+
+
+def _rows_for_splitter(x: Any, n_rows: int) -> Any:
+    """The rows as the user passed them where they are one table; else as many zeros."""
+    is_table = hasattr(x, "shape") and len(x) == n_rows
+    return x if is_table else np.zeros((n_rows, 1))
+
+
+def _checked(number: int, pair: Any, n_rows: int) -> Fold:
+    try:
+        parts = [np.asarray(part) for part in pair]
+        training, held_out = (np.flatnonzero(one) if one.dtype == bool else one for one in parts)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(
+            f"got {pair!r} as fold {number} of cv. Pass pairs of row numbers (training, held_out)."
+        ) from error
+    for what, rows in (("training", training), ("held-out", held_out)):
+        if rows.ndim != 1 or not len(rows):
+            raise InvalidArgumentError(
+                f"got no {what} rows in fold {number} of cv. Pass a scheme with rows in both parts."
+            )
+        if rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= n_rows:
+            raise InvalidArgumentError(
+                f"got {what} rows in fold {number} of cv that are no row numbers from 0 to "
+                f"{n_rows - 1}. Pass numbers of rows of x."
+            )
+    n_shared = len(np.intersect1d(training, held_out))
+    if n_shared:
+        raise InvalidArgumentError(
+            f"got {n_shared} rows in fold {number} of cv that are trained on and held out. Held-out "
+            "rows must be new to the model: leave them out of the training part."
+        )
+    return Fold(training.astype(np.int64), held_out.astype(np.int64))

@@ -1,0 +1,354 @@
+"""A study: models trained with all features and without each, on every fold; what one trial does."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_importance.data import ValidationData
+from keras_importance.engine.held_out_scores import held_out_scores, resolved_metrics
+from keras_importance.engine.metrics import Metric
+from keras_importance.engine.optimizers import stateless
+from keras_importance.engine.twin_step import Start
+from keras_importance.engine.twins import Twins
+from keras_importance.errors import InvalidArgumentError, reason_of, warn
+from keras_importance.features import Column, FeatureSet
+from keras_importance.masks import Masks, without_columns
+from keras_importance.splits import Fold
+from keras_importance.statistics import Floats, generator
+from keras_importance.trials import NOTHING, Outcome, Trial
+
+Array = NDArray[Any]
+
+_OWN = ("x", "y", "sample_weight")
+_IN_LOCK_STEP = ("epochs", "batch_size", "shuffle", "verbose")
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """What is trained, on which rows, and how it is scored; picklable where its functions are.
+
+    Attributes:
+        build_model: returns a new compiled model, given the number of columns where it asks for that.
+        data: all rows.
+        folds: which of them are trained on and held out.
+        features: the features that are left out.
+        metrics: what held-out rows are scored with, as the user wrote it.
+        fit_kwargs: further arguments of `fit`.
+        seed: seed of everything drawn.
+        warm_start: epochs that a model trains from the weights of the one with all features; None for
+            all epochs from new weights.
+        lock_step: whether the models of a fold are trained as one program.
+    """
+
+    build_model: Callable[..., Any]
+    data: ValidationData
+    folds: tuple[Fold, ...]
+    features: FeatureSet
+    metrics: tuple[Any, ...]
+    fit_kwargs: Mapping[str, Any]
+    seed: int
+    warm_start: int | None = None
+    lock_step: bool = False
+    full_weights: Mapping[tuple[int, int], tuple[Array, ...]] = field(default_factory=dict)
+
+    @property
+    def drops_columns(self) -> bool:
+        """Whether columns are left out of the rows, not masked."""
+        return takes_number_of_inputs(self.build_model)
+
+    @property
+    def procedure(self) -> str:
+        """How features are left out, in words."""
+        if self.lock_step:
+            return "lock step"
+        how = "columns dropped" if self.drops_columns else "columns masked"
+        if self.warm_start is not None:
+            return f"warm start, {self.warm_start} epochs, {how}"
+        return f"refit, {how}"
+
+    def trials(self, n_seeds: int, done: Sequence[tuple[int, int, int]]) -> list[list[Trial]]:
+        """What is still to be done, in parts of which each needs the one before."""
+        numbers = (NOTHING, *range(len(self.features)))
+        missing = {
+            (fold, seed): [one for one in numbers if (fold, seed, one) not in done]
+            for fold in range(len(self.folds))
+            for seed in range(n_seeds)
+        }
+        if self.lock_step:
+            return [[Trial(*place, tuple(ones)) for place, ones in missing.items() if ones]]
+        if self.warm_start is None:
+            return [[Trial(*place, (one,)) for place, ones in missing.items() for one in ones]]
+        # Weights are in no checkpoint: where models are missing, the one they start from is made anew.
+        first = [Trial(*place, (NOTHING,)) for place, ones in missing.items() if ones]
+        rest = [
+            Trial(*place, (one,)) for place, ones in missing.items() for one in ones if one != NOTHING
+        ]
+        return [first, rest]
+
+    def run(self, trial: Trial) -> list[Outcome]:
+        """Trains and scores the models of a trial; one that fails says why."""
+        if self.lock_step:
+            try:
+                return self._in_lock_step(trial)
+            except Exception as error:  # noqa: BLE001 (whatever a program of twins doesn't take, fit does)
+                warn(
+                    f"LOFO trains the models of fold {trial.fold} one by one with fit: they can't be "
+                    f"trained in lock step. Reason: {reason_of(error)}"
+                )
+        return [self._refitted(trial, left_out) for left_out in trial.left_out]
+
+    def new_model(self, seed: int, n_dropped: int = 0) -> Any:
+        """A new model; the same seed gives the same weights, and then the same batches."""
+        keras.utils.set_random_seed(self.seed + seed)
+        if not self.drops_columns:
+            return self.build_model()
+        return self.build_model(len(self.data.columns[0].columns) - n_dropped)
+
+    def fingerprint(self, n_seeds: int) -> str:
+        """A hash of all that the outcomes depend on and that can be told: rows, folds, settings."""
+        state = hashlib.sha256()
+        leaves = [*self.data.inputs, *keras.tree.flatten(self.data.targets), self.data.weights]
+        rows = [part for fold in self.folds for part in (fold.training, fold.held_out)]
+        for array in (*leaves, *rows):
+            values = np.asarray(0 if array is None else array)
+            content = values.astype(str) if values.dtype == object else values
+            state.update(f"{values.dtype} {values.shape}".encode())
+            state.update(np.ascontiguousarray(content).tobytes())
+        model = self.new_model(0)
+        shapes = [(tuple(one.shape), str(one.dtype)) for one in model.variables]
+        settings = (
+            shapes, type(model.optimizer).__name__, str(model.loss), self.features.features,
+            [_in_words(one) for one in self.metrics],
+            {name: _in_words(one) for name, one in self.fit_kwargs.items()},
+            self.seed, n_seeds, self.warm_start, self.lock_step,
+        )  # fmt: skip
+        state.update(repr(settings).encode())
+        return state.hexdigest()
+
+    # --- one trial --------------------------------------------------------------------------------
+
+    def _in_lock_step(self, trial: Trial) -> list[Outcome]:
+        training, held_out = self._parts(trial)
+        model = built(self.new_model(trial.seed), training)
+        metrics = resolved_metrics(self.metrics, model, held_out, self.seed)
+        masks = Masks.of(training, [self._columns(one) for one in trial.left_out])
+        batch_size = self.fit_kwargs.get("batch_size") or 32
+        twins = Twins(model, training, masks, batch_size, Start.of(model), metrics)
+        rng = generator(self.seed + trial.seed, "batches")
+        for _ in range(self.fit_kwargs.get("epochs", 1)):
+            order = np.arange(training.n_rows)
+            twins.train(rng.permutation(order) if self.fit_kwargs.get("shuffle", True) else order)
+        return [
+            _outcome(trial, left_out, metrics, scores)
+            for left_out, scores in zip(trial.left_out, twins.scores(held_out), strict=True)
+        ]
+
+    def _refitted(self, trial: Trial, left_out: int) -> Outcome:
+        try:
+            return self._fitted(trial, left_out)
+        except Exception as error:  # noqa: BLE001 (one model that fails is reported; the others go on)
+            return Outcome(trial.fold, trial.seed, left_out, failure=reason_of(error))
+
+    def _fitted(self, trial: Trial, left_out: int) -> Outcome:
+        columns = self._columns(left_out)
+        training, held_out = self._parts(trial)
+        extra = dict(self.fit_kwargs)
+        given = extra.pop("validation_data", None)
+        watched = None if given is None else ValidationData.read(given)
+        all_columns = training
+        training, held_out = (self._seen(one, all_columns, columns) for one in (training, held_out))
+        model = self.new_model(trial.seed, len(columns))
+        is_warm = self.warm_start is not None and left_out != NOTHING
+        if is_warm:
+            start = self.full_weights.get((trial.fold, trial.seed))
+            if start is None:
+                raise RuntimeError("the model with all features, from whose weights it starts, failed")
+            built(model, training).set_weights(start)
+            extra["epochs"] = self.warm_start
+        if watched is not None:
+            extra["validation_data"] = _packed(self._seen(watched, all_columns, columns))
+        # Each training has callbacks of its own: they remember what they have seen.
+        extra["callbacks"] = copy.deepcopy(extra.get("callbacks"))
+        x, y, weights = _packed(training)
+        model.fit(x, y, sample_weight=weights, **{"verbose": 0, **extra})
+        metrics = resolved_metrics(self.metrics, model, held_out, self.seed)
+        found = _outcome(trial, left_out, metrics, held_out_scores(model, held_out, metrics))
+        if self.warm_start is None or left_out != NOTHING:
+            return found
+        return Outcome(
+            found.fold, found.seed, left_out, found.scores, found.failure, tuple(model.get_weights())
+        )
+
+    def _parts(self, trial: Trial) -> tuple[ValidationData, ValidationData]:
+        fold = self.folds[trial.fold]
+        return self.data.only(fold.training), self.data.only(fold.held_out)
+
+    def _columns(self, left_out: int) -> tuple[Column, ...]:
+        return () if left_out == NOTHING else self.features.features[left_out].columns
+
+    def _seen(
+        self, data: ValidationData, training: ValidationData, columns: Sequence[Column]
+    ) -> ValidationData:
+        """The rows without some columns, as a model that is trained without them takes them."""
+        if not columns:
+            return data
+        if self.drops_columns:
+            return without_columns(data, columns)
+        return Masks.of(training, [columns]).applied(0, data)
+
+
+def takes_number_of_inputs(build_model: Callable[..., Any]) -> bool:
+    """Whether a function needs one argument: the number of columns."""
+    try:
+        parameters = inspect.signature(build_model).parameters.values()
+    except (TypeError, ValueError):  # some built-in callables have no signature
+        return False
+    needed = [
+        one
+        for one in parameters
+        if one.default is one.empty and one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
+    ]
+    return len(needed) == 1
+
+
+def built(model: Any, data: ValidationData) -> Any:
+    """The model with its variables; one written in Python makes them when it first sees rows."""
+    if not model.built:
+        few = data.only(np.arange(min(2, data.n_rows)))
+        model.predict_on_batch(few.pack(few.inputs))
+    return model
+
+
+def check_models(study: Study) -> tuple[Any, tuple[Metric, ...]]:
+    """Builds two models, and tries the metrics out, before anything is trained.
+
+    Returns:
+        One of the models, and the metrics.
+
+    Raises:
+        InvalidArgumentError: for a function that returns no new compiled model each time, for metrics
+            that fail, and for what `fit` can't be given here.
+    """
+    _check_fit_kwargs(study.fit_kwargs)
+    if study.drops_columns and len(study.data.inputs) != 1:
+        raise InvalidArgumentError(
+            f"got a build_model with an argument, the number of columns, and {len(study.data.inputs)} "
+            "inputs. Pass one without arguments: columns are masked then."
+        )
+    held_out = study.data.only(study.folds[0].held_out)
+    models = []
+    for _ in range(2):
+        model = study.new_model(0)
+        if not isinstance(model, keras.Model) or not getattr(model, "compiled", False):
+            raise InvalidArgumentError(
+                f"got a build_model that returned {_in_words(model)}. Let it return a new, compiled "
+                "keras.Model each time."
+            )
+        models.append(built(model, held_out))
+    first, second = models
+    shared = {id(one) for one in first.variables} & {id(one) for one in second.variables}
+    if first is second or shared:
+        raise InvalidArgumentError(
+            "got a build_model that returned the same model, or the same layers, twice: what one "
+            "training learns would leak into the next. Make the model and its layers inside of it."
+        )
+    metrics = resolved_metrics(study.metrics, first, held_out, study.seed)
+    names = [one.name for one in metrics]
+    if len(set(names)) < len(names):
+        raise InvalidArgumentError(f"got two metrics of one name in {names}. Give each its own.")
+    return first, metrics
+
+
+def in_lock_step_where_possible(study: Study, model: Any, asked: bool | None) -> Study:
+    """The study with its models trained as one program, where it can be and isn't asked not to.
+
+    Raises:
+        InvalidArgumentError: where it is asked for and can't be.
+    """
+    if asked is not None and not isinstance(asked, bool):
+        raise InvalidArgumentError(
+            f"got lock_step={asked!r}. Pass True, False, or None for where it can be."
+        )
+    reason = _why_not_in_lock_step(study, model)
+    if asked and reason is not None:
+        raise InvalidArgumentError(
+            f"got lock_step=True, which can't be: {reason}. Pass lock_step=None to train one by one."
+        )
+    return study if asked is False or reason is not None else replace(study, lock_step=True)
+
+
+def _why_not_in_lock_step(study: Study, model: Any) -> str | None:
+    """Why the models of a study can't be trained as one program; None where they can."""
+    others = sorted(set(study.fit_kwargs) - set(_IN_LOCK_STEP))
+    if others:
+        return f"fit_kwargs hold {', '.join(map(repr, others))}"
+    if study.drops_columns:
+        return "build_model takes the number of columns, so models differ in their shapes"
+    if study.warm_start is not None:
+        return "warm_start is set"
+    return why_no_twins(model)
+
+
+def why_no_twins(model: Any) -> str | None:
+    """Why copies of a model can't be trained as one program; None where nothing is known against it."""
+    if not inspect.unwrap(type(model).train_step).__module__.startswith("keras."):
+        return f"{type(model).__name__} has a train_step of its own"
+    try:
+        stateless(model.optimizer, list(model.trainable_variables))
+    except InvalidArgumentError as error:
+        return str(error).removeprefix("got ")
+    return None
+
+
+def _check_fit_kwargs(given: Mapping[str, Any]) -> None:
+    for name in _OWN:
+        if name in given:
+            raise InvalidArgumentError(
+                f"got {name!r} in fit_kwargs, which it sets itself. Pass it as an argument of its own."
+            )
+    has_validation = bool({"validation_data", "validation_split"} & set(given))
+    for one in keras.tree.flatten(given.get("callbacks")):
+        if str(getattr(one, "monitor", "")).startswith("val_") and not has_validation:
+            raise InvalidArgumentError(
+                f"got {type(one).__name__}(monitor={one.monitor!r}) in fit_kwargs and nothing to "
+                "validate on: held-out rows only score. Add 'validation_split': 0.1 to fit_kwargs, a part "
+                "of the rows that are trained on."
+            )
+
+
+def _outcome(
+    trial: Trial, left_out: int, metrics: Sequence[Metric], scores: Sequence[Floats]
+) -> Outcome:
+    for metric, values in zip(metrics, scores, strict=True):
+        if not np.all(np.isfinite(values)):
+            return Outcome(
+                trial.fold,
+                trial.seed,
+                left_out,
+                failure=f"the metric {metric.name!r} is not finite: the training diverged, or the "
+                "metric has no value for these predictions",
+            )
+    named = {metric.name: values for metric, values in zip(metrics, scores, strict=True)}
+    return Outcome(trial.fold, trial.seed, left_out, named)
+
+
+def _packed(data: ValidationData) -> tuple[Any, Any, Any]:
+    return data.pack(data.inputs), data.targets, data.weights
+
+
+def _in_words(value: Any) -> str:
+    """What a value is, without the address that `repr` would show."""
+    if isinstance(value, (str, int, float, bool, type(None))):
+        return repr(value)
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_in_words, value))}]"
+    return getattr(value, "__name__", None) or f"a {type(value).__name__}"
