@@ -23,6 +23,7 @@ from keras_importance.preparation import prepared_evaluator
 from keras_importance.result import ImportanceHistory, ImportanceResult, Verdict
 from keras_importance.running_fit import fit_arguments
 from keras_importance.training import Training
+from keras_importance.training_rows import TrainingRows
 from keras_importance.writers import EpochReport, TensorBoardWriter, Writer
 
 # What is left of an evaluation's time for its verdicts.
@@ -248,6 +249,8 @@ class FeatureImportance(keras.callbacks.Callback):
         is_last = self.model.stop_training or epoch + 1 == (self.params or {}).get("epochs")
         is_due = (epoch + 1) % self.every == 0 and training.budget.allows_evaluation
         with training.contained(f"in epoch {epoch}"):
+            if training.evaluator.training is not None:
+                training.evaluator.training.note_epoch(self.model.optimizer)
             if is_last or is_due:
                 self._evaluate(training, epoch, is_last=is_last)
             if self.add_to_logs and logs is not None:
@@ -266,7 +269,7 @@ class FeatureImportance(keras.callbacks.Callback):
     def _evaluate(self, training: Training, epoch: int, *, is_last: bool) -> None:
         evaluator, budget = training.evaluator, training.budget
         started, training.evaluated = evaluator.clock(), epoch
-        compiled = evaluator.compiler.seconds
+        compiled, unlimited = evaluator.compiler.seconds, evaluator.unlimited_seconds
         try:
             with no_footprint(self.model), np.errstate(all="ignore"):
                 results = self._results_of_each_method(training, epoch, is_last=is_last)
@@ -274,13 +277,14 @@ class FeatureImportance(keras.callbacks.Callback):
                     return
                 self.history += results
                 changes = self._judge(training, results)
+                seconds = evaluator.clock() - started
                 report = EpochReport(
                     epoch=epoch,
                     history=self.history,
-                    seconds_before=evaluator.clock() - started,
+                    seconds_before=seconds + evaluator.unlimited_seconds - unlimited,
                     epoch_seconds=training.epoch_seconds,
                     compile_seconds=evaluator.compiler.seconds - compiled,
-                    with_pictures=is_last or budget.allows_pictures_after(evaluator.clock() - started),
+                    with_pictures=is_last or budget.allows_pictures_after(seconds),
                 )
                 self._write(training, report)
             # Outside of what is put back: whoever acts on a verdict means it.
@@ -366,14 +370,15 @@ class FeatureImportance(keras.callbacks.Callback):
 
     def _new_evaluator(self) -> Evaluator:
         source, steps = self.validation_data, None
+        given = fit_arguments(self.model)
         if source is None:
-            given = fit_arguments(self.model)
             if given is None or given.validation_data is None:
                 raise InvalidArgumentError(
                     "got no validation data, neither of its own nor from fit. Pass validation_data= or "
                     "validation_split= to fit, or FeatureImportance(validation_data=...)."
                 )
             source, steps = given.validation_data, given.validation_steps
+        trains = any(method.trains for method in self.methods)
         return prepared_evaluator(
             self.model,
             source,
@@ -383,6 +388,7 @@ class FeatureImportance(keras.callbacks.Callback):
             max_samples=self.max_samples,
             seed=self.seed,
             steps=steps,
+            training=TrainingRows.of(given) if trains and given is not None else None,
         )
 
     def _new_writers(self) -> tuple[Writer, ...]:

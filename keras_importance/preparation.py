@@ -10,6 +10,7 @@ from keras_importance.data import ValidationData
 from keras_importance.engine import Evaluator, input_names
 from keras_importance.features import FeatureSet
 from keras_importance.methods import ImportanceMethod
+from keras_importance.training_rows import TrainingRows
 
 
 def prepared_evaluator(
@@ -22,6 +23,7 @@ def prepared_evaluator(
     max_samples: int | None,
     seed: int,
     steps: int | None = None,
+    training: TrainingRows | None = None,
 ) -> Evaluator:
     """Reads the rows once and checks everything that can be checked before an evaluation.
 
@@ -38,7 +40,7 @@ def prepared_evaluator(
     if isinstance(features, str) and features == "correlated":
         features = correlated_groups(data)
     named = FeatureSet.from_argument(features, data.columns, in_written_order=data.in_written_order)
-    evaluator = Evaluator(model, data, named, metric, seed)
+    evaluator = Evaluator(model, data, named, metric, seed, training)
     evaluator.check()
     for method in methods:
         method.check(evaluator)

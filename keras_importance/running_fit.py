@@ -10,17 +10,31 @@ from typing import Any
 
 @dataclass(frozen=True)
 class FitArguments:
-    """The arguments of a running `fit` that concern validation.
+    """The arguments of a running `fit` that concern its data.
 
     Attributes:
         validation_data: what `fit` validates on; with `validation_split`, the part split off.
         validation_steps: how many batches of it `fit` reads; None for all.
         callbacks: the callbacks of the training.
+        x, y, sample_weight, class_weight, batch_size, shuffle, steps_per_epoch: as `fit` has them,
+            without the rows that were split off.
     """
 
     validation_data: Any
     validation_steps: int | None
     callbacks: tuple[Any, ...] = ()
+    x: Any = None
+    y: Any = None
+    sample_weight: Any = None
+    class_weight: Any = None
+    batch_size: int | None = None
+    shuffle: Any = True
+    steps_per_epoch: int | None = None
+
+
+_OF_TRAINING = (
+    "x", "y", "sample_weight", "class_weight", "batch_size", "shuffle", "steps_per_epoch",
+)  # fmt: skip
 
 
 def _listed(callbacks: Any) -> Any:
@@ -49,6 +63,7 @@ def fit_arguments(model: Any) -> FitArguments | None:
                     names["validation_data"],
                     names.get("validation_steps"),
                     tuple(_listed(names.get("callbacks"))),
+                    **{name: names.get(name) for name in _OF_TRAINING},
                 )
         frame = frame.f_back
     return None

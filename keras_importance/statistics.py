@@ -221,20 +221,36 @@ class Influence:
             multipliers: `(n_rows, n_draws)` of -1 and 1; rows of a block have the same.
         """
         n_rows = self.psi.shape[-1]
-        psi = self.psi.reshape(-1, n_rows)
-        drawn = np.zeros((len(psi), multipliers.shape[1]), np.float32)
-        for start in range(0, n_rows, _ROWS_AT_ONCE):
-            rows = slice(start, start + _ROWS_AT_ONCE)
-            drawn += psi[:, rows].astype(np.float32) @ multipliers[rows].astype(np.float32)
-        if self.blocks is not None:
-            block, n_blocks = _numbered(self.blocks)
-            psi = _sums(psi, block, n_blocks)
-        size = np.sqrt(_sum_of_squares(psi))
-        error = self.standard_error().ravel()
-        scale = np.divide(error, size, out=np.zeros_like(size), where=size > 0)
-        scale[np.isnan(error)] = math.nan
-        shape = (*self.psi.shape[:-1], multipliers.shape[1])
-        return (drawn * scale[:, None].astype(np.float32)).reshape(shape)
+        psi, error = self.psi.reshape(-1, n_rows), self.standard_error().ravel()
+        found = multiplier_draws(psi, multipliers, error, self.blocks)
+        return found.reshape(*self.psi.shape[:-1], multipliers.shape[1])
+
+
+def multiplier_draws(
+    psi: NDArray[Any],
+    multipliers: NDArray[np.int8],
+    std_error: Floats,
+    blocks: Integers | None = None,
+) -> NDArray[np.float32]:
+    """`(n, n_draws)` draws of the errors of `n` means; see `Influence.draws`.
+
+    Args:
+        psi: `(n, n_rows)` what each row adds to each mean, centred and weighted.
+        multipliers: `(n_rows, n_draws)` of -1 and 1; rows of a block have the same.
+        std_error: `(n,)` standard errors of the means.
+        blocks: `(n_rows,)` blocks of rows that depend on one another; None for separate rows.
+    """
+    drawn = np.zeros((len(psi), multipliers.shape[1]), np.float32)
+    for start in range(0, psi.shape[1], _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        drawn += psi[:, rows].astype(np.float32) @ multipliers[rows].astype(np.float32)
+    if blocks is not None:
+        block, n_blocks = _numbered(blocks)
+        psi = _sums(psi, block, n_blocks)
+    size = np.sqrt(_sum_of_squares(psi))
+    scale = np.divide(std_error, size, out=np.zeros_like(size), where=size > 0)
+    scale[np.isnan(std_error)] = math.nan
+    return drawn * scale[:, None].astype(np.float32)
 
 
 def donor_standard_error(

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from keras_importance.data import ValidationData
 from keras_importance.engine.held_out_scores import held_out_scores, resolved_metrics
 from keras_importance.engine.metrics import Metric
-from keras_importance.engine.optimizers import stateless
-from keras_importance.engine.twin_step import Start
-from keras_importance.engine.twins import Twins
+from keras_importance.engine.twin_step import Start, why_no_twins
+from keras_importance.engine.twins import TwinPrograms, Twins
 from keras_importance.errors import InvalidArgumentError, reason_of, warn
 from keras_importance.features import Column, FeatureSet
 from keras_importance.masks import Masks, without_columns
@@ -59,6 +58,11 @@ class Study:
     warm_start: int | None = None
     lock_step: bool = False
     full_weights: Mapping[tuple[int, int], tuple[Array, ...]] = field(default_factory=dict)
+    _programs: dict[Any, TwinPrograms] = field(default_factory=dict, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without compiled programs, which another process makes anew."""
+        return {**self.__dict__, "_programs": {}}
 
     @property
     def drops_columns(self) -> bool:
@@ -139,18 +143,28 @@ class Study:
     def _in_lock_step(self, trial: Trial) -> list[Outcome]:
         training, held_out = self._parts(trial)
         model = built(self.new_model(trial.seed), training)
-        metrics = resolved_metrics(self.metrics, model, held_out, self.seed)
+        programs = self._programs_for(model, training, held_out)
         masks = Masks.of(training, [self._columns(one) for one in trial.left_out])
         batch_size = self.fit_kwargs.get("batch_size") or 32
-        twins = Twins(model, training, masks, batch_size, Start.of(model), metrics)
+        twins = Twins(programs, training, masks, batch_size, [Start.of(model)])
         rng = generator(self.seed + trial.seed, "batches")
         for _ in range(self.fit_kwargs.get("epochs", 1)):
             order = np.arange(training.n_rows)
-            twins.train(rng.permutation(order) if self.fit_kwargs.get("shuffle", True) else order)
+            twins.train([rng.permutation(order) if self.fit_kwargs.get("shuffle", True) else order])
         return [
-            _outcome(trial, left_out, metrics, scores)
-            for left_out, scores in zip(trial.left_out, twins.scores(held_out), strict=True)
+            _outcome(trial, left_out, programs.metrics, scores)
+            for left_out, scores in zip(trial.left_out, twins.scores(held_out)[0], strict=True)
         ]
+
+    def _programs_for(
+        self, model: Any, training: ValidationData, held_out: ValidationData
+    ) -> TwinPrograms:
+        """The compiled training of such models, which serves all folds and seeds."""
+        key = tuple((tuple(one.shape), str(one.dtype)) for one in model.variables)
+        if key not in self._programs:
+            metrics = resolved_metrics(self.metrics, model, held_out, self.seed)
+            self._programs[key] = TwinPrograms(model, training, metrics)
+        return self._programs[key]
 
     def _refitted(self, trial: Trial, left_out: int) -> Outcome:
         try:
@@ -298,17 +312,6 @@ def _why_not_in_lock_step(study: Study, model: Any) -> str | None:
     return why_no_twins(model)
 
 
-def why_no_twins(model: Any) -> str | None:
-    """Why copies of a model can't be trained as one program; None where nothing is known against it."""
-    if not inspect.unwrap(type(model).train_step).__module__.startswith("keras."):
-        return f"{type(model).__name__} has a train_step of its own"
-    try:
-        stateless(model.optimizer, list(model.trainable_variables))
-    except InvalidArgumentError as error:
-        return str(error).removeprefix("got ")
-    return None
-
-
 def _check_fit_kwargs(given: Mapping[str, Any]) -> None:
     for name in _OWN:
         if name in given:
@@ -320,8 +323,8 @@ def _check_fit_kwargs(given: Mapping[str, Any]) -> None:
         if str(getattr(one, "monitor", "")).startswith("val_") and not has_validation:
             raise InvalidArgumentError(
                 f"got {type(one).__name__}(monitor={one.monitor!r}) in fit_kwargs and nothing to "
-                "validate on: held-out rows only score. Add 'validation_split': 0.1 to fit_kwargs, a part "
-                "of the rows that are trained on."
+                "validate on: held-out rows only score. Add 'validation_split': 0.1 to fit_kwargs, a "
+                "part of the rows that are trained on."
             )
 
 

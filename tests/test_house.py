@@ -20,7 +20,7 @@ FLOORS = [
     {"drift", "held_out", "splits", "trials"},
     {"arguments", "batches", "categories", "features", "residuals", "result"},
     {"budget", "data", "plots", "detectors", "findings"},
-    {"clustering", "masks", "writers"},
+    {"clustering", "masks", "training_rows", "writers"},
     {"engine"},
     {"caveats", "console", "masked_score", "methods"},
     {"preparation", "probe", "study"},

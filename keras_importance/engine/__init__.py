@@ -4,5 +4,18 @@ from keras_importance.engine.backend import is_chief
 from keras_importance.engine.evaluator import Evaluator, input_names
 from keras_importance.engine.footprint import no_footprint
 from keras_importance.engine.part import FeatureScores, Replacement
+from keras_importance.engine.twin_step import Start, why_no_twins
+from keras_importance.engine.twins import TwinPrograms, Twins
 
-__all__ = ["Evaluator", "FeatureScores", "Replacement", "input_names", "is_chief", "no_footprint"]
+__all__ = [
+    "Evaluator",
+    "FeatureScores",
+    "Replacement",
+    "Start",
+    "TwinPrograms",
+    "Twins",
+    "input_names",
+    "is_chief",
+    "no_footprint",
+    "why_no_twins",
+]

@@ -83,11 +83,12 @@ class AveragedPart(Part):
                 for number in range(1 + n_repeats)
             ]
             found.append(np.asarray(of_means))
-        scored = np.asarray(found)
+        scored = ops.convert_to_tensor(np.asarray(found, share.dtype))
         score, towards = scored[:, :1], scored[:, 1:]
         # One step for both: of all rows together a draw's own effect needs no finer look.
         effects = (towards - score) * math.sqrt(n_repeats)
-        return np.asarray(ops.convert_to_numpy(pseudo_values(score, towards, effects, share)))
+        values = pseudo_values(score, towards, effects, ops.convert_to_tensor(share))
+        return np.asarray(ops.convert_to_numpy(values))
 
     def _scored_by_row(self, outputs: Any, slots: Integers, sample: Sample) -> Array:
         """`(n_features, n_repeats, n_rows)` pseudo-values, block by block through the program."""

@@ -52,6 +52,12 @@ class Backend(Protocol):
     def on_device(self, values: NDArray[np.generic]) -> Any:
         """The values as a tensor that stays where the model computes."""
 
+    def random_state(self) -> Any:
+        """The state of the backend's global generator, where Keras draws from it."""
+
+    def set_random_state(self, state: Any) -> None:
+        """Puts it back."""
+
     def snapshot(self, variable: Any) -> Any:
         """The value of a Keras variable, which stays as it is when the variable changes."""
 

@@ -6,6 +6,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import Any, TypeVar, cast
 
@@ -28,6 +29,7 @@ from keras_importance.engine.scoring import Scorer
 from keras_importance.errors import InvalidArgumentError, reason_of
 from keras_importance.features import FeatureSet
 from keras_importance.statistics import Donors, Floats, Integers, generator
+from keras_importance.training_rows import TrainingRows
 
 _MADE_UP = re.compile(r"keras_tensor(_\d+)?$|input_layer(_\d+)?$")
 
@@ -52,6 +54,8 @@ class Evaluator:
         compiler: compiles programs that run the model.
         seed: seed of everything drawn; each evaluation draws the same.
         effort: what the current evaluation may cost, and what it can build on.
+        training: what the running `fit` trains on, for methods that train too; else None.
+        unlimited_seconds: what was asked for whatever it takes, in all; it isn't on the `clock`.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Evaluator:
         features: FeatureSet,
         metric: Any = "loss",
         seed: int = 0,
+        training: TrainingRows | None = None,
     ) -> None:
         if not isinstance(model, keras.Model):
             raise InvalidArgumentError(
@@ -72,6 +77,8 @@ class Evaluator:
         self.features = features
         self.seed = seed
         self.effort = Effort()
+        self.training = training
+        self.unlimited_seconds = 0.0
         self._seconds_per_row: dict[str, float] = {}
         self._some_data: dict[int, ValidationData] = {}
         self._made: dict[Hashable, Any] = {}
@@ -146,7 +153,16 @@ class Evaluator:
 
     def clock(self) -> float:
         """Seconds that run on while the model computes, and stand still while it is compiled."""
-        return time.perf_counter() - self.compiler.seconds
+        return time.perf_counter() - self.compiler.seconds - self.unlimited_seconds
+
+    @contextmanager
+    def off_the_clock(self) -> Iterator[None]:
+        """For what the user has asked for whatever it takes: no time budget limits it."""
+        started = self.clock()
+        try:
+            yield
+        finally:
+            self.unlimited_seconds += self.clock() - started
 
     # --- outputs --------------------------------------------------------------------------------
 

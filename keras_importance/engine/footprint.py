@@ -22,7 +22,7 @@ _GLOBAL_GENERATOR = "global_seed_generator"
 
 @contextmanager
 def no_footprint(model: Any) -> Iterator[None]:
-    """Puts back the model's non-trainable state and the global random states of Python, NumPy and Keras.
+    """Puts back the model's non-trainable state and all global random states that Keras may draw from.
 
     Layers that draw random numbers, count calls or update statistics in inference mode too (a sampling
     layer, Monte Carlo dropout) would otherwise change the training that goes on.
@@ -34,6 +34,7 @@ def no_footprint(model: Any) -> Iterator[None]:
         variables.append(generator.state)
     snapshot = backend.current().snapshot
     values = [snapshot(variable) for variable in variables]
+    backend_state = backend.current().random_state()
     try:
         yield
     finally:
@@ -41,6 +42,7 @@ def no_footprint(model: Any) -> Iterator[None]:
             variable.assign(value)
         if generator is None:
             _forget_global_generator()
+        backend.current().set_random_state(backend_state)
         random.setstate(python_state)
         np.random.set_state(numpy_state)  # noqa: NPY002
 

@@ -76,6 +76,15 @@ def on_device(values: NDArray[np.generic]) -> Any:
     return jnp.asarray(values)
 
 
+def random_state() -> Any:
+    """Nothing: Keras draws with seeds of its own."""
+    return None
+
+
+def set_random_state(state: Any) -> None:
+    """Nothing to put back."""
+
+
 def snapshot(variable: Any) -> Any:
     """A copy of the value of a Keras variable: training gives its own buffers away."""
     return jnp.copy(variable.value)

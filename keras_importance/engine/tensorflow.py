@@ -89,6 +89,15 @@ def on_device(values: NDArray[np.generic]) -> Any:
     return tf.constant(values)
 
 
+def random_state() -> Any:
+    """Nothing: Keras draws with seeds of its own."""
+    return None
+
+
+def set_random_state(state: Any) -> None:
+    """Nothing to put back."""
+
+
 def snapshot(variable: Any) -> Any:
     """The value of a Keras variable, which stays as it is when the variable changes."""
     return tf.identity(variable.value)

@@ -72,6 +72,16 @@ def on_device(values: NDArray[np.generic]) -> Any:
     return keras.ops.convert_to_tensor(values)
 
 
+def random_state() -> Any:
+    """The state of the global generator, from which Keras' dropout draws on torch."""
+    return torch.get_rng_state()
+
+
+def set_random_state(state: Any) -> None:
+    """Puts the state of the global generator back."""
+    torch.set_rng_state(state)
+
+
 def snapshot(variable: Any) -> Any:
     """A copy of the value of a Keras variable."""
     return variable.value.detach().clone()

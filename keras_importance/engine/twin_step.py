@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -18,6 +19,7 @@ from keras_importance.engine.blocks import widest_layer
 from keras_importance.engine.metrics import Metric
 from keras_importance.engine.optimizers import stateless
 from keras_importance.engine.stand_ins import vectorisable
+from keras_importance.errors import InvalidArgumentError
 
 ops = keras.ops
 Array = NDArray[Any]
@@ -43,17 +45,31 @@ class Start:
 
     @classmethod
     def of(cls, model: Any) -> Start:
-        """What a compiled model has come to."""
+        """What a compiled model has come to, its optimizer included."""
         optimizer = model.optimizer
-        return cls(
-            tuple(map(_value, variables_of(model))),
-            tuple(map(_value, optimizer.variables)) if optimizer.built else None,
-        )
+        of_optimizer = tuple(map(_value, optimizer.variables)) if optimizer.built else None
+        return cls(cls.of_new(model).of_model, of_optimizer)
+
+    @classmethod
+    def of_new(cls, model: Any) -> Start:
+        """The weights of a model, with a new optimizer."""
+        return cls(tuple(map(_value, variables_of(model))))
 
 
 def variables_of(model: Any) -> list[Any]:
     """The trainable variables of a model, then the others."""
     return [*model.trainable_variables, *model.non_trainable_variables]
+
+
+def why_no_twins(model: Any) -> str | None:
+    """Why copies of a model can't be trained as one program; None where nothing is known against it."""
+    if not inspect.unwrap(type(model).train_step).__module__.startswith("keras."):
+        return f"{type(model).__name__} has a train_step of its own"
+    try:
+        stateless(model.optimizer, list(model.trainable_variables))
+    except InvalidArgumentError as error:
+        return str(error).removeprefix("got ")
+    return None
 
 
 class TwinStep:

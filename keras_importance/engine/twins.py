@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -31,144 +32,187 @@ _MAX_VALUES = 1 << 26
 _MAX_SCORED_VALUES = 1 << 23
 
 
+class TwinPrograms:
+    """The compiled training and scoring of copies of a model; they serve any number of `Twins`.
+
+    Args:
+        model: compiled and built; it is read, never changed.
+        data: rows like those that are trained on.
+        metrics: what twins are scored with, tried out.
+
+    Attributes:
+        step: one step of the training.
+        metrics: the metrics.
+        is_vectorised: whether a program trains several twins at once, not one after the other.
+        calls_at_once: how many programs are best run at once.
+        epoch: `TwinStep.epoch`, compiled.
+        scores: `TwinStep.scores`, compiled.
+    """
+
+    def __init__(self, model: Any, data: ValidationData, metrics: Sequence[Metric]) -> None:
+        self._backend = backend.current()
+        self.step = TwinStep(model, data, metrics)
+        self.metrics = tuple(metrics)
+        self.calls_at_once = self._backend.CALLS_AT_ONCE
+        self._compile(is_vectorised=True)
+
+    def train_one_by_one(self, reason: str) -> None:
+        """Goes on without vectorising, and says why."""
+        warn(
+            "the twins of LOFO are trained one after the other, which takes longer: the model can't be "
+            f"vectorised. Reason: {reason}"
+        )
+        self._compile(is_vectorised=False)
+
+    def traced(self) -> AbstractContextManager[None]:
+        """The context in which programs are called, and so traced."""
+        return self.step.as_vectorisable() if self.is_vectorised else nullcontext()
+
+    def on_device(self, nest: Any) -> Any:
+        """The arrays of a nest as tensors."""
+        return keras.tree.map_structure(self._backend.on_device, nest, none_is_leaf=False)
+
+    def _compile(self, *, is_vectorised: bool) -> None:
+        self.is_vectorised = is_vectorised
+        vectorise = self._backend.vectorised if is_vectorised else _alone
+        self.epoch = self._backend.jitted(partial(self.step.epoch, vectorise), fuse=True)
+        self.scores = self._backend.jitted(partial(self.step.scores, vectorise), fuse=True)
+
+
+@dataclass(eq=False)
+class _Block:
+    """Some twins that begin alike; the last block of a start is padded to the size of the others.
+
+    Attributes:
+        start: number of what they begin with.
+        twins: their numbers, without the padding.
+        hidden: for each input, which columns they don't see, as tensors.
+        state: what they have come to.
+    """
+
+    start: int
+    twins: Integers
+    hidden: list[Any]
+    state: tuple[list[Any], list[Any]]
+
+
 class Twins:
     """Copies of one model, each of which doesn't see some columns, trained as one program.
 
-    All start with the same weights and see the same batches in the same order, with the same random
-    draws of dropout: what sets them apart is what they don't see. A step of the training is the model's
-    own forward pass, loss and optimizer, vectorised over the twins; where a layer can't be vectorised it
-    is a loop over them, which is said once. The model itself is only read.
+    All twins of a start begin with the same weights and see the same batches in the same order, with
+    the same random draws of dropout: what sets them apart is what they don't see. A step of the training
+    is the model's own forward pass, loss and optimizer, vectorised over the twins; where a layer can't
+    be vectorised it is a loop over them, which is said once.
 
     Args:
-        model: compiled and built.
+        programs: the compiled training of the model.
         data: the rows to train on.
         masks: what each twin doesn't see.
         batch_size: rows in a step.
-        start: what the twins begin with.
-        metrics: what they are scored with, tried out.
-
-    Attributes:
-        is_vectorised: whether all twins of a block are trained at once.
+        starts: what the twins begin with; there is a set of twins for each.
     """
 
     def __init__(
         self,
-        model: Any,
+        programs: TwinPrograms,
         data: ValidationData,
         masks: Masks,
         batch_size: int,
-        start: Start,
-        metrics: Sequence[Metric],
+        starts: Sequence[Start],
     ) -> None:
-        self._step = TwinStep(model, data, metrics)
-        self._backend = backend.current()
-        self._metrics = tuple(metrics)
-        self._masks, self._batch_size, self._start = masks, batch_size, start
-        self._rows = self._on_device([list(data.inputs), data.targets, _in_float_type(data.weights)])
-        self._fill = self._on_device(list(masks.fill))
+        self._programs = programs
+        self._masks, self._batch_size, self._starts = masks, batch_size, tuple(starts)
+        weights = None if data.weights is None else data.weights.astype(keras.config.floatx())
+        self._rows = programs.on_device([list(data.inputs), data.targets, weights])
+        self._fill = programs.on_device(list(masks.fill))
         self._n_twins = len(masks.hidden[0])
-        self._states: list[tuple[list[Any], list[Any]]] = []
-        self.is_vectorised = True
-        in_turn = -(-self._n_twins // self._backend.CALLS_AT_ONCE)
-        fitting = max(1, _MAX_VALUES // self._step.values_of_twin(batch_size))
-        self._arrange(min(in_turn, fitting))
+        self._has_trained = False
+        self._blocks = self._arranged()
 
-    def train(self, order: Integers) -> None:
-        """One epoch over the rows in an order."""
-        n_full = len(order) // self._batch_size
-        steps, rest = np.split(order.astype(np.int32), [n_full * self._batch_size])
-        steps = steps.reshape(n_full, self._batch_size)
-        given = (*self._rows, self._on_device(steps), self._on_device(rest) if len(rest) else None)
+    def train(self, orders: Sequence[Integers]) -> None:
+        """One epoch over the rows, in an order of their own for the twins of each start."""
         try:
-            self._train(given)
+            self._train(orders)
         except Exception as error:
-            if not self.is_vectorised or self._has_trained:
+            if not self._programs.is_vectorised or self._has_trained:
                 raise
-            warn(
-                "the twins of LOFO are trained one after the other, which takes longer: the model can't "
-                f"be vectorised. Reason: {reason_of(error)}"
-            )
-            self.is_vectorised = False
-            self._arrange(1)
-            self._train(given)
+            self._programs.train_one_by_one(reason_of(error))
+            self._blocks = self._arranged()
+            self._train(orders)
 
     def set_learning_rate(self, value: float) -> None:
         """Sets what the optimizers learn with from now on; where a schedule does, it stays."""
-        self._states = [self._step.with_learning_rate(one, value) for one in self._states]
+        for block in self._blocks:
+            block.state = self._programs.step.with_learning_rate(block.state, value)
 
-    def scores(self, data: ValidationData) -> list[list[Floats]]:
-        """For each twin and metric the scores of some rows: `(n_rows,)`, or one number."""
-        most = max(1, _MAX_SCORED_VALUES // (self._size * self._step.widest))
+    def scores(self, data: ValidationData) -> list[list[list[Floats]]]:
+        """For each start, twin and metric the scores of some rows: `(n_rows,)`, or one number."""
+        size = len(self._blocks[0].twins)
+        most = max(1, _MAX_SCORED_VALUES // (size * self._programs.step.widest))
         n_at_once = evenly(data.n_rows, most)
         # The last part is padded with the last row: one static shape.
         parts = [
             data.only(np.minimum(np.arange(first, first + n_at_once), data.n_rows - 1))
             for first in range(0, data.n_rows, n_at_once)
         ]
-        found = []
-        for number in range(len(self._states)):
-            pieces = [self._scored(number, part) for part in parts]
+        found: list[list[list[Floats]]] = [[] for _ in self._starts]
+        for block in self._blocks:
+            pieces = [self._scored(block, part) for part in parts]
             of_block = keras.tree.map_structure(
                 lambda *leaves: np.concatenate(leaves, axis=1)[:, : data.n_rows], *pieces
             )
-            for twin in range(len(self._twins_of(number))):
-                mine = keras.tree.map_structure(lambda leaf: leaf[twin], of_block)  # noqa: B023
-                found.append(finished_scores(mine, data, self._metrics))
+            for place in range(len(block.twins)):
+                of_twin = keras.tree.map_structure(lambda leaf: leaf[place], of_block)  # noqa: B023
+                found[block.start].append(finished_scores(of_twin, data, self._programs.metrics))
         return found
 
-    # --- blocks of twins ----------------------------------------------------------------------------
+    # --- blocks of twins --------------------------------------------------------------------------
 
-    def _arrange(self, at_most: int) -> None:
-        """Puts the twins into blocks of one size, as they are at first; the last one is padded."""
-        self._size = evenly(self._n_twins, at_most)
-        self._has_trained = False
-        vectorise = self._backend.vectorised if self.is_vectorised else _alone
-        self._epoch = self._backend.jitted(partial(self._step.epoch, vectorise), fuse=True)
-        self._score = self._backend.jitted(partial(self._step.scores, vectorise), fuse=True)
-        n_blocks = -(-self._n_twins // self._size)
-        self._states = [self._step.state(self._start, self._size) for _ in range(n_blocks)]
-        self._hidden = [
-            self._on_device([one[self._padded(number)] for one in self._masks.hidden])
-            for number in range(n_blocks)
-        ]
+    def _arranged(self) -> list[_Block]:
+        """Blocks of one size, of twins as they are at first."""
+        programs = self._programs
+        fitting = max(1, _MAX_VALUES // programs.step.values_of_twin(self._batch_size))
+        at_once = max(1, -(-self._n_twins * len(self._starts) // programs.calls_at_once))
+        size = evenly(self._n_twins, min(fitting, at_once)) if programs.is_vectorised else 1
+        found = []
+        for number, start in enumerate(self._starts):
+            for first in range(0, self._n_twins, size):
+                twins = np.arange(first, min(first + size, self._n_twins))
+                padded = twins[np.minimum(np.arange(size), len(twins) - 1)]
+                hidden = programs.on_device([one[padded] for one in self._masks.hidden])
+                found.append(_Block(number, twins, hidden, programs.step.state(start, size)))
+        return found
 
-    def _train(self, given: tuple[Any, ...]) -> None:
-        def train(number: int) -> None:
-            state, hidden = self._states[number], self._hidden[number]
-            self._states[number] = self._epoch(state, hidden, self._fill, *given)
+    def _train(self, orders: Sequence[Integers]) -> None:
+        given = [self._in_steps(order) for order in orders]
 
-        with self._traced(), ThreadPoolExecutor(self._backend.CALLS_AT_ONCE) as pool:
-            numbers = range(len(self._states))
+        def train(block: _Block) -> None:
+            block.state = self._programs.epoch(
+                block.state, block.hidden, self._fill, *self._rows, *given[block.start]
+            )
+
+        blocks = self._blocks
+        with self._programs.traced(), ThreadPoolExecutor(self._programs.calls_at_once) as pool:
             if not self._has_trained:
-                train(0)  # alone, as it compiles what serves all
-                self._has_trained, numbers = True, numbers[1:]
-            list(pool.map(train, numbers))
+                train(blocks[0])  # alone, as it compiles what serves all
+                self._has_trained, blocks = True, blocks[1:]
+            list(pool.map(train, blocks))
 
-    def _scored(self, number: int, data: ValidationData) -> Any:
-        rows = self._on_device([list(data.inputs), data.targets])
-        with self._traced():
-            found = self._score(self._states[number], self._hidden[number], self._fill, *rows)
+    def _in_steps(self, order: Integers) -> tuple[Any, Any]:
+        """`(n_steps, batch_size)` rows of the steps, and those of a last, smaller one, or None."""
+        n_full = len(order) // self._batch_size
+        full, rest = np.split(order.astype(np.int32), [n_full * self._batch_size])
+        steps = self._programs.on_device(full.reshape(n_full, self._batch_size))
+        return steps, self._programs.on_device(rest) if len(rest) else None
+
+    def _scored(self, block: _Block, data: ValidationData) -> Any:
+        rows = self._programs.on_device([list(data.inputs), data.targets])
+        with self._programs.traced():
+            found = self._programs.scores(block.state, block.hidden, self._fill, *rows)
         return keras.tree.map_structure(ops.convert_to_numpy, found)
-
-    def _traced(self) -> Any:
-        return self._step.as_vectorisable() if self.is_vectorised else nullcontext()
-
-    def _twins_of(self, number: int) -> Integers:
-        return np.arange(number * self._size, min((number + 1) * self._size, self._n_twins))
-
-    def _padded(self, number: int) -> Integers:
-        twins = self._twins_of(number)
-        return twins[np.minimum(np.arange(self._size), len(twins) - 1)]
-
-    def _on_device(self, nest: Any) -> Any:
-        return keras.tree.map_structure(self._backend.on_device, nest, none_is_leaf=False)
 
 
 def _alone(function: Callable[[Any], Any], stacked: Any) -> Any:
     """The function of the only entry of stacked tensors."""
     found = function(keras.tree.map_structure(lambda leaf: leaf[0], stacked))
     return keras.tree.map_structure(lambda leaf: ops.expand_dims(leaf, 0), found)
-
-
-def _in_float_type(values: Array | None) -> Array | None:
-    return None if values is None else values.astype(keras.config.floatx())

@@ -11,6 +11,7 @@ from keras_importance.methods.conditional import ConditionalPermutation
 from keras_importance.methods.conditional_lofo import ConditionalLOFO
 from keras_importance.methods.gradient import GradientImportance
 from keras_importance.methods.linearised import LinearisedPermutation
+from keras_importance.methods.lofo import LOFOImportance
 from keras_importance.methods.permutation import PermutationImportance
 from keras_importance.methods.perturbation import PerturbationMethod
 
@@ -20,6 +21,7 @@ METHODS: dict[str, type[ImportanceMethod]] = {
     "linearised_permutation": LinearisedPermutation,
     "conditional_permutation": ConditionalPermutation,
     "conditional_lofo": ConditionalLOFO,
+    "lofo": LOFOImportance,
 }
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "GradientImportance",
     "ImportanceMethod",
     "Interrupted",
+    "LOFOImportance",
     "LinearisedPermutation",
     "PermutationImportance",
     "PerturbationMethod",

@@ -83,6 +83,7 @@ class ImportanceMethod(ABC):
     """
 
     name: str
+    trains = False
 
     def __init__(self, *, name: str | None = None) -> None:
         if name is not None:
