@@ -154,7 +154,7 @@ class FeatureImportance(keras.callbacks.Callback):
 
     def confirm(
         self,
-        build_model: Callable[[], Any],
+        build_model: Callable[..., Any],
         x: Any,
         y: Any,
         *,
@@ -164,13 +164,16 @@ class FeatureImportance(keras.callbacks.Callback):
         n_seeds: int = 3,
         min_share: float = 0.01,
         alpha: float = 0.05,
+        n_jobs: int | None = None,
         verbose: int | None = None,
     ) -> Confirmation:
         """Retrains without the useless features, and says whether the loss holds.
 
-        Models are trained in pairs, with all features and with the useless ones set to their mean, both
-        from the same seed, so with the same weights at first and the same batches. The loss holds if
-        the upper bound of its increase lies below `min_share` of what the full models explain.
+        It is `lofo_importance` with the useless features as one, on one split: models are trained in
+        pairs, with all features and with the useless ones set to their mean (or dropped, where
+        `build_model` takes the number of columns), both from the same seed, so with the same weights at
+        first and the same batches. The loss holds if the upper bound of its increase lies below
+        `min_share` of what the full models explain.
 
         Global random states are seeded for each training, and those of Python, NumPy and Keras put back.
 
@@ -184,6 +187,7 @@ class FeatureImportance(keras.callbacks.Callback):
             n_seeds: how many pairs are trained, 3 or more for a decision.
             min_share: share of the explained loss that may be lost.
             alpha: chance that the bound is too low.
+            n_jobs: how many trainings run at once; see `lofo_importance`.
             verbose: 1 shows a progress bar; None does as the callback.
 
         Raises:
@@ -207,6 +211,7 @@ class FeatureImportance(keras.callbacks.Callback):
                 n_seeds=n_seeds,
                 min_share=min_share,
                 alpha=alpha,
+                n_jobs=n_jobs,
                 seed=self.seed,
                 verbose=self.verbose if verbose is None else verbose,
             )

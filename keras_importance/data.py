@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_importance.batches import ACCEPTED, Batch, batches
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.errors import InvalidArgumentError, reason_of
 from keras_importance.features import InputColumns
 from keras_importance.statistics import Floats, Integers, generator
 
@@ -164,6 +164,31 @@ class ValidationData:
             blocks=taken(self.blocks),
         )
 
+    def followed_by(self, other: ValidationData) -> ValidationData:
+        """These rows, then those of another source with the same inputs.
+
+        Raises:
+            InvalidArgumentError: for a source of another form.
+        """
+        both = [(one.inputs, one.targets) for one in (self, other)]
+        try:
+            inputs, targets = _mapped(lambda *parts: np.concatenate(parts), *both)
+        except (ValueError, TypeError) as error:
+            raise InvalidArgumentError(
+                f"got validation data of another form than the training data ({reason_of(error)}). Pass "
+                "rows of the same inputs and targets."
+            ) from error
+        weights = [np.ones(one.n_rows) if one.weights is None else one.weights for one in (self, other)]
+        is_weighted = self.weights is not None or other.weights is not None
+        return replace(
+            self,
+            inputs=inputs,
+            targets=targets,
+            weights=np.concatenate(weights) if is_weighted else None,
+            blocks=_joined_blocks(self, other),
+            n_available=self.n_available + other.n_available,
+        )
+
     def with_inputs(self, inputs: tuple[Array, ...]) -> ValidationData:
         """The same rows with other values of the inputs."""
         return replace(self, inputs=inputs)
@@ -171,6 +196,14 @@ class ValidationData:
     def pack(self, leaves: Sequence[Any]) -> Any:
         """The nest that the model takes, filled with one value for each input."""
         return keras.tree.map_structure(lambda number: leaves[number], self.structure)
+
+
+def _joined_blocks(first: ValidationData, second: ValidationData) -> Integers | None:
+    """Blocks of both, none of which they share."""
+    if first.blocks is None and second.blocks is None:
+        return None
+    parts = [np.arange(one.n_rows) if one.blocks is None else one.blocks for one in (first, second)]
+    return np.concatenate([parts[0], parts[1] + int(parts[0].max()) + 1])
 
 
 def _spread(values: Array, weights: Floats | None) -> Spread:

@@ -96,9 +96,9 @@ def lofo_importance(
 
     **In lock step**, the default where it is possible, all models of a fold are trained as one program,
     tens of times faster than one by one; a feature is left out by setting its columns to their mean in
-    the training rows (whole numbers and texts: to the most frequent value). **Refitted** by
-    `fit`, one by one through joblib, where `fit_kwargs` hold more than `epochs`, `batch_size` and
-    `shuffle` (callbacks such as `EarlyStopping`), where `build_model` takes the number of columns, or with `warm_start`.
+    the training rows (whole numbers and texts: to the most frequent value). **Refitted** by `fit`, one
+    by one through joblib, where `fit_kwargs` hold more than `epochs`, `batch_size` and `shuffle`, such
+    as callbacks, where `build_model` takes the number of columns, or with `warm_start`.
     `ImportanceResult.procedure` says which.
 
     The standard error is for new held-out rows and new trainings, paired; see `held_out.left_out`. With
