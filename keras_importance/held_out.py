@@ -10,15 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.statistics import (
-    Floats,
-    Integers,
-    influence_standard_error,
-    repeats_standard_error,
-    weighted_mean,
-)
+from keras_importance.statistics import Floats, Integers, repeats_standard_error
 
 Array = NDArray[Any]
+
+# Keeps rounding errors from taking degrees of freedom below a whole number.
+_ROUNDING = 1 + 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,10 +54,11 @@ def left_out(
 
         variance = variance over rows + variance over trainings
 
-    The rows' part is that of a mean of means of folds, whose rows are independent, paired: the row's
-    score without the feature and with it come from twins. The other part is how much the trainings
-    differ beyond that: between seeds of a fold where there are several, else between folds. It is
-    unknown, and taken for 0, for one fold and one seed. Degrees of freedom by Satterthwaite.
+    The rows' part is that of a mean of means of folds, paired: the row's score without the feature and
+    with it come from twins. A row that several folds hold out counts once, with all that it adds. The
+    other part is how much the trainings differ beyond what their rows explain: between seeds of a fold
+    where there are several, else between folds. It is unknown, and taken for 0, for one fold and one
+    seed. Degrees of freedom by Satterthwaite: few trainings leave few.
 
     The error is for new rows and new trainings on these training rows; what other training rows would
     change is only seen in so far as the folds differ.
@@ -70,53 +68,100 @@ def left_out(
         weights: `(n_data,)` weights of all rows; None for equal ones.
         blocks: `(n_data,)` blocks of rows that depend on one another; None for separate rows.
     """
-    of_folds = np.stack([_means(one, weights) for one in folds], axis=1)  # (features, folds, seeds)
-    n_features, n_folds, n_seeds = of_folds.shape
-    by_rows, n_rows = _variance_over_rows(folds, of_folds, weights, blocks)
+    parts = [_Part.of(one, weights, blocks) for one in folds]
+    means = np.stack([one.means for one in parts], axis=1)  # (features, folds, seeds)
+    n_features, n_folds, n_seeds = means.shape
+    units = np.unique(np.concatenate([one.units for one in parts]))
+    by_rows, explained = _variances_by_rows(parts, units, means.mean(axis=(1, 2)))
+    between, degrees_of_training = np.zeros(n_features), 1
     if n_seeds > 1:
-        by_training = of_folds.var(axis=2, ddof=1).mean(axis=1) / (n_folds * n_seeds)
+        between = means.var(axis=2, ddof=1).sum(axis=1) / (n_folds**2 * n_seeds)
+        explained = sum(one.between_seeds() for one in parts) / (n_folds**2 * n_seeds)
         degrees_of_training = n_folds * (n_seeds - 1)
     elif n_folds > 1:
-        between = of_folds.mean(axis=2).var(axis=1, ddof=1) / n_folds
-        by_training = np.maximum(between - by_rows, 0.0)
+        between = means[..., 0].var(axis=1, ddof=1) / n_folds
         degrees_of_training = n_folds - 1
-    else:
-        by_training, degrees_of_training = np.zeros(n_features), 1
-    variance = by_rows + by_training
-    spread = by_training**2 / degrees_of_training + by_rows**2 / max(n_rows - 1, 1)
+    exceeds = between > explained
+    of_rows = np.where(exceeds, by_rows - explained, by_rows)
+    variance = np.where(exceeds, of_rows + between, by_rows)
+    spread = between**2 / degrees_of_training + of_rows**2 / max(len(units) - 1, 1)
     degrees = np.divide(variance**2, spread, out=np.full(n_features, math.inf), where=spread > 0)
-    return LeftOut(of_folds.reshape(n_features, -1), np.sqrt(variance), degrees)
-
-
-def left_out_of_sets(worsening: Floats) -> LeftOut:
-    """The same for a metric that is one number for all held-out rows: its error is that of the repeats.
-
-    Args:
-        worsening: `(n_features, n_folds * n_seeds)`.
-    """
-    n_features, n_repeats = worsening.shape
     return LeftOut(
-        worsening, repeats_standard_error(worsening), np.full(n_features, max(n_repeats - 1, 1))
+        means.reshape(n_features, -1), np.sqrt(variance), np.maximum(degrees * _ROUNDING, 1.0)
     )
 
 
-def _means(fold: Worsening, weights: Floats | None) -> Floats:
-    return weighted_mean(fold.values, None if weights is None else weights[fold.rows])
+def left_out_of_sets(worsening: Floats, n_folds: int = 1) -> LeftOut:
+    """The same for a metric that is one number for all held-out rows: its error is that of the repeats.
+
+    Between folds where there are several, as the seeds of a fold share its rows; else between seeds.
+
+    Args:
+        worsening: `(n_features, n_folds * n_seeds)`, fold by fold.
+        n_folds: how many folds there are.
+    """
+    repeats = worsening
+    if n_folds > 1:
+        repeats = worsening.reshape(len(worsening), n_folds, -1).mean(axis=2)
+    degrees = np.full(len(repeats), max(repeats.shape[1] - 1, 1))
+    return LeftOut(worsening, repeats_standard_error(repeats), degrees)
 
 
-def _variance_over_rows(
-    folds: Sequence[Worsening], of_folds: Floats, weights: Floats | None, blocks: Integers | None
-) -> tuple[Floats, int]:
-    """Variances of the means of folds, from the rows; and how many rows, or blocks, there are."""
-    rows = np.unique(np.concatenate([one.rows for one in folds]))
-    influence = np.zeros((len(rows), len(of_folds)))
-    for number, fold in enumerate(folds):
-        centred = fold.values.mean(axis=1) - of_folds[:, number].mean(axis=-1, keepdims=True)
-        if weights is not None:
-            of_rows = weights[fold.rows]
-            centred = centred * (of_rows / of_rows.mean())
-        scale = len(rows) / (len(folds) * len(fold.rows))
-        influence[np.searchsorted(rows, fold.rows)] += scale * centred.T
-    blocks = None if blocks is None else blocks[rows]
-    n_units = len(rows) if blocks is None else len(np.unique(blocks))
-    return influence_standard_error(influence, blocks) ** 2, n_units
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What each row, or block of rows, adds to the means of the trainings of one fold.
+
+    Attributes:
+        units: `(n_units,)` numbers of the rows or blocks, in order.
+        sums: `(n_features, n_seeds, n_units)` what they add; their sum is the mean of a training.
+        shares: `(n_units,)` their shares of the weight.
+    """
+
+    units: Integers
+    sums: Floats
+    shares: Floats
+
+    @classmethod
+    def of(cls, fold: Worsening, weights: Floats | None, blocks: Integers | None) -> _Part:
+        """The parts of a fold's rows."""
+        shares = np.ones(len(fold.rows)) if weights is None else weights[fold.rows]
+        shares = shares / shares.sum()
+        labels = fold.rows if blocks is None else blocks[fold.rows]
+        order = np.argsort(labels, kind="stable")
+        units, first = np.unique(labels[order], return_index=True)
+        sums = np.add.reduceat(fold.values[..., order] * shares[order], first, axis=-1)
+        return cls(units, sums, np.add.reduceat(shares[order], first))
+
+    @property
+    def means(self) -> Floats:
+        """`(n_features, n_seeds)` mean of each training."""
+        return np.asarray(self.sums.sum(axis=-1))
+
+    def around(self, centre: Floats) -> Floats:
+        """What the units add beyond a centre `(n_features, n_seeds)`."""
+        return np.asarray(self.sums - centre[..., None] * self.shares)
+
+    def between_seeds(self) -> Floats:
+        """`(n_features,)` variance of the mean between seeds that rows explain, which vary with them."""
+        n_units = len(self.units)
+        varying = self.around(self.means).var(axis=1, ddof=1).sum(axis=-1)
+        return np.asarray(varying * n_units / max(n_units - 1, 1))
+
+
+def _variances_by_rows(parts: Sequence[_Part], units: Integers, centre: Floats) -> tuple[Floats, Floats]:
+    """Variances by rows of the mean of all trainings, and of the mean of folds as their spread tells it.
+
+    They are equal where no row is held out twice.
+    """
+    n_folds, n_units = len(parts), len(units)
+    if n_units < 2:
+        return np.full(len(centre), math.nan), np.full(len(centre), math.nan)
+    added, squares = np.zeros((len(centre), n_units)), np.zeros(len(centre))
+    for one in parts:
+        of_fold = one.around(centre[:, None]).mean(axis=1)
+        added[:, np.searchsorted(units, one.units)] += of_fold / n_folds
+        squares += np.sum(of_fold**2, axis=1)
+    few = n_units / (n_units - 1)
+    of_mean = np.sum(added**2, axis=1)
+    spread = (squares - n_folds * of_mean) / (n_folds * max(n_folds - 1, 1))
+    return few * of_mean, few * spread

@@ -37,9 +37,7 @@ class Findings:
     def importance(self, metric: Metric) -> ImportanceResult:
         """How much worse held-out rows are scored without each feature."""
         study, data = self.study, self.study.data
-        names = study.features.names
         worse_is = metric.worse_is or 1
-        failed = self._failed()
         of_rows = all(
             one.scores[metric.name].ndim == 1 for one in self.outcomes.values() if not one.failure
         )
@@ -50,14 +48,14 @@ class Findings:
             ]
             found = left_out(folds, data.weights, data.blocks)
         else:
-            of_sets = [self._worsening(metric, number)[..., 0] for number in range(len(study.folds))]
-            found = left_out_of_sets(worse_is * np.concatenate(of_sets, axis=1))
-        return _result(self, metric, found, failed, of_rows=of_rows, names=names)
+            means = [self._worsening_of_means(metric, number) for number in range(len(study.folds))]
+            found = left_out_of_sets(worse_is * np.concatenate(means, axis=1), len(study.folds))
+        return _result(self, metric, found, self._failed(), of_rows=of_rows)
 
     def baseline(self, metric: Metric) -> float:
         """The metric on held-out rows of the models with all features."""
         means = [
-            weighted_mean(one.scores[metric.name], self._weights(one))
+            self._mean(metric, one)
             for one in self.outcomes.values()
             if one.left_out == NOTHING and not one.failure
         ]
@@ -77,11 +75,24 @@ class Findings:
         numbers = range(len(self.study.features))
         return np.stack([self.scores(metric, fold, number) - full for number in numbers])
 
-    def _weights(self, outcome: Outcome) -> Floats | None:
-        weights = self.study.data.weights
-        held_out = self.study.folds[outcome.fold].held_out
-        is_row = np.ndim(next(iter(outcome.scores.values()))) == 1
-        return weights[held_out] if weights is not None and is_row else None
+    def _worsening_of_means(self, metric: Metric, fold: int) -> Floats:
+        """`(n_features, n_seeds)` the same for the metric of all rows that the fold holds out."""
+        means = np.array(
+            [
+                [self._mean(metric, self.outcomes[fold, seed, one]) for seed in range(self.n_seeds)]
+                for one in (NOTHING, *range(len(self.study.features)))
+            ]
+        )
+        return means[1:] - means[0]
+
+    def _mean(self, metric: Metric, outcome: Outcome) -> float:
+        """The metric on the rows that the fold of a model holds out; NaN for a failure."""
+        if outcome.failure:
+            return math.nan
+        scores, weights = outcome.scores[metric.name], self.study.data.weights
+        if weights is not None and scores.ndim == 1:
+            return float(weighted_mean(scores, weights[self.study.folds[outcome.fold].held_out]))
+        return float(np.mean(scores))
 
     def _failed(self) -> dict[str, str]:
         """Why a feature has no number, by its name."""
@@ -102,21 +113,35 @@ def run_study(
     n_jobs: int | None,
     checkpoint: str | os.PathLike[str] | None,
     verbose: bool,
+    names: Sequence[str] = (),
 ) -> Findings:
     """Trains and scores all models of a study, those apart that a checkpoint has already.
+
+    Args:
+        study: the study.
+        n_seeds: how many seeds each fold is trained from.
+        n_jobs: as joblib's.
+        checkpoint: the file that keeps what is done; None for none.
+        verbose: whether to show a progress bar.
+        names: names of the metrics. A checkpoint of another process may have them under others, as Keras
+            numbers the names of metrics.
 
     Raises:
         InvalidArgumentError: for a checkpoint of something else, and where every model fails.
     """
     kept = None if checkpoint is None else Checkpoint(checkpoint, study.fingerprint(n_seeds))
-    outcomes = {one.key: one for one in (kept.found if kept else [])}
+    found = [
+        replace(one, scores=dict(zip(names, one.scores.values(), strict=True)))
+        for one in (kept.found if kept else [])
+    ]
+    outcomes = {one.key: one for one in found}
 
     def note(outcome: Outcome) -> None:
         if kept is not None and outcome.key not in outcomes:
             kept.add(outcome)
         outcomes[outcome.key] = outcome
 
-    for part in study.trials(n_seeds, list(outcomes)):
+    for part in study.trials(n_seeds, set(outcomes)):
         weights = {one.key[:2]: one.weights for one in outcomes.values() if one.weights is not None}
         run_trials(
             replace(study, full_weights=weights).run,
@@ -156,7 +181,6 @@ def _result(
     failed: dict[str, str],
     *,
     of_rows: bool,
-    names: tuple[str, ...],
 ) -> ImportanceResult:
     study = findings.study
     rows = np.unique(np.concatenate([fold.held_out for fold in study.folds]))
@@ -164,7 +188,7 @@ def _result(
     return ImportanceResult(
         method="lofo",
         epoch=None,
-        feature_names=names,
+        feature_names=study.features.names,
         importances=found.importances,
         std_error=found.std_error,
         degrees=found.degrees,

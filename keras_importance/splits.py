@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import reprlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_importance.errors import InvalidArgumentError, reason_of
 from keras_importance.statistics import Integers, generator
@@ -35,9 +37,14 @@ def folds(
         seed: seed of the draw.
 
     Raises:
-        InvalidArgumentError: for what is none of these, fewer rows than folds, and folds without rows or
-            with rows that are trained on and held out at once.
+        InvalidArgumentError: for what is none of these, fewer rows than folds, folds without rows or
+            with rows that are trained on and held out at once, and groups that nothing heeds.
     """
+    if groups is not None and not hasattr(cv, "split"):
+        raise InvalidArgumentError(
+            f"got groups and cv={reprlib.repr(cv)}, which doesn't heed them. Pass a splitter that does, "
+            "such as sklearn.model_selection.GroupKFold(5), or no groups."
+        )
     if isinstance(cv, (int, np.integer)) and not isinstance(cv, bool):
         return _random_folds(int(cv), n_rows, seed)
     if hasattr(cv, "split") and not isinstance(cv, str):
@@ -51,15 +58,40 @@ def folds(
                 "rows, fewer folds, or groups= where it needs them."
             ) from error
     elif isinstance(cv, Iterable) and not isinstance(cv, (str, dict)):
-        pairs = list(cv)
+        try:
+            pairs = list(cv)
+        except Exception as error:
+            raise InvalidArgumentError(
+                f"got cv={cv!r}, which fails when it is read ({reason_of(error)}). Pass a list of pairs "
+                "of row numbers (training, held_out)."
+            ) from error
     else:
         raise InvalidArgumentError(
-            f"got cv={cv!r}, a {type(cv).__name__} without split. Pass a number of folds, a splitter "
-            "such as sklearn.model_selection.KFold(5), or pairs of row numbers (training, held_out)."
+            f"got cv={reprlib.repr(cv)}, a {type(cv).__name__} without split. Pass a number of folds, a "
+            "splitter such as sklearn.model_selection.KFold(5), or pairs of row numbers (training, "
+            "held_out)."
         )
     if not pairs:
         raise InvalidArgumentError(f"got cv={cv!r}, which makes no fold. Pass one that makes some.")
     return [_checked(number, pair, n_rows) for number, pair in enumerate(pairs)]
+
+
+def among(schemed: Sequence[Fold], kept: NDArray[np.bool_]) -> list[Fold]:
+    """Folds of all rows as folds of those that are kept, which are numbered anew.
+
+    Raises:
+        InvalidArgumentError: for a fold of which no rows are kept.
+    """
+    number_of = np.cumsum(kept) - 1
+    found = []
+    for number, one in enumerate(schemed):
+        parts = [number_of[rows[kept[rows]]] for rows in (one.training, one.held_out)]
+        if not all(map(len, parts)):
+            raise InvalidArgumentError(
+                f"got no rows of a weight above 0 in a part of fold {number} of cv. Pass fewer folds."
+            )
+        found.append(Fold(*parts))
+    return found
 
 
 def _random_folds(n_folds: int, n_rows: int, seed: int) -> list[Fold]:
@@ -83,14 +115,23 @@ def _rows_for_splitter(x: Any, n_rows: int) -> Any:
 
 def _checked(number: int, pair: Any, n_rows: int) -> Fold:
     try:
-        parts = [np.asarray(part) for part in pair]
-        training, held_out = (np.flatnonzero(one) if one.dtype == bool else one for one in parts)
+        training, held_out = (np.asarray(part) for part in pair)
     except (TypeError, ValueError) as error:
         raise InvalidArgumentError(
-            f"got {pair!r} as fold {number} of cv. Pass pairs of row numbers (training, held_out)."
+            f"got {reprlib.repr(pair)} as fold {number} of cv. Pass pairs of row numbers (training, "
+            "held_out)."
         ) from error
+    training, held_out = (
+        np.flatnonzero(one) if one.dtype == bool and one.shape == (n_rows,) else one
+        for one in (training, held_out)
+    )
     for what, rows in (("training", training), ("held-out", held_out)):
-        if rows.ndim != 1 or not len(rows):
+        if rows.ndim != 1 or rows.dtype == bool:
+            raise InvalidArgumentError(
+                f"got {what} rows of shape {rows.shape} and type {rows.dtype} in fold {number} of cv. "
+                f"Pass a list of row numbers, or a mask of {n_rows} booleans."
+            )
+        if not len(rows):
             raise InvalidArgumentError(
                 f"got no {what} rows in fold {number} of cv. Pass a scheme with rows in both parts."
             )

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from keras_importance.arguments import whole_number
 from keras_importance.budget import Effort
 from keras_importance.clustering import correlated_groups
@@ -17,7 +19,7 @@ from keras_importance.leave_one_out import run_study
 from keras_importance.methods import methods_from_argument
 from keras_importance.preparation import prepared_evaluator
 from keras_importance.result import ImportanceResult
-from keras_importance.splits import folds
+from keras_importance.splits import among, folds
 from keras_importance.study import Study, check_models, in_lock_step_where_possible
 
 
@@ -148,14 +150,34 @@ def lofo_importance(
             raise InvalidArgumentError(
                 f"got build_model={build_model!r}. Pass a function that returns a new compiled model."
             )
+        several = isinstance(metric, (list, tuple))
+        if several and not metric:
+            raise InvalidArgumentError(
+                "got an empty list of metrics. Pass one at least, such as 'loss'."
+            )
+        if n_jobs is not None and (
+            not isinstance(n_jobs, int) or isinstance(n_jobs, bool) or not n_jobs
+        ):
+            raise InvalidArgumentError(
+                f"got n_jobs={n_jobs!r}. Pass a number of jobs, -1 for one per core, or None."
+            )
+        if y is None and sample_weight is not None:
+            raise InvalidArgumentError(
+                "got sample_weight without y. Pass x, y and sample_weight, or all of them in a dataset."
+            )
         data = ValidationData.read((x, y, sample_weight) if y is not None else x)
         if data.targets is None:
             raise InvalidArgumentError("got rows without targets. Pass y, or a dataset of (x, y).")
-        splits = folds(cv, data.n_rows, x=x, y=y, groups=groups, seed=seed)
+        # Rows of weight 0 are left out when rows are read; those of the scheme count them.
+        kept = np.ones(data.n_rows, bool)
+        if sample_weight is not None:
+            kept = np.asarray(sample_weight).reshape(-1) != 0
+        splits = among(
+            folds(cv, len(kept), x=x, y=data.targets if y is None else y, groups=groups, seed=seed), kept
+        )
         if isinstance(features, str) and features == "correlated":
             features = correlated_groups(data)
         named = FeatureSet.from_argument(features, data.columns, in_written_order=data.in_written_order)
-        several = isinstance(metric, (list, tuple))
         study = Study(
             build_model,
             data,
@@ -169,7 +191,12 @@ def lofo_importance(
         model, metrics = check_models(study)
         study = in_lock_step_where_possible(study, model, lock_step)
         found = run_study(
-            study, n_seeds=n_seeds, n_jobs=n_jobs, checkpoint=checkpoint, verbose=bool(verbose)
+            study,
+            n_seeds=n_seeds,
+            n_jobs=n_jobs,
+            checkpoint=checkpoint,
+            verbose=bool(verbose),
+            names=[one.name for one in metrics],
         )
         results = {one.name: found.importance(one) for one in metrics}
         return results if several else next(iter(results.values()))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from keras_importance.engine.metrics import Metric
 from keras_importance.engine.twin_step import Start, why_no_twins
 from keras_importance.engine.twins import TwinPrograms, Twins
 from keras_importance.errors import InvalidArgumentError, reason_of, warn
-from keras_importance.features import Column, FeatureSet
+from keras_importance.features import Column, Feature, FeatureSet
 from keras_importance.masks import Masks, without_columns
 from keras_importance.splits import Fold
 from keras_importance.statistics import Floats, generator
@@ -29,6 +30,9 @@ Array = NDArray[Any]
 
 _OWN = ("x", "y", "sample_weight")
 _IN_LOCK_STEP = ("epochs", "batch_size", "shuffle", "verbose")
+# Keras draws weights and batches from global generators: one training at a time in a process, so that
+# the threads of a backend of joblib's can't mix theirs up.
+_ALONE = threading.RLock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +83,7 @@ class Study:
             return f"warm start, {self.warm_start} epochs, {how}"
         return f"refit, {how}"
 
-    def trials(self, n_seeds: int, done: Sequence[tuple[int, int, int]]) -> list[list[Trial]]:
+    def trials(self, n_seeds: int, done: Collection[tuple[int, int, int]]) -> list[list[Trial]]:
         """What is still to be done, in parts of which each needs the one before."""
         numbers = (NOTHING, *range(len(self.features)))
         missing = {
@@ -100,54 +104,47 @@ class Study:
 
     def run(self, trial: Trial) -> list[Outcome]:
         """Trains and scores the models of a trial; one that fails says why."""
-        if self.lock_step:
-            try:
-                return self._in_lock_step(trial)
-            except Exception as error:  # noqa: BLE001 (whatever a program of twins doesn't take, fit does)
-                warn(
-                    f"LOFO trains the models of fold {trial.fold} one by one with fit: they can't be "
-                    f"trained in lock step. Reason: {reason_of(error)}"
-                )
-        return [self._refitted(trial, left_out) for left_out in trial.left_out]
+        with _ALONE:
+            if self.lock_step:
+                try:
+                    return self._in_lock_step(trial)
+                except Exception as error:  # noqa: BLE001 (what a program of twins doesn't take, fit does)
+                    warn(
+                        f"LOFO trains the models of fold {trial.fold} one by one with fit: they can't "
+                        f"be trained in lock step. Reason: {reason_of(error)}"
+                    )
+            return [self._refitted(trial, left_out) for left_out in trial.left_out]
 
-    def new_model(self, seed: int, n_dropped: int = 0) -> Any:
-        """A new model; the same seed gives the same weights, and then the same batches."""
-        keras.utils.set_random_seed(self.seed + seed)
+    def new_model(self, number: int, n_dropped: int = 0) -> Any:
+        """A new model; the same number gives the same weights, and then the same batches."""
+        keras.utils.set_random_seed(self.seed + number)
         if not self.drops_columns:
             return self.build_model()
         return self.build_model(len(self.data.columns[0].columns) - n_dropped)
 
     def fingerprint(self, n_seeds: int) -> str:
         """A hash of all that the outcomes depend on and that can be told: rows, folds, settings."""
-        state = hashlib.sha256()
-        leaves = [*self.data.inputs, *keras.tree.flatten(self.data.targets), self.data.weights]
-        rows = [part for fold in self.folds for part in (fold.training, fold.held_out)]
-        for array in (*leaves, *rows):
-            values = np.asarray(0 if array is None else array)
-            content = values.astype(str) if values.dtype == object else values
-            state.update(f"{values.dtype} {values.shape}".encode())
-            state.update(np.ascontiguousarray(content).tobytes())
-        model = self.new_model(0)
-        shapes = [(tuple(one.shape), str(one.dtype)) for one in model.variables]
-        settings = (
-            shapes, type(model.optimizer).__name__, str(model.loss), self.features.features,
-            [_in_words(one) for one in self.metrics],
-            {name: _in_words(one) for name, one in self.fit_kwargs.items()},
-            self.seed, n_seeds, self.warm_start, self.lock_step,
+        data, model = self.data, self.new_model(0)
+        told = (
+            data.inputs, keras.tree.flatten(data.targets), data.weights,
+            [(one.training, one.held_out) for one in self.folds],
+            self.features.features, self.metrics, self.fit_kwargs,
+            [(one.shape, str(one.dtype)) for one in model.variables],
+            [one for one in model._flatten_layers() if not one._layers], model.optimizer, model.loss,
+            self.seed, n_seeds, self.warm_start, self.lock_step, keras.backend.backend(),
         )  # fmt: skip
-        state.update(repr(settings).encode())
-        return state.hexdigest()
+        return hashlib.sha256(_told(told).encode()).hexdigest()
 
     # --- one trial --------------------------------------------------------------------------------
 
     def _in_lock_step(self, trial: Trial) -> list[Outcome]:
         training, held_out = self._parts(trial)
-        model = built(self.new_model(trial.seed), training)
+        model = built(self.new_model(self._number_of(trial)), training)
         programs = self._programs_for(model, training, held_out)
         masks = Masks.of(training, [self._columns(one) for one in trial.left_out])
         batch_size = self.fit_kwargs.get("batch_size") or 32
         twins = Twins(programs, training, masks, batch_size, [Start.of(model)])
-        rng = generator(self.seed + trial.seed, "batches")
+        rng = generator(self.seed + self._number_of(trial), "batches")
         for _ in range(self.fit_kwargs.get("epochs", 1)):
             order = np.arange(training.n_rows)
             twins.train([rng.permutation(order) if self.fit_kwargs.get("shuffle", True) else order])
@@ -180,7 +177,7 @@ class Study:
         watched = None if given is None else ValidationData.read(given)
         all_columns = training
         training, held_out = (self._seen(one, all_columns, columns) for one in (training, held_out))
-        model = self.new_model(trial.seed, len(columns))
+        model = self.new_model(self._number_of(trial), len(columns))
         is_warm = self.warm_start is not None and left_out != NOTHING
         if is_warm:
             start = self.full_weights.get((trial.fold, trial.seed))
@@ -201,6 +198,10 @@ class Study:
         return Outcome(
             found.fold, found.seed, left_out, found.scores, found.failure, tuple(model.get_weights())
         )
+
+    def _number_of(self, trial: Trial) -> int:
+        """A number of its own for each fold and seed: trainings of two folds are independent."""
+        return trial.seed * len(self.folds) + trial.fold
 
     def _parts(self, trial: Trial) -> tuple[ValidationData, ValidationData]:
         fold = self.folds[trial.fold]
@@ -238,7 +239,7 @@ def built(model: Any, data: ValidationData) -> Any:
     """The model with its variables; one written in Python makes them when it first sees rows."""
     if not model.built:
         few = data.only(np.arange(min(2, data.n_rows)))
-        model.predict_on_batch(few.pack(few.inputs))
+        model(few.pack(few.inputs), training=False)
     return model
 
 
@@ -263,9 +264,10 @@ def check_models(study: Study) -> tuple[Any, tuple[Metric, ...]]:
     for _ in range(2):
         model = study.new_model(0)
         if not isinstance(model, keras.Model) or not getattr(model, "compiled", False):
+            what = "None" if model is None else f"a {type(model).__name__}"
             raise InvalidArgumentError(
-                f"got a build_model that returned {_in_words(model)}. Let it return a new, compiled "
-                "keras.Model each time."
+                f"got a build_model that returned {what}. Let it return a new, compiled keras.Model "
+                "each time."
             )
         models.append(built(model, held_out))
     first, second = models
@@ -274,6 +276,11 @@ def check_models(study: Study) -> tuple[Any, tuple[Metric, ...]]:
         raise InvalidArgumentError(
             "got a build_model that returned the same model, or the same layers, twice: what one "
             "training learns would leak into the next. Make the model and its layers inside of it."
+        )
+    if first.optimizer is not None and first.optimizer is second.optimizer:
+        raise InvalidArgumentError(
+            "got a build_model that compiled two models with the same optimizer, which serves one only. "
+            "Make the optimizer inside of it."
         )
     metrics = resolved_metrics(study.metrics, first, held_out, study.seed)
     names = [one.name for one in metrics]
@@ -318,9 +325,11 @@ def _check_fit_kwargs(given: Mapping[str, Any]) -> None:
             raise InvalidArgumentError(
                 f"got {name!r} in fit_kwargs, which it sets itself. Pass it as an argument of its own."
             )
-    has_validation = bool({"validation_data", "validation_split"} & set(given))
+    has_validation = given.get("validation_data") is not None or bool(given.get("validation_split"))
     for one in keras.tree.flatten(given.get("callbacks")):
-        if str(getattr(one, "monitor", "")).startswith("val_") and not has_validation:
+        # ModelCheckpoint has a monitor that it watches only where it saves the best.
+        is_watching = getattr(one, "save_best_only", True)
+        if is_watching and str(getattr(one, "monitor", "")).startswith("val_") and not has_validation:
             raise InvalidArgumentError(
                 f"got {type(one).__name__}(monitor={one.monitor!r}) in fit_kwargs and nothing to "
                 "validate on: held-out rows only score. Add 'validation_split': 0.1 to fit_kwargs, a "
@@ -348,10 +357,35 @@ def _packed(data: ValidationData) -> tuple[Any, Any, Any]:
     return data.pack(data.inputs), data.targets, data.weights
 
 
-def _in_words(value: Any) -> str:
-    """What a value is, without the address that `repr` would show."""
+def _told(value: Any) -> str:
+    """What a value is, as far as it can be told, without an address in memory or a running number."""
     if isinstance(value, (str, int, float, bool, type(None))):
         return repr(value)
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key!r}: {_told(one)}' for key, one in value.items())}}}"
     if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_in_words, value))}]"
-    return getattr(value, "__name__", None) or f"a {type(value).__name__}"
+        return f"[{', '.join(map(_told, value))}]"
+    if hasattr(value, "__array__"):
+        array = np.asarray(value)
+        content = np.ascontiguousarray(array.astype(str) if array.dtype == object else array)
+        return f"{array.dtype} {array.shape} {hashlib.sha256(content.tobytes()).hexdigest()}"
+    if isinstance(value, Feature):
+        return repr(value)
+    return f"{getattr(value, '__name__', type(value).__qualname__)} {_told(_config(value))}"
+
+
+def _config(value: Any) -> dict[str, Any]:
+    """The settings of a layer, a metric, ... as Keras has them; of other things the plain ones."""
+    try:
+        config = value.get_config()
+    except Exception:  # noqa: BLE001 (not every layer has one)
+        found = getattr(value, "__dict__", {}).items()
+        return {name: one for name, one in found if isinstance(one, (bool, int, float))}
+    return _without_names(config)
+
+
+def _without_names(config: Any) -> Any:
+    """The same without names, which Keras numbers through a process."""
+    if isinstance(config, Mapping):
+        return {key: _without_names(one) for key, one in config.items() if key != "name"}
+    return [_without_names(one) for one in config] if isinstance(config, (list, tuple)) else config

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.errors import InvalidArgumentError, reason_of
 from keras_importance.progress import progress_bar
 
 Array = NDArray[Any]
@@ -133,20 +133,23 @@ class Checkpoint:
     def __init__(self, path: str | os.PathLike[str], fingerprint: str) -> None:
         self._path = Path(path)
         header = {"format": _FORMAT, "version": _VERSION, "fingerprint": fingerprint}
+        first = json.dumps(header) + "\n"
         try:
-            text = self._path.read_text() if self._path.exists() else ""
-            lines = text.split("\n")[:-1]  # what stands after the last end of a line was cut off
-            if not lines:
+            text = self._path.read_bytes().decode() if self._path.exists() else ""
+            *lines, cut_off = text.split("\n")
+            # Nothing is written before it is clear that the file is one of these.
+            is_new = not lines and first.startswith(cut_off)
+            self.found = [] if is_new else _outcomes(lines, header, str(path))
+            if is_new:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._path.write_text(json.dumps(header) + "\n")
-            elif len(text) > sum(len(line) + 1 for line in lines):
-                self._path.write_text("\n".join(lines) + "\n")
+                self._path.write_text(first)
+            elif cut_off:
+                os.truncate(self._path, len(text.encode()) - len(cut_off.encode()))
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidArgumentError(
-                f"got checkpoint={str(path)!r}, which can't be read and written ({error}). Pass the "
-                "path of a file that can."
+                f"got checkpoint={str(path)!r}, which can't be read and written ({reason_of(error)}). "
+                "Pass the path of a file that can."
             ) from error
-        self.found = _outcomes(lines, header, str(path)) if lines else []
 
     def add(self, outcome: Outcome) -> None:
         """Appends an outcome; a failure is passed over."""
@@ -168,12 +171,12 @@ def _outcomes(lines: Sequence[str], expected: Mapping[str, Any], path: str) -> l
         header = json.loads(lines[0])
         found = [_outcome(json.loads(line)) for line in lines[1:]]
         is_ours = header["format"] == expected["format"] and header["version"] == expected["version"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InvalidArgumentError(
             f"got checkpoint={path!r}, which is no checkpoint of trials, or a damaged one. Pass another "
             "path, or delete the file."
         ) from error
-    if not is_ours or header["fingerprint"] != expected["fingerprint"]:
+    if not is_ours or header.get("fingerprint") != expected["fingerprint"]:
         raise InvalidArgumentError(
             f"got checkpoint={path!r}, which holds trials of other rows, features, folds, models or "
             "settings. Pass the same arguments as before, another path, or delete the file."

@@ -22,7 +22,7 @@ Array = NDArray[Any]
 MAX_HELD_VALUES = 1 << 27
 """As many output values of one feature, for all rows and repeats, are held in memory: half a GB."""
 
-# What the program computes at once: less than the cores' caches, as it is not the work that counts.
+# Values that the program computes at once, for few rows of many features: 8 MB.
 _MAX_VALUES = 1 << 21
 _FEW_ROWS = 500
 
