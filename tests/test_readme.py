@@ -6,6 +6,8 @@ import inspect
 import re
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
 
 from keras_importance import FeatureImportance, ImportanceHistory
@@ -18,9 +20,16 @@ README = (ROOT / "README.md").read_text()
 def test_its_code_runs(small_model, small_data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     x, y = small_data
-    names = {"model": small_model(), "x": x, "y": y, "x_test": x, "y_test": y}
+    names = {"model": small_model(), "x": x, "y": y, "x_test": x, "y_test": y, "keras": keras}
+    names |= {"build_model": small_model, "patient": np.arange(len(x)) // 10}
+    shorter = {
+        "epochs=30": "epochs=1, verbose=0", '"epochs": 20': '"epochs": 1', '"epochs": 100': '"epochs": 1',
+        "n_jobs=2": "n_jobs=1",
+    }  # fmt: skip
     for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
-        exec(block.replace("epochs=30", "epochs=1, verbose=0"), names)  # noqa: S102
+        for long, short in shorter.items():
+            block = block.replace(long, short)
+        exec(block, names)  # noqa: S102
     assert ImportanceHistory.load("history.npz").epochs == (0,)
     assert Path("logs/run-1/importance").is_dir()
 

@@ -440,16 +440,25 @@ class Estimate:
         """The importances of a result."""
         return cls(scale * result.importances_mean, scale * result.std_error)
 
-    def cell(self, number: int, truth: float, tolerance: float) -> str:
-        """The estimate for one feature; bold where it is further off than it should be."""
+    def text(self, number: int) -> str:
+        """The estimate for one feature."""
         value, error = float(self.value[number]), float(self.error[number])
-        text = f"{value:.4g}" + ("" if math.isnan(error) else f" ± {error:.2g}")
-        if truth:
-            off = value / truth - 1
-            text, is_off = f"{text} ({100 * off:+.1f}%)", abs(off) > tolerance
-        else:
-            is_off = abs(value) > 2 * error
-        return f"**{text}**" if is_off else text
+        return f"{shortly(value)} ± {shortly(error, 2)}"
+
+    def judged(self, number: int, truth: float, tolerance: float) -> str:
+        """The same with how far it is off; bold where that is too much, of a null two standard errors."""
+        value, error = float(self.value[number]), float(self.error[number])
+        text = self.text(number)
+        if not truth:
+            return f"**{text}**" if abs(value) > 2 * error else text
+        off = value / truth - 1
+        text = f"{text} ({100 * off:+.1f}%)"
+        return f"**{text}**" if abs(off) > tolerance else text
+
+
+def shortly(value: float, digits: int = 4) -> str:
+    """A number in few digits, and no powers of ten where it is large."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
 def annealed(
@@ -618,7 +627,7 @@ def linear_table(options: Options) -> None:
 
 def _linear_cells(problem: Problem) -> Iterator[tuple[str, str]]:
     truth = float(problem.truth[0])
-    yield "truth", f"{truth:.4g}"
+    yield "truth", shortly(truth)
     model = problem.trained()
     results = of_trained(problem, model, ConditionalLOFO(), PermutationImportance())
     estimates = {"conditional_lofo": Estimate.of(results["conditional_lofo"], problem.unit)}
@@ -627,7 +636,7 @@ def _linear_cells(problem: Problem) -> Iterator[tuple[str, str]]:
     estimates["permutation / 2"] = Estimate.of(results["permutation"], problem.unit / 2)
     estimates["mean imputed, no training"] = mean_imputed(problem, model, 0)
     for name, estimate in estimates.items():
-        yield name, estimate.cell(0, truth, 0.05)
+        yield name, estimate.judged(0, truth, 0.05)
     yield "explained by the network", problem.explained(results["permutation"])
 
 
@@ -646,10 +655,9 @@ def levels_table(problem: Problem, n_repeats: int = 5) -> None:
     for number, truth in enumerate(problem.truth):
         # What matters next to nothing is shown, and held to no target.
         tolerance = 0.1 if truth / share > 0.05 else math.inf
-        cells = [
-            Estimate.of(one, problem.unit).cell(number, truth, tolerance) for one in results.values()
-        ]
-        print_row(f"x{number + 1}", f"{truth:.4g}", f"{100 * truth / share:.2g}%", *cells)
+        found = [Estimate.of(one, problem.unit) for one in results.values()]
+        cells = [one.judged(number, truth, tolerance) for one in found]
+        print_row(f"x{number + 1}", shortly(truth), f"{100 * truth / share:.2g}%", *cells)
 
 
 def truth_tables(options: Options) -> None:
@@ -687,10 +695,8 @@ def duplicate_table(options: Options) -> None:
     )
     truth = {"x1": "0", "copy of x1": "0", "x2": "0.49", "null": "0"}
     for name, number in rows.items():
-        print_row(
-            name, truth[name], *(one.cell(number, math.nan, math.inf) for one in estimates.values())
-        )
-    together = [one.cell(0, math.nan, math.inf) for one in _of_ways(as_group, model).values()]
+        print_row(name, truth[name], *(one.text(number) for one in estimates.values()))
+    together = [one.text(0) for one in _of_ways(as_group, model).values()]
     print_row("x1 and its copy, as a group", "1", *together)
 
 
