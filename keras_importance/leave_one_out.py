@@ -83,7 +83,7 @@ class Findings:
                 for one in (NOTHING, *range(len(self.study.features)))
             ]
         )
-        return means[1:] - means[0]
+        return np.asarray(means[1:] - means[0])
 
     def _mean(self, metric: Metric, outcome: Outcome) -> float:
         """The metric on the rows that the fold of a model holds out; NaN for a failure."""

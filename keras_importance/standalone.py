@@ -144,6 +144,7 @@ def lofo_importance(
     """
     with speaking_as("lofo_importance"), no_footprint(None):
         n_seeds = whole_number("n_seeds", n_seeds, at_least=1)
+        seed = whole_number("seed", seed, at_least=0)
         if warm_start is not None:
             warm_start = whole_number("warm_start", warm_start, at_least=1)
         if not callable(build_model):
@@ -185,7 +186,7 @@ def lofo_importance(
             named,
             tuple(metric) if several else (metric,),
             dict(fit_kwargs or {}),
-            whole_number("seed", seed, at_least=0),
+            seed,
             warm_start,
         )
         model, metrics = check_models(study)

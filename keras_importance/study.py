@@ -381,7 +381,7 @@ def _config(value: Any) -> dict[str, Any]:
     except Exception:  # noqa: BLE001 (not every layer has one)
         found = getattr(value, "__dict__", {}).items()
         return {name: one for name, one in found if isinstance(one, (bool, int, float))}
-    return _without_names(config)
+    return dict(_without_names(config))
 
 
 def _without_names(config: Any) -> Any:

@@ -320,7 +320,6 @@ def test_the_numbers_are_those_of_the_formula(rng, n_rows):
         assert result.std_error[j] == pytest.approx(float(error), rel=1e-3)
 
 
-@pytest.mark.skipif(BACKEND == "jax", reason="masks get lost there, whatever the method")
 def test_steps_that_are_masked_in_the_untouched_rows_do_not_count(rng):
     """Slopes 1 and 2 at each of three steps, of which two are the mean's: Var(x) = 1 and 4 a step."""
     x = rng.standard_normal((3000, 5, 2)).astype("float32")

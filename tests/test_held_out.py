@@ -203,6 +203,8 @@ def simulated(n_folds, n_seeds, *, training, mixed, n_times=1, n_rows=200, n_rep
         training: variance of what each training adds to all rows, over that of a fold's mean by rows.
         mixed: standard deviation of what each training adds to each row.
         n_times: how many times all rows are held out, in other folds each time.
+        n_rows: how many rows there are.
+        n_replicates: how many replicates.
     """
     rng = np.random.default_rng([n_folds, n_seeds, n_times])
     of_rows = rng.standard_normal((n_replicates, 1, n_rows))
@@ -224,6 +226,7 @@ def simulated(n_folds, n_seeds, *, training, mixed, n_times=1, n_rows=200, n_rep
         (1, 3, 1, 0),
         (1, 3, 4, 0),
         (1, 3, 1, 2),
+        (5, 1, 0, 0),
         (5, 1, 0.25, 0),
         (5, 1, 1, 0),
         (5, 1, 4, 0),

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_importance.engine.blocks import evenly
+from keras_importance.engine.masking import get_keras_mask, set_keras_mask
 from keras_importance.engine.part import Part, Sample, taken
 from keras_importance.engine.programs import row_scores
 from keras_importance.statistics import Integers
@@ -48,9 +49,9 @@ class AveragedPart(Part):
     def _of_block(self, targets: Any, found: Any, row: Any, n_slots: int) -> Any:  # noqa: ARG002
         """Outputs `(n_slots, n_rows, ...)`, and their masks, which leave a program only when named."""
         masks = {
-            str(number): leaf._keras_mask
+            str(number): get_keras_mask(leaf)
             for number, leaf in enumerate(keras.tree.flatten(found))
-            if getattr(leaf, "_keras_mask", None) is not None
+            if get_keras_mask(leaf) is not None
         }
         return keras.tree.map_structure(
             lambda leaf: ops.reshape(leaf, (n_slots, row.shape[0], *leaf.shape[1:])), (found, masks)
@@ -137,7 +138,7 @@ class AveragedPart(Part):
         for number, mask in masks.items():
             # Steps that count in the untouched rows, whatever the feature's other values would mask.
             every = ops.broadcast_to(mask, (n_features, n_means, *mask.shape))
-            leaves[int(number)]._keras_mask = ops.reshape(every, (-1, *mask.shape[1:]))
+            set_keras_mask(leaves[int(number)], ops.reshape(every, (-1, *mask.shape[1:])))
         scores = row_scores(self._metric, targets, means, row, n_features * n_means)
         scores = ops.reshape(scores, (n_features, n_means, row.shape[0]))
         score, towards, without = ops.split(scores, [1, 1 + share.shape[0]], axis=1)

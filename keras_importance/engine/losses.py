@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_importance.engine.masking import get_keras_mask
 from keras_importance.errors import InvalidArgumentError
 
 _CROSSENTROPY = {
@@ -83,7 +84,7 @@ def for_each_output(value: Any, names: list[Any], n_outputs: int, *, repeat: boo
 
 def _loss_rows(identifier: Any, y_true: Any, y_pred: Any) -> Any:
     """The loss of each row of one output."""
-    mask = getattr(y_pred, "_keras_mask", None)
+    mask = get_keras_mask(y_pred)
     function, y_true, y_pred = _loss_function(identifier, y_true, y_pred)
     return row_values(function, y_true, y_pred, mask)
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_importance.engine.losses import compiled_loss, kind_of_labels, row_values, same_rank
+from keras_importance.engine.masking import get_keras_mask
 from keras_importance.errors import InvalidArgumentError, reason_of
 from keras_importance.statistics import generator
 
@@ -267,7 +268,7 @@ def _keras_metric(metric: Any) -> Metric:
 
 def _from_function(function: Callable[..., Any], **arguments: Any) -> Callable[[Any, Any], Any]:
     def row_scores(y_true: Any, y_pred: Any) -> Any:
-        mask = getattr(y_pred, "_keras_mask", None)
+        mask = get_keras_mask(y_pred)
         # Metric functions bring unequal ranks to terms themselves; cast as their wrapper would.
         y_pred = keras.ops.convert_to_tensor(y_pred, keras.config.floatx())
         y_true = keras.ops.convert_to_tensor(y_true, keras.config.floatx())
