@@ -47,6 +47,8 @@ _DPI = 110
 _WHAT = {
     "gradient": "Gradient importance",
     "permutation": "Permutation importance",
+    "conditional_lofo": "Leave one feature out, estimated",
+    "lofo": "Leave one feature out",
 }
 
 
@@ -268,7 +270,8 @@ def _title(figure: Figure, result: ImportanceResult, subtitle: str, over: str = 
 
 
 def _rows(result: ImportanceResult) -> str:
-    return f"{result.n_samples:,} validation rows"
+    how = f" · {result.procedure}" if result.procedure else ""
+    return f"{result.n_samples:,} validation rows{how}"
 
 
 def _unit(result: ImportanceResult) -> str:
