@@ -12,11 +12,12 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 TABLES ?=
 
 .PHONY: help demo tensorboard test lint types unit test-long coverage beijing bench bench-backends \
-        bench-correlated bench-drift bench-intervals bench-statistics bench-verdicts pictures clean
+        bench-correlated bench-drift bench-intervals bench-lofo bench-lofo-backends bench-statistics \
+        bench-verdicts pictures clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 28
 
 $(READY): setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -72,6 +73,14 @@ bench-drift: $(READY)  ## how often noise passes for drift, and how soon a chang
 bench-correlated: $(READY)  ## how often null features that are correlated with useful ones are found
 	$(BIN)/python tests/benchmarks/correlated.py 2>/dev/null
 
+bench-lofo: $(VENV)/.bench-ready  ## how fast leaving features out is, and how near to the truth it comes (a quarter of an hour)
+	$(BIN)/python tests/benchmarks/leave_one_out.py 2>/dev/null
+
+bench-lofo-backends: $(VENV)/.bench-ready  ## how fast it is on JAX and on torch
+	for backend in jax torch; do \
+		KERAS_BACKEND=$$backend $(BIN)/python tests/benchmarks/leave_one_out.py --only speed 2>/dev/null; \
+	done
+
 bench-statistics: bench-intervals bench-verdicts bench-correlated bench-drift  ## all tables about statistics (three quarters of an hour)
 
 bench-verdicts: $(READY)  ## how often verdicts are wrong, and how early they are right (half an hour)
@@ -79,6 +88,7 @@ bench-verdicts: $(READY)  ## how often verdicts are wrong, and how early they ar
 
 pictures: $(READY)  ## draw the pictures of the README: make pictures CSV=path/to/file.csv
 	$(BIN)/python examples/quickstart.py --pictures docs/quickstart
+	$(BIN)/python examples/lofo.py --picture docs/lofo.png
 	$(BIN)/python examples/time_series.py $(if $(CSV),--csv '$(CSV)') --pictures docs/beijing
 
 clean:  ## remove the environment and everything made

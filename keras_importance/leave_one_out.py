@@ -52,6 +52,12 @@ class Findings:
             found = left_out_of_sets(worse_is * np.concatenate(means, axis=1), len(study.folds))
         return _result(self, metric, found, self._failed(), of_rows=of_rows)
 
+    @property
+    def procedure(self) -> str:
+        """How features were left out, in words; in more than one way where lock step failed half way."""
+        found = {one.procedure for one in self.outcomes.values() if one.procedure}
+        return "; ".join(sorted(found)) or self.study.procedure
+
     def baseline(self, metric: Metric) -> float:
         """The metric on held-out rows of the models with all features."""
         means = [
@@ -198,5 +204,5 @@ def _result(
         error_source="rows" if of_rows else "repeats",
         n_blocks=None if blocks is None else len(np.unique(blocks[rows])),
         notes=failed,
-        procedure=study.procedure,
+        procedure=findings.procedure,
     )

@@ -23,17 +23,26 @@ class Fold:
 
 
 def folds(
-    cv: Any, n_rows: int, *, x: Any = None, y: Any = None, groups: Any = None, seed: int
+    cv: Any,
+    n_rows: int,
+    *,
+    x: Any = None,
+    y: Any = None,
+    groups: Any = None,
+    blocks: Integers | None = None,
+    seed: int,
 ) -> list[Fold]:
     """The folds of a validation scheme.
 
     Args:
-        cv: a number of folds, whose rows are drawn at random; a splitter with
+        cv: a number of folds, whose rows are drawn at random, blocks as a whole; a splitter with
             `split(X, y, groups)`, as scikit-learn's; or pairs of row numbers `(training, held_out)`.
         n_rows: how many rows there are.
         x: the rows, for splitters that look at them.
         y: their targets, for splitters that stratify.
         groups: the group of each row, for splitters that keep groups together.
+        blocks: `(n_rows,)` blocks of rows that depend on one another, as copies of a row do; None for
+            separate rows.
         seed: seed of the draw.
 
     Raises:
@@ -46,7 +55,7 @@ def folds(
             "such as sklearn.model_selection.GroupKFold(5), or no groups."
         )
     if isinstance(cv, (int, np.integer)) and not isinstance(cv, bool):
-        return _random_folds(int(cv), n_rows, seed)
+        return _random_folds(int(cv), np.arange(n_rows) if blocks is None else blocks, seed)
     if hasattr(cv, "split") and not isinstance(cv, str):
         if isinstance(cv, type):
             raise InvalidArgumentError(f"got the class {cv.__name__} as cv. Pass {cv.__name__}().")
@@ -55,7 +64,7 @@ def folds(
         except Exception as error:
             raise InvalidArgumentError(
                 f"got cv={cv!r}, which can't split the {n_rows} rows ({reason_of(error)}). Pass more "
-                "rows, fewer folds, or groups= where it needs them."
+                "rows, fewer folds, groups= where it needs them, or another scheme."
             ) from error
     elif isinstance(cv, Iterable) and not isinstance(cv, (str, dict)):
         try:
@@ -94,17 +103,18 @@ def among(schemed: Sequence[Fold], kept: NDArray[np.bool_]) -> list[Fold]:
     return found
 
 
-def _random_folds(n_folds: int, n_rows: int, seed: int) -> list[Fold]:
+def _random_folds(n_folds: int, blocks: Integers, seed: int) -> list[Fold]:
     if n_folds < 2:
         raise InvalidArgumentError(f"got cv={n_folds}. Pass 2 folds or more, or a splitter.")
-    if n_rows < n_folds:
+    known = np.unique(blocks)
+    if len(known) < n_folds:
+        what = "rows" if len(known) == len(blocks) else "separate blocks of rows"
         raise InvalidArgumentError(
-            f"got {n_rows} rows for cv={n_folds} folds. Pass more rows, or fewer folds."
+            f"got {len(known)} {what} for cv={n_folds} folds. Pass more rows, or fewer folds."
         )
-    order = generator(seed, "folds").permutation(n_rows)
-    parts = np.array_split(order, n_folds)
-    everything = np.arange(n_rows)
-    return [Fold(np.setdiff1d(everything, part), np.sort(part)) for part in parts]
+    parts = np.array_split(generator(seed, "folds").permutation(known), n_folds)
+    is_held_out = [np.isin(blocks, part) for part in parts]
+    return [Fold(np.flatnonzero(~one), np.flatnonzero(one)) for one in is_held_out]
 
 
 def _rows_for_splitter(x: Any, n_rows: int) -> Any:

@@ -19,7 +19,7 @@ from keras_importance.leave_one_out import run_study
 from keras_importance.methods import methods_from_argument
 from keras_importance.preparation import prepared_evaluator
 from keras_importance.result import ImportanceResult
-from keras_importance.splits import among, folds
+from keras_importance.splits import Fold, among, folds
 from keras_importance.study import Study, check_models, in_lock_step_where_possible
 
 
@@ -115,8 +115,9 @@ def lofo_importance(
             `(n_columns) -> model` for a single input: columns are dropped.
         x: rows as `fit` takes them: an array, a DataFrame, a dict or list of inputs, also a dataset.
         y: their targets.
-        cv: a number of folds, drawn at random; a splitter such as scikit-learn's `KFold`, `GroupKFold`
-            or `TimeSeriesSplit`; or pairs of row numbers `(training, held_out)`.
+        cv: a number of folds, drawn at random, copies of a row and neighbouring windows together; a
+            splitter such as scikit-learn's `KFold`, `GroupKFold` or `TimeSeriesSplit`; or pairs of row
+            numbers `(training, held_out)`.
         metric: as for `FeatureImportance`; or a list of several, measured on the same trainings.
         features: as for `FeatureImportance`; a group leaves together.
         fit_kwargs: further arguments of `fit`, such as `epochs`, `batch_size`, `callbacks`. Callbacks
@@ -162,6 +163,11 @@ def lofo_importance(
             raise InvalidArgumentError(
                 f"got n_jobs={n_jobs!r}. Pass a number of jobs, -1 for one per core, or None."
             )
+        fit_kwargs = {} if fit_kwargs is None else fit_kwargs
+        if not isinstance(fit_kwargs, Mapping):
+            raise InvalidArgumentError(
+                f"got fit_kwargs={fit_kwargs!r}. Pass a dict of arguments of fit: {{'epochs': 5}}."
+            )
         if y is None and sample_weight is not None:
             raise InvalidArgumentError(
                 "got sample_weight without y. Pass x, y and sample_weight, or all of them in a dataset."
@@ -169,23 +175,16 @@ def lofo_importance(
         data = ValidationData.read((x, y, sample_weight) if y is not None else x)
         if data.targets is None:
             raise InvalidArgumentError("got rows without targets. Pass y, or a dataset of (x, y).")
-        # Rows of weight 0 are left out when rows are read; those of the scheme count them.
-        kept = np.ones(data.n_rows, bool)
-        if sample_weight is not None:
-            kept = np.asarray(sample_weight).reshape(-1) != 0
-        splits = among(
-            folds(cv, len(kept), x=x, y=data.targets if y is None else y, groups=groups, seed=seed), kept
-        )
         if isinstance(features, str) and features == "correlated":
             features = correlated_groups(data)
         named = FeatureSet.from_argument(features, data.columns, in_written_order=data.in_written_order)
         study = Study(
             build_model,
             data,
-            tuple(splits),
+            _splits(cv, data, x, data.targets if y is None else y, groups, sample_weight, seed),
             named,
             tuple(metric) if several else (metric,),
-            dict(fit_kwargs or {}),
+            dict(fit_kwargs),
             seed,
             warm_start,
         )
@@ -201,3 +200,17 @@ def lofo_importance(
         )
         results = {one.name: found.importance(one) for one in metrics}
         return results if several else next(iter(results.values()))
+
+
+def _splits(
+    cv: Any, data: ValidationData, x: Any, y: Any, groups: Any, sample_weight: Any, seed: int
+) -> tuple[Fold, ...]:
+    """Folds of the rows that were read: of all but those of weight 0, which the scheme counts, too."""
+    kept = np.ones(data.n_rows, bool)
+    if sample_weight is not None:
+        kept = np.asarray(sample_weight).reshape(-1) != 0
+    blocks = None
+    if data.blocks is not None:
+        blocks = int(data.blocks.max()) + 1 + np.arange(len(kept))
+        blocks[kept] = data.blocks
+    return tuple(among(folds(cv, len(kept), x=x, y=y, groups=groups, blocks=blocks, seed=seed), kept))

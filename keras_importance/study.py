@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_importance.arguments import whole_number
 from keras_importance.data import ValidationData
 from keras_importance.engine.held_out_scores import held_out_scores, resolved_metrics
 from keras_importance.engine.metrics import Metric
@@ -50,6 +51,7 @@ class Study:
         warm_start: epochs that a model trains from the weights of the one with all features; None for
             all epochs from new weights.
         lock_step: whether the models of a fold are trained as one program.
+        insists: whether what can't be trained as one program is an error.
     """
 
     build_model: Callable[..., Any]
@@ -61,8 +63,10 @@ class Study:
     seed: int
     warm_start: int | None = None
     lock_step: bool = False
+    insists: bool = False
     full_weights: Mapping[tuple[int, int], tuple[Array, ...]] = field(default_factory=dict)
     _programs: dict[Any, TwinPrograms] = field(default_factory=dict, repr=False)
+    _failed_in_lock_step: list[Trial] = field(default_factory=list, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without compiled programs, which another process makes anew."""
@@ -105,15 +109,19 @@ class Study:
     def run(self, trial: Trial) -> list[Outcome]:
         """Trains and scores the models of a trial; one that fails says why."""
         with _ALONE:
-            if self.lock_step:
+            if self.lock_step and not self._failed_in_lock_step:
                 try:
                     return self._in_lock_step(trial)
-                except Exception as error:  # noqa: BLE001 (what a program of twins doesn't take, fit does)
+                except Exception as error:  # what a program of twins doesn't take, fit does
+                    if self.insists:
+                        raise InvalidArgumentError(_not_in_lock_step(reason_of(error))) from error
+                    self._failed_in_lock_step.append(trial)
                     warn(
-                        f"LOFO trains the models of fold {trial.fold} one by one with fit: they can't "
-                        f"be trained in lock step. Reason: {reason_of(error)}"
+                        "LOFO trains the models one by one with fit: they can't be trained in lock "
+                        f"step. Reason: {reason_of(error)}"
                     )
-            return [self._refitted(trial, left_out) for left_out in trial.left_out]
+            alone = replace(self, lock_step=False)
+            return [alone._refitted(trial, left_out) for left_out in trial.left_out]
 
     def new_model(self, number: int, n_dropped: int = 0) -> Any:
         """A new model; the same number gives the same weights, and then the same batches."""
@@ -149,7 +157,7 @@ class Study:
             order = np.arange(training.n_rows)
             twins.train([rng.permutation(order) if self.fit_kwargs.get("shuffle", True) else order])
         return [
-            _outcome(trial, left_out, programs.metrics, scores)
+            self._outcome(trial, left_out, programs.metrics, scores)
             for left_out, scores in zip(trial.left_out, twins.scores(held_out)[0], strict=True)
         ]
 
@@ -192,12 +200,23 @@ class Study:
         x, y, weights = _packed(training)
         model.fit(x, y, sample_weight=weights, **{"verbose": 0, **extra})
         metrics = resolved_metrics(self.metrics, model, held_out, self.seed)
-        found = _outcome(trial, left_out, metrics, held_out_scores(model, held_out, metrics))
+        found = self._outcome(trial, left_out, metrics, held_out_scores(model, held_out, metrics))
         if self.warm_start is None or left_out != NOTHING:
             return found
-        return Outcome(
-            found.fold, found.seed, left_out, found.scores, found.failure, tuple(model.get_weights())
-        )
+        return replace(found, weights=tuple(model.get_weights()))
+
+    def _outcome(
+        self, trial: Trial, left_out: int, metrics: Sequence[Metric], scores: Sequence[Floats]
+    ) -> Outcome:
+        named = {one.name: values for one, values in zip(metrics, scores, strict=True)}
+        unknown = [name for name, values in named.items() if not np.all(np.isfinite(values))]
+        if unknown:
+            failure = (
+                f"the metric {unknown[0]!r} is not finite: the training diverged, or the metric has no "
+                "value for these predictions"
+            )
+            return Outcome(trial.fold, trial.seed, left_out, failure=failure)
+        return Outcome(trial.fold, trial.seed, left_out, named, procedure=self.procedure)
 
     def _number_of(self, trial: Trial) -> int:
         """A number of its own for each fold and seed: trainings of two folds are independent."""
@@ -238,9 +257,14 @@ def takes_number_of_inputs(build_model: Callable[..., Any]) -> bool:
 def built(model: Any, data: ValidationData) -> Any:
     """The model with its variables; one written in Python makes them when it first sees rows."""
     if not model.built:
-        few = data.only(np.arange(min(2, data.n_rows)))
-        model(few.pack(few.inputs), training=False)
+        model(_few(data), training=False)
     return model
+
+
+def _few(data: ValidationData) -> Any:
+    """A row or two, as the model takes them."""
+    few = data.only(np.arange(min(2, data.n_rows)))
+    return few.pack(few.inputs)
 
 
 def check_models(study: Study) -> tuple[Any, tuple[Metric, ...]]:
@@ -259,18 +283,15 @@ def check_models(study: Study) -> tuple[Any, tuple[Metric, ...]]:
             f"got a build_model with an argument, the number of columns, and {len(study.data.inputs)} "
             "inputs. Pass one without arguments: columns are masked then."
         )
+    n_columns = sum(len(one.columns) for one in study.data.columns)
+    if study.drops_columns and any(len(one.columns) == n_columns for one in study.features.features):
+        raise InvalidArgumentError(
+            "got a build_model with an argument, the number of columns, and a feature of all "
+            f"{n_columns} columns, without which none are left. Pass one without arguments: columns are "
+            "masked then."
+        )
     held_out = study.data.only(study.folds[0].held_out)
-    models = []
-    for _ in range(2):
-        model = study.new_model(0)
-        if not isinstance(model, keras.Model) or not getattr(model, "compiled", False):
-            what = "None" if model is None else f"a {type(model).__name__}"
-            raise InvalidArgumentError(
-                f"got a build_model that returned {what}. Let it return a new, compiled keras.Model "
-                "each time."
-            )
-        models.append(built(model, held_out))
-    first, second = models
+    first, second = (_checked_model(study, held_out) for _ in range(2))
     shared = {id(one) for one in first.variables} & {id(one) for one in second.variables}
     if first is second or shared:
         raise InvalidArgumentError(
@@ -289,6 +310,31 @@ def check_models(study: Study) -> tuple[Any, tuple[Metric, ...]]:
     return first, metrics
 
 
+def _checked_model(study: Study, data: ValidationData) -> Any:
+    """A new model, which takes the rows."""
+    try:
+        model = study.new_model(0)
+    except Exception as error:
+        raise InvalidArgumentError(
+            f"got a build_model that fails ({reason_of(error)}). Let it return a new, compiled "
+            "keras.Model each time."
+        ) from error
+    if not isinstance(model, keras.Model) or not getattr(model, "compiled", False):
+        what = "None" if model is None else f"a {type(model).__name__}"
+        raise InvalidArgumentError(
+            f"got a build_model that returned {what}. Let it return a new, compiled keras.Model each "
+            "time."
+        )
+    try:
+        model(_few(data), training=False)
+    except Exception as error:
+        raise InvalidArgumentError(
+            f"got a build_model whose model doesn't take the rows of x ({reason_of(error)}). Make its "
+            "inputs fit them."
+        ) from error
+    return model
+
+
 def in_lock_step_where_possible(study: Study, model: Any, asked: bool | None) -> Study:
     """The study with its models trained as one program, where it can be and isn't asked not to.
 
@@ -301,10 +347,14 @@ def in_lock_step_where_possible(study: Study, model: Any, asked: bool | None) ->
         )
     reason = _why_not_in_lock_step(study, model)
     if asked and reason is not None:
-        raise InvalidArgumentError(
-            f"got lock_step=True, which can't be: {reason}. Pass lock_step=None to train one by one."
-        )
-    return study if asked is False or reason is not None else replace(study, lock_step=True)
+        raise InvalidArgumentError(_not_in_lock_step(reason))
+    if asked is False or reason is not None:
+        return study
+    return replace(study, lock_step=True, insists=asked is True)
+
+
+def _not_in_lock_step(reason: str) -> str:
+    return f"got lock_step=True, which can't be: {reason}. Pass lock_step=None to train one by one."
 
 
 def _why_not_in_lock_step(study: Study, model: Any) -> str | None:
@@ -320,6 +370,9 @@ def _why_not_in_lock_step(study: Study, model: Any) -> str | None:
 
 
 def _check_fit_kwargs(given: Mapping[str, Any]) -> None:
+    for name in ("epochs", "batch_size"):
+        if given.get(name) is not None:
+            whole_number(f"{name} in fit_kwargs", given[name], at_least=1)
     for name in _OWN:
         if name in given:
             raise InvalidArgumentError(
@@ -335,22 +388,6 @@ def _check_fit_kwargs(given: Mapping[str, Any]) -> None:
                 "validate on: held-out rows only score. Add 'validation_split': 0.1 to fit_kwargs, a "
                 "part of the rows that are trained on."
             )
-
-
-def _outcome(
-    trial: Trial, left_out: int, metrics: Sequence[Metric], scores: Sequence[Floats]
-) -> Outcome:
-    for metric, values in zip(metrics, scores, strict=True):
-        if not np.all(np.isfinite(values)):
-            return Outcome(
-                trial.fold,
-                trial.seed,
-                left_out,
-                failure=f"the metric {metric.name!r} is not finite: the training diverged, or the "
-                "metric has no value for these predictions",
-            )
-    named = {metric.name: values for metric, values in zip(metrics, scores, strict=True)}
-    return Outcome(trial.fold, trial.seed, left_out, named)
 
 
 def _packed(data: ValidationData) -> tuple[Any, Any, Any]:

@@ -50,6 +50,7 @@ class Outcome:
         left_out: the feature that the model did without, or `NOTHING`.
         scores: for each metric, by name, `(n_held_out,)` scores of the rows, or one number.
         failure: why there are none; empty where there are some.
+        procedure: how the feature was left out.
         weights: the trained weights, where later trials start from them.
     """
 
@@ -58,6 +59,7 @@ class Outcome:
     left_out: int
     scores: Mapping[str, Array] = field(default_factory=dict)
     failure: str = ""
+    procedure: str = ""
     weights: tuple[Array, ...] | None = None
 
     @property
@@ -159,7 +161,7 @@ class Checkpoint:
             name: {"shape": list(np.shape(one)), "float64": _as_text(one)}
             for name, one in outcome.scores.items()
         }
-        line = json.dumps({"key": outcome.key, "scores": scores})
+        line = json.dumps({"key": outcome.key, "procedure": outcome.procedure, "scores": scores})
         with self._path.open("a") as file:
             file.write(line + "\n")
             file.flush()
@@ -190,7 +192,7 @@ def _outcome(line: Mapping[str, Any]) -> Outcome:
         name: np.frombuffer(base64.b64decode(one["float64"], validate=True), "<f8").reshape(one["shape"])
         for name, one in line["scores"].items()
     }
-    return Outcome(fold, seed, left_out, scores)
+    return Outcome(fold, seed, left_out, scores, procedure=str(line["procedure"]))
 
 
 def _as_text(values: Array) -> str:

@@ -46,6 +46,24 @@ def test_the_benchmark_of_verdicts_prints_every_rule_and_every_task():
 
 
 @pytest.mark.long
+@pytest.mark.parametrize(
+    ("tables", "n_tables", "n_rows"),
+    [("speed", 2, 6), ("truth", 5, 33), ("duplicate", 1, 5)],
+    ids=["speed", "truth", "duplicate"],
+)
+def test_the_benchmark_of_leaving_out_prints_a_number_in_every_row(tables, n_tables, n_rows):
+    settings = ("--quick", "--repeats", "1", "--only", tables)
+    command = [sys.executable, str(SPEED.with_name("leave_one_out.py")), *settings]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
+    lines = run.stdout.splitlines()
+    rows = [line for line in lines if line.startswith("| ") and "---" not in line]
+    assert len([line for line in lines if line.startswith("### ")]) == n_tables
+    assert len(rows) - n_tables == n_rows
+    assert "Error" not in run.stdout
+    assert "nan" not in run.stdout
+
+
+@pytest.mark.long
 def test_the_benchmark_of_drift_prints_both_tables():
     command = [sys.executable, str(SPEED.with_name("drift.py")), "--replicates", "2"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)

@@ -64,6 +64,20 @@ def test_time_series_falls_back_to_a_generated_series(tmp_path):
     assert set(ranked[:2]) <= {"DEWP", "Iws", "TEMP"}
 
 
+def test_either_petal_measurement_can_be_done_without_but_not_both(tmp_path):
+    """Swapping one of a correlated pair costs much, leaving it out little, leaving out both much again."""
+    output = run("lofo.py", "--epochs", 12, "--picture", tmp_path / "lofo.png")
+    found = {}
+    for line in output.splitlines()[1:7]:
+        name, numbers = line[:12].strip(), re.findall(r"(\S+) ±", line)
+        _, found[name, "swapped"], *found[name, "left out"] = map(float, numbers)
+    for petal in ("petal length", "petal width"):
+        assert found[petal, "swapped"] > 5 * max(found[petal, "left out"])
+        assert min(found["both petals", "left out"]) > 2 * max(found[petal, "left out"])
+    assert "either may be dropped, but not both" in " ".join(output.split())
+    assert (tmp_path / "lofo.png").read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.long
 def test_the_published_beijing_experiment(tmp_path):
     """Validation loss within 10% of the published 0.523, with importance in every epoch."""

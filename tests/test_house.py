@@ -16,7 +16,7 @@ ROOT = Path(keras_importance.__file__).parent
 
 # From the ground up; a room may import rooms of lower floors, and of its own folder.
 FLOORS = [
-    {"errors", "progress", "running_fit", "statistics"},
+    {"errors", "progress", "running_fit", "statistics", "tensorboard_plugin"},
     {"drift", "held_out", "splits", "trials"},
     {"arguments", "batches", "categories", "features", "residuals", "result"},
     {"budget", "data", "plots", "detectors", "findings"},

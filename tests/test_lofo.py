@@ -9,11 +9,14 @@ from pathlib import Path
 import joblib
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 
 from keras_importance import ImportanceWarning, compute_importance, lofo_importance
+from keras_importance.data import ValidationData
 from keras_importance.engine import Twins
+from keras_importance.masks import Masks, usual_values, without_columns
 
 layers = keras.layers
 TRAININGS = []
@@ -209,6 +212,48 @@ def test_a_category_is_worth_what_its_means_differ(rng):
     assert importance["size"] == pytest.approx(1, rel=0.15)
 
 
+# --- rows without a column ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("column", "usual"),
+    [
+        (np.array([1.0, 2.0, 6.0], "float32"), 3.0),
+        (np.array([4, 7, 7, 9]), 7),
+        (np.array(["a", "b", "b"], object), "b"),
+        (np.array([True, True, False]), True),
+    ],
+    ids=["floats", "whole numbers", "texts", "booleans"],
+)
+def test_the_usual_value_is_the_mean_or_the_most_frequent(column, usual):
+    found = usual_values(column[:, None])
+    assert found.tolist() == [usual]
+    assert found.dtype == column.dtype
+
+
+def test_a_column_is_masked_in_every_step_and_the_others_stay(rng):
+    x = {"series": rng.standard_normal((20, 3, 2)).astype("float32"), "flat": np.arange(20) % 3}
+    data = ValidationData.read((x, np.zeros(20)))
+    place = [one.name for one in data.columns].index("series")
+    masks = Masks.of(data, [(), ((place, 1),), ((1 - place, 0),)])
+    whole, series, flat = (data.pack(masks.applied(number, data).inputs) for number in range(3))
+    assert all(np.array_equal(whole[name], x[name]) for name in x)
+    assert np.array_equal(series["series"][..., 0], x["series"][..., 0])
+    assert np.array_equal(series["flat"], x["flat"])
+    np.testing.assert_allclose(series["series"][..., 1], x["series"][..., 1].mean(), rtol=1e-5)
+    assert set(flat["flat"].tolist()) == {0}
+    assert np.array_equal(flat["series"], x["series"])
+
+
+def test_a_column_that_is_dropped_leaves_the_others_with_their_names(rng):
+    data = ValidationData.read(
+        (pd.DataFrame(rng.standard_normal((5, 3)), columns=list("abc")), np.zeros(5))
+    )
+    left = without_columns(data, ((0, 1),))
+    assert np.array_equal(left.inputs[0], data.inputs[0][:, [0, 2]])
+    assert left.columns[0].columns == ("a", "c")
+
+
 # --- lock step and refit ------------------------------------------------------------------------
 
 
@@ -285,7 +330,7 @@ def test_columns_that_are_dropped_or_centred_to_zero_are_as_good(data):
 
 
 def test_a_warm_start_begins_from_the_trained_weights(rng):
-    """Independent columns: the other slopes are right already, so one epoch gives b². Anew, it doesn't."""
+    """Independent columns: the other slope is right already, so four steps give b². Anew, they don't."""
     x = rng.standard_normal((400, 2)).astype("float32")
     y = 2 * x[:, :1] + x[:, 1:]
     epochs = []
@@ -297,7 +342,7 @@ def test_a_warm_start_begins_from_the_trained_weights(rng):
         y,
         cv=halves(400),
         warm_start=1,
-        fit_kwargs={"epochs": 12, "batch_size": 10, "callbacks": [count]},
+        fit_kwargs={"epochs": 12, "batch_size": 50, "callbacks": [count]},
     )
     assert result.procedure == "warm start, 1 epochs, columns masked"
     assert result.baseline_score < 1e-3
@@ -455,6 +500,15 @@ def absolute(y_true, y_pred):
     return np.abs(y_true - y_pred)[:, 0]
 
 
+def test_copies_of_a_row_are_held_out_together(rng):
+    """Each row twice: a training sees both or none, in each of two folds."""
+    x = np.repeat(rng.standard_normal((40, 2)), 2, axis=0).astype("float32")
+    seen = []
+    told = {"told": lambda rows: seen.append(np.unique(rows[:, 0], return_counts=True)[1].tolist())}
+    lofo(x, x[:, 0], cv=2, features={"all": [0, 1]}, fit_kwargs=told)
+    assert seen[::2] == [[2] * 20] * 2
+
+
 def test_several_metrics_are_measured_on_the_same_trainings(data):
     """Each as if it were the only one."""
     x, y = data
@@ -594,11 +648,14 @@ def test_a_failure_of_the_model_with_all_features_leaves_no_number(data):
         if np.all(np.ptp(x, axis=0) > 0):
             raise RuntimeError("all columns vary")
 
+    x, y = data
+    metrics = ["loss", keras.metrics.RootMeanSquaredError(name="of all rows")]
     with pytest.warns(ImportanceWarning, match="1 of 4 trainings, which failed: all features in fold 0"):
-        result = lofo(*data, cv=halves(60), fit_kwargs={"told": with_all})
-    assert np.isnan(result.importances_mean).all()
-    assert np.isnan(result.baseline_score)
-    assert set(result.notes) == set(result.feature_names)
+        found = lofo(x, y[:, None], metric=metrics, cv=halves(60), fit_kwargs={"told": with_all})
+    for result in found.values():
+        assert np.isnan(result.importances_mean).all()
+        assert np.isnan(result.baseline_score)
+        assert set(result.notes) == set(result.feature_names)
 
 
 def test_many_failures_are_counted_not_listed(data):
@@ -640,16 +697,36 @@ def test_an_interrupt_is_none_of_its_failures(data):
     assert len(TRAININGS) == 1
 
 
-def test_what_has_no_program_of_twins_is_refitted_with_a_warning(data, monkeypatch):
+@pytest.fixture
+def no_twins(monkeypatch):
+    """Every training in lock step fails; gives the number of those that were tried."""
+    tried = []
+
     def refuse(*arguments, **keywords):
+        tried.append(1)
         raise TypeError("no such program")
 
-    expected = lofo_importance(sgd(mlp), *data, cv=halves(60), lock_step=False)
     monkeypatch.setattr(Twins, "train", refuse)
-    message = "models of fold 0 one by one with fit: they can't be trained in lock step.*no such program"
-    with pytest.warns(ImportanceWarning, match=message):
-        result = lofo_importance(sgd(mlp), *data, cv=halves(60))
-    assert_same(result, expected)
+    return tried
+
+
+def test_what_has_no_program_of_twins_is_refitted_with_one_warning(data, no_twins):
+    """Where the first fold fails, the second isn't tried."""
+    settings = {"cv": 2, "features": {"all": [0, 1, 2]}}
+    message = (
+        "trains the models one by one with fit: they can't be trained in lock step.*no such program"
+    )
+    with pytest.warns(ImportanceWarning, match=message) as told:
+        result = lofo_importance(sgd(mlp), *data, **settings)
+    assert len([one for one in told if one.category is ImportanceWarning]) == len(no_twins) == 1
+    assert result.procedure == "refit, columns masked"
+    assert_same(result, lofo_importance(sgd(mlp), *data, **settings, lock_step=False))
+
+
+def test_where_lock_step_is_asked_for_nothing_is_refitted(data, no_twins):
+    message = "^lofo_importance got lock_step=True, which can't be: TypeError: no such program"
+    with pytest.raises(ValueError, match=message):
+        lofo_importance(sgd(mlp), *data, cv=halves(60), lock_step=True)
 
 
 # --- errors before any training -----------------------------------------------------------------
@@ -674,6 +751,9 @@ STOP_ON_VALIDATION = {"callbacks": [keras.callbacks.EarlyStopping(monitor="val_l
         ({"metric": lambda y_true, y_pred: np.nan}, "which is nan for right and nan for shuffled"),
         ({"features": {"none": []}}, "the empty group 'none'"),
         ({"features": ["a", "b"]}, "2 feature names for 3 input columns"),
+        ({"fit_kwargs": [5]}, r"fit_kwargs=\[5\]\. Pass a dict of arguments of fit"),
+        ({"fit_kwargs": {"epochs": 0}}, "epochs in fit_kwargs=0. Pass a whole number, 1 or more"),
+        ({"fit_kwargs": {"batch_size": "big"}}, "batch_size in fit_kwargs='big'. Pass a whole number"),
         ({"fit_kwargs": {"x": 1}}, "'x' in fit_kwargs, which it sets itself"),
         ({"fit_kwargs": {"y": 1}}, "'y' in fit_kwargs"),
         ({"fit_kwargs": {"sample_weight": 1}}, "'sample_weight' in fit_kwargs"),
@@ -713,7 +793,7 @@ def test_a_checkpoint_callback_without_validation_is_no_error(data, tmp_path):
     ("arguments", "message"),
     [
         ({"y": None}, "rows without targets"),
-        ({"y": None, "sample_weight": np.ones(60)}, "got sample_weight without y"),
+        ({"y": None, "sample_weight": np.ones(60)}, "sample_weight without y"),
         ({"sample_weight": np.ones(59)}, "unequal numbers of rows"),
     ],
     ids=["no targets", "weights alone", "too few weights"],
@@ -753,9 +833,22 @@ def same_optimizer():
         (same_optimizer(), "compiled two models with the same optimizer"),
         (mlp, r"returned a Sequential\. Let it return a new, compiled keras\.Model"),
         (lambda: None, r"returned None\. Let it return a new, compiled keras\.Model"),
+        (lambda: 1 / 0, "got a build_model that fails .*ZeroDivisionError"),
+        (lambda a, b: None, "got a build_model that fails .*missing 2 required positional arguments"),
+        (sgd(lambda: mlp(5)), "got a build_model whose model doesn't take the rows of x"),
         (lambda: keras.Sequential, r"returned a \w+\. Let it return a new, compiled keras\.Model"),
     ],
-    ids=["model", "layer", "optimizer", "not compiled", "nothing", "a class"],
+    ids=[
+        "model",
+        "layer",
+        "optimizer",
+        "not compiled",
+        "nothing",
+        "failing",
+        "two arguments",
+        "other rows",
+        "a class",
+    ],
 )
 def test_models_that_cannot_be_used_are_refused(data, no_training, build_model, message):
     with pytest.raises(ValueError, match=f"lofo_importance .*{message}"):
@@ -774,6 +867,13 @@ def test_columns_of_several_inputs_cannot_be_dropped(data, no_training):
     x = {"a": data[0], "b": data[0]}
     with pytest.raises(ValueError, match="the number of columns, and 2 inputs"):
         lofo_importance(lambda n_columns: None, x, data[1])
+
+
+def test_a_model_of_no_columns_is_not_asked_for(data, no_training):
+    """Where columns are dropped, a feature of all of them leaves none."""
+    message = "the number of columns, and a feature of all 3 columns, without which none are left"
+    with pytest.raises(ValueError, match=message):
+        lofo_importance(lambda n_columns: sgd(mlp)(), *data, features={"all": [0, 1, 2]})
 
 
 # --- checkpoint ---------------------------------------------------------------------------------

@@ -66,6 +66,26 @@ def test_the_same_seed_draws_the_same_folds(drawn):
     assert same(*(folds(n_folds, n_rows, seed=seed) for _ in range(2)))
 
 
+@given(numbers, st.data())
+def test_a_number_of_folds_parts_no_block(drawn, data):
+    """Rows that depend on one another are held out together, each once."""
+    n_folds, n_rows, seed = drawn
+    blocks = np.array(data.draw(st.lists(st.integers(0, 20), min_size=n_rows, max_size=n_rows)))
+    assume(len(np.unique(blocks)) >= n_folds)
+    found = folds(n_folds, n_rows, blocks=blocks, seed=seed)
+    assert np.all(held_out_counts(found, n_rows) == 1)
+    assert all(not set(blocks[one.training]) & set(blocks[one.held_out]) for one in found)
+
+
+def test_blocks_of_one_row_are_rows():
+    assert same(folds(3, 10, blocks=np.arange(10), seed=0), folds(3, 10, seed=0))
+
+
+def test_fewer_blocks_than_folds_are_refused():
+    with pytest.raises(InvalidArgumentError, match="got 2 separate blocks of rows for cv=3 folds"):
+        folds(3, 6, blocks=np.array([0, 0, 0, 1, 1, 1]), seed=0)
+
+
 def test_another_seed_draws_other_folds():
     assert not same(*(folds(3, 100, seed=seed) for seed in (0, 1)))
 
@@ -212,7 +232,7 @@ def test_a_fold_of_which_no_rows_are_kept_is_refused():
         (7, "got 6 rows for cv=7 folds. Pass more rows, or fewer folds"),
         (KFold(7), r"got cv=KFold\(n_splits=7.*can't split the 6 rows.*Pass more rows, fewer folds"),
         (KFold(7).split(np.zeros((6, 1))), "got cv=<generator .* fails when it is read .*Pass a list of"),
-        (GroupKFold(2), r"got cv=GroupKFold.*groups.*or groups= where it needs them"),
+        (GroupKFold(2), r"got cv=GroupKFold.*groups.*groups= where it needs them, or another"),
         (StratifiedKFold(2), r"got cv=StratifiedKFold.*can't split the 6 rows"),
         (KFold, r"got the class KFold as cv\. Pass KFold\(\)"),
         (2.5, "got cv=2.5, a float without split. Pass a number of folds, a splitter"),

@@ -133,7 +133,7 @@ def path(tmp_path):
 
 
 def same(first, second):
-    return first.key == second.key and all(
+    return (first.key, first.procedure) == (second.key, second.procedure) and all(
         np.array_equal(first.scores[name], second.scores[name], equal_nan=True)
         and first.scores[name].shape == second.scores[name].shape
         for name in {*first.scores, *second.scores}
@@ -141,9 +141,9 @@ def same(first, second):
 
 
 @settings(max_examples=40)
-@given(st.lists(st.tuples(keys, some_scores), max_size=4))
+@given(st.lists(st.tuples(keys, st.text(max_size=5), some_scores), max_size=4))
 def test_what_was_added_is_found_again_bit_by_bit(drawn):
-    outcomes = [Outcome(*key, scores) for key, scores in drawn]
+    outcomes = [Outcome(*key, scores, procedure=how) for key, how, scores in drawn]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trials.jsonl"
         checkpoint = Checkpoint(path, "a")
@@ -215,11 +215,12 @@ def test_another_file_is_refused_and_stays_as_it_is(path, content):
 DAMAGED = {
     "no JSON": b"what",
     "no dict": b"[]",
-    "no key": b'{"scores": {}}',
-    "a short key": b'{"key": [0, 1], "scores": {}}',
-    "scores that are a list": b'{"key": [0, 1, 2], "scores": []}',
-    "no base64": b'{"key": [0, 1, 2], "scores": {"loss": {"shape": [1], "float64": "?"}}}',
-    "another shape": b'{"key": [0, 1, 2], "scores": {"loss": {"shape": [3], "float64": "AAAAAAAA8D8="}}}',
+    "no procedure": b'{"key": [0, 1, 2], "scores": {}}',
+    "no key": b'{"procedure": "", "scores": {}}',
+    "a short key": b'{"key": [0, 1], "procedure": "", "scores": {}}',
+    "scores that are a list": b'{"key": [0, 1, 2], "procedure": "", "scores": []}',
+    "no base64": b'{"key": [0, 1, 2], "procedure": "", "scores": {"loss": {"shape": [1], "float64": "?"}}}',
+    "another shape": b'{"key": [0, 1, 2], "procedure": "", "scores": {"loss": {"shape": [3], "float64": "AAAAAAAA8D8="}}}',
 }
 
 
@@ -248,8 +249,9 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path):
 
 def test_a_line_is_plain_json(path):
     """A file that other programs can read: a key, and base64 of little-endian doubles."""
-    Checkpoint(path, "a").add(Outcome(1, 2, 3, {"loss": np.array([1.0])}))
+    Checkpoint(path, "a").add(Outcome(1, 2, 3, {"loss": np.array([1.0])}, procedure="refit"))
     assert json.loads(path.read_text().splitlines()[1]) == {
         "key": [1, 2, 3],
+        "procedure": "refit",
         "scores": {"loss": {"shape": [1], "float64": "AAAAAAAA8D8="}},
     }

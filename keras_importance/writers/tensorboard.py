@@ -25,6 +25,7 @@ from keras_importance.drift import Mover, Stability, Step, steps
 from keras_importance.errors import reason_of, warn
 from keras_importance.findings import Finding, disagreements
 from keras_importance.result import ImportanceHistory, ImportanceResult, Verdict, Verdicts
+from keras_importance.tensorboard_plugin import stored
 from keras_importance.writers.base import EpochReport, Writer
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class TensorBoardWriter(Writer):
         self._stability.update(_stability(report, last, self._stability))
         values = [*_scalars(report), *_drift(last), *_flags(report)]
         values.append(_table(report, last, self._stability))
+        values += _for_the_tab(report)
         pictures: list[Any] = []
         failure = None
         self._undrawn = report
@@ -206,6 +208,16 @@ def _cost(report: EpochReport) -> Iterator[Any]:
         yield from _scalar("importance_cost/compile_seconds", report.compile_seconds)
     if report.epoch_seconds > 0:
         yield from _scalar("importance_cost/share_of_epoch", seconds / report.epoch_seconds)
+
+
+def _for_the_tab(report: EpochReport) -> Iterator[Any]:
+    """What our own tab shows beyond the scalars."""
+    tag = stored.tag_of(stored.DATA, report.epoch)
+    yield _stored(tag, stored.packed(report.results, report.verdicts))
+    for result in report.results:
+        if result.by_step is not None:
+            tag = stored.tag_of(stored.steps_group(result.method), report.epoch)
+            yield _stored(tag, stored.packed_steps(result, result.by_step))
 
 
 def _drawn(report: EpochReport) -> tuple[list[Any], Exception | None]:
@@ -380,4 +392,15 @@ def _text(tag: str, text: str) -> Any:
         tag=tag,
         metadata=text_metadata.create_summary_metadata("", ""),
         tensor=make_tensor_proto([text.encode()], dtype=np.dtype(object)),
+    )
+
+
+def _stored(tag: str, parts: list[bytes]) -> Any:
+    metadata = summary_pb2.SummaryMetadata(
+        plugin_data=summary_pb2.SummaryMetadata.PluginData(plugin_name=stored.PLUGIN_NAME),
+        # Without a class, the data provider would hide it.
+        data_class=summary_pb2.DATA_CLASS_TENSOR,
+    )
+    return summary_pb2.Summary.Value(
+        tag=tag, metadata=metadata, tensor=make_tensor_proto(parts, dtype=np.dtype(object))
     )

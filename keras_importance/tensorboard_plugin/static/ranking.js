@@ -1,0 +1,261 @@
+// Bars with intervals of all features, by method side by side, with trend, change and verdict.
+
+import { html, setAll, setAttribute, setText, svg } from "./dom.js";
+import { formatter, short, signed, ticks } from "./numbers.js";
+import { Rows } from "./rows.js";
+import { changeOf, leading, methodsShown, ordered, picked, row, sinceRow, sorting, togglePicked } from "./selection.js";
+import { hideTooltip, showTooltip } from "./tooltip.js";
+import { STATES, chip, colourOf, setChip, shapeOf } from "./verdicts_look.js";
+
+const ROW_HEIGHT = 30;
+const TREND_POINTS = 60;
+
+export function rankingView(app) {
+  const head = html("div", { class: "head", role: "row" });
+  const note = html("p", { class: "note" });
+  const legend = html("div", { class: "legend" });
+  const none = html("p", { class: "none", hidden: true }, "No feature matches the search.");
+  let drawn = null;
+  const rows = new Rows({
+    height: ROW_HEIGHT,
+    label: "Features by importance. Space picks a feature for the drift view, Enter shows it there.",
+    make: () => makeRow(app, drawn.methods),
+    fill: (element, feature, index) => fillRow(app, drawn, element, feature, index),
+    onkey: (key, feature) => {
+      if (key === " ") togglePicked(app, feature);
+      if (key === "Enter") app.set({ view: "drift", picked: [...new Set([...app.state.picked, app.run.names[feature]])] });
+      return key === " " || key === "Enter";
+    },
+  });
+  const element = html("section", { class: "view ranking" }, html("div", { class: "above" }, note, legend), html("div", { class: "table" }, head, none, rows.element));
+
+  function update() {
+    const methods = methodsShown(app);
+    // Columns differ: rows made for others can't be used.
+    if (drawn && drawn.methods.join() !== methods.join()) {
+      rows.shown.forEach((one) => one.remove());
+      rows.shown.clear();
+      rows.spare = [];
+    }
+    drawn = prepared(app, methods);
+    const columns = `28px 38px minmax(130px, 1.1fr) ${methods.map(() => "minmax(190px, 2fr)").join(" ")} 110px 118px 132px`;
+    element.style.setProperty("--columns", columns);
+    updateHead(app, head, drawn);
+    updateNote(app, note, drawn);
+    updateLegend(app, legend);
+    const items = ordered(app);
+    none.hidden = items.length > 0;
+    rows.set(items);
+  }
+  return { element, update };
+}
+
+// All that the rows have in common.
+function prepared(app, methods) {
+  const { run } = app;
+  const now = row(app);
+  const lead = leading(app);
+  const columns = methods.map((method) => {
+    const evaluated = run.evaluated(method, now);
+    const range = app.state.scale === "all" ? run.wholeRange(method) : run.range(method, evaluated < 0 ? [] : [evaluated]);
+    const high = range[1] > range[0] ? range[1] : range[0] + 1;
+    return { method, evaluated, low: range[0], high, format: formatter(Math.max(high, -range[0])), ticks: ticks(range[0], high, 3) };
+  });
+  const every = Math.max(1, Math.ceil(run.epochs.length / TREND_POINTS));
+  return {
+    now, since: sinceRow(app), methods, columns, lead,
+    ranks: run.ranks(lead, run.evaluated(lead, now)),
+    picked: new Set(app.state.picked.length ? picked(app) : []),
+    trendRows: run.methods.get(lead).evaluated.filter((one, i, all) => i % every === 0 || i === all.length - 1),
+  };
+}
+
+function updateHead(app, head, drawn) {
+  const { run, state } = app;
+  const key = [run.name, drawn.methods.join(), drawn.columns.map((one) => [one.low, one.high]).join(), state.sort, state.ascending, drawn.since, run.epochs.length, drawn.lead].join("|");
+  if (head.dataset.key === key) return;
+  head.dataset.key = key;
+  const sortable = (sort, title, hint) => {
+    const isSorted = state.sort === sort || (state.sort === "importance" && sort === drawn.lead);
+    const arrow = isSorted ? (state.ascending ? "\u2191" : "\u2193") : "";
+    return html(
+      "button",
+      { class: `sort${isSorted ? " on" : ""}`, "data-sort": sort, title: hint, onclick: () => sorting(app, sort) },
+      title, html("span", { class: "arrow", "aria-hidden": "true" }, arrow),
+    );
+  };
+  const cell = (...children) => html("div", { role: "columnheader" }, ...children);
+  const since = html(
+    "select",
+    { id: "since", "aria-label": "Change since epoch", onchange: () => app.set({ since: Number(since.value) }) },
+    run.epochs.map((epoch, i) => html("option", { value: epoch, selected: i === drawn.since }, String(epoch))),
+  );
+  head.replaceChildren(
+    cell(), cell(html("span", { class: "faint" }, "#")), cell(sortable("name", "Feature", "Sort by name")),
+    ...drawn.columns.map((one) =>
+      html("div", { role: "columnheader", class: "bars-head" }, sortable(one.method, one.method.replaceAll("_", " "), "Sort by this importance"), axis(one)),
+    ),
+    cell(html("span", { class: "faint" }, "Trend")),
+    html("div", { role: "columnheader", class: "since" }, sortable("change", "Change since", "Sort by change: what fell most comes first"), since),
+    cell(sortable("verdict", "Verdict", "Sort by verdict")),
+  );
+}
+
+function axis(column) {
+  const place = (value) => `${(100 * (value - column.low)) / (column.high - column.low)}%`;
+  const marks = column.ticks.map((tick) => {
+    const mark = html("span", { class: "tick number" }, short(tick));
+    mark.style.left = place(tick);
+    return mark;
+  });
+  return html("div", { class: "axis", "aria-hidden": "true" }, html("div", { class: "axis-inner" }, marks));
+}
+
+function updateNote(app, note, drawn) {
+  const one = app.run.methods.get(drawn.lead);
+  const column = drawn.columns[0];
+  const parts = [`${drawn.lead.replaceAll("_", " ")} importance in units of the ${one.metric}, ${one.n_samples.toLocaleString("en")} rows, 95% intervals${one.error_source === "repeats" ? " of the shuffling alone" : ""}`];
+  if (one.procedure) parts.push(one.procedure);
+  if (column.evaluated !== drawn.now && column.evaluated >= 0) parts.push(`evaluated last in epoch ${app.run.epochs[column.evaluated]}`);
+  if (app.run.epochs.length === 1) parts.push("one evaluation so far: trends and changes start with the second");
+  if (app.run.unreadable) parts.push(`${app.run.unreadable} epochs could not be read`);
+  setText(note, `${parts.join(" \u00b7 ")}.`);
+}
+
+function updateLegend(app, legend) {
+  if (!legend.childElementCount) {
+    legend.append(
+      ...STATES.map((state) => {
+        const one = chip();
+        setChip(one, state);
+        return one;
+      }),
+      html("button", { class: "toggle", id: "scale", onclick: () => app.set({ scale: app.state.scale === "all" ? "epoch" : "all" }) }, "same scale in all epochs"),
+    );
+  }
+  legend.classList.toggle("without-verdicts", !app.run.verdicts.length);
+  setAttribute(legend.lastChild, "aria-pressed", app.state.scale === "all");
+}
+
+function makeRow(app, methods) {
+  const box = html("input", { type: "checkbox", tabindex: "-1" });
+  const parts = {
+    box,
+    rank: html("span", { class: "rank number faint" }),
+    name: html("span", { class: "name" }),
+    bars: methods.map(makeBar),
+    trend: makeTrend(),
+    change: html("span", { class: "change number" }),
+    chip: chip(),
+  };
+  const element = html(
+    "div",
+    { class: "row", role: "row" },
+    ...[box, parts.rank, parts.name, ...parts.bars.map((one) => one.element), parts.trend.element, parts.change, parts.chip].map((one) => html("div", { role: "cell" }, one)),
+  );
+  element.parts = parts;
+  box.addEventListener("change", () => togglePicked(app, element.feature));
+  element.addEventListener("mousemove", (event) => describe(app, element, event));
+  element.addEventListener("mouseleave", hideTooltip);
+  parts.name.addEventListener("click", () => togglePicked(app, element.feature));
+  return element;
+}
+
+function makeBar() {
+  const number = html("span", { class: "number value" });
+  const grid = svg("path", { class: "grid" });
+  const bar = svg("rect", { class: "bar", y: "22", height: "56" });
+  const interval = svg("path", { class: "interval" });
+  const zero = svg("path", { class: "zero" });
+  // Stretched to its column: nothing is measured when the window changes.
+  const picture = svg("svg", { viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" }, grid, bar, zero, interval);
+  return { element: html("div", { class: "bar-cell" }, number, picture), number, grid, bar, interval, zero };
+}
+
+function makeTrend() {
+  const line = svg("path", { class: "trend-line" });
+  const now = svg("path", { class: "trend-now" });
+  const zero = svg("path", { class: "zero" });
+  return { element: svg("svg", { class: "trend", viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" }, zero, now, line), line, now, zero };
+}
+
+function fillRow(app, drawn, element, feature, index) {
+  const { run } = app;
+  const { parts } = element;
+  element.feature = feature;
+  const name = run.names[feature];
+  setAttribute(element, "data-feature", name);
+  setText(parts.name, name);
+  parts.name.title = name;
+  setText(parts.rank, drawn.ranks[feature] ? String(drawn.ranks[feature]) : "\u2013");
+  parts.box.checked = drawn.picked.has(feature);
+  setAttribute(parts.box, "aria-label", `Follow ${name} in the drift view`);
+  element.classList.toggle("odd", index % 2 === 1);
+  const state = run.state(drawn.lead, drawn.now, feature);
+  setAttribute(element, "data-state", state);
+  setChip(parts.chip, state);
+  parts.bars.forEach((bar, i) => fillBar(run, drawn.columns[i], bar, feature, state));
+  fillTrend(run, drawn, parts.trend, feature);
+  fillChange(app, drawn, parts.change, feature);
+}
+
+function fillBar(run, column, parts, feature, state) {
+  const { mean, low, high, obtained } = run.at(column.method, column.evaluated, feature);
+  const place = (value) => (1000 * (value - column.low)) / (column.high - column.low);
+  const known = Number.isFinite(mean);
+  setText(parts.number, column.format(mean));
+  setAll(parts.element, { "data-method": column.method, "data-mean": known ? mean : "", "data-low": Number.isFinite(low) ? low : "", "data-high": Number.isFinite(high) ? high : "" });
+  const [from, to] = known ? [place(Math.min(0, mean)), place(Math.max(0, mean))] : [0, 0];
+  setAttribute(parts.bar, "x", from.toFixed(1));
+  setAttribute(parts.bar, "width", Math.max(0, to - from).toFixed(1));
+  parts.bar.style.setProperty("--colour", run.verdicts.length ? colourOf(state) : "var(--useful)");
+  parts.bar.classList.toggle("hollow", known && obtained !== "exact");
+  const path = Number.isFinite(low) && Number.isFinite(high) ? `M${place(low).toFixed(1)} 50H${place(high).toFixed(1)}M${place(low).toFixed(1)} 36V64M${place(high).toFixed(1)} 36V64` : "";
+  setAttribute(parts.interval, "d", path);
+  setAttribute(parts.zero, "d", `M${place(0).toFixed(1)} 0V100`);
+  setAttribute(parts.grid, "d", column.ticks.map((tick) => `M${place(tick).toFixed(1)} 0V100`).join(""));
+}
+
+function fillTrend(run, drawn, parts, feature) {
+  const { mean } = run.methods.get(drawn.lead);
+  const values = drawn.trendRows.map((one) => mean[one * run.width + feature]);
+  const known = values.filter(Number.isFinite);
+  const [low, high] = [Math.min(0, ...known), Math.max(0, ...known)];
+  const last = Math.max(1, run.epochs.length - 1);
+  const x = (one) => (10 + (980 * one) / last).toFixed(0);
+  const y = (value) => (90 - (80 * (value - low)) / (high - low || 1)).toFixed(1);
+  let path = "";
+  values.forEach((value, i) => {
+    if (Number.isFinite(value)) path += `${path && Number.isFinite(values[i - 1]) ? "L" : "M"}${x(drawn.trendRows[i])} ${y(value)}`;
+  });
+  setAttribute(parts.line, "d", known.length > 1 ? path : "");
+  setAttribute(parts.now, "d", last > 1 || run.epochs.length > 1 ? `M${x(drawn.now)} 0V100` : "");
+  setAttribute(parts.zero, "d", `M0 ${y(0)}H1000`);
+}
+
+function fillChange(app, drawn, element, feature) {
+  const { value, half, isClear } = changeOf(app.run, drawn.lead, feature, drawn.since, drawn.now);
+  const isKnown = Number.isFinite(value) && drawn.since < drawn.now;
+  const format = drawn.columns[0].format;
+  setText(element, isKnown ? `${isClear ? (value > 0 ? "\u25b2 " : "\u25bc ") : ""}${signed(format(value))}` : "");
+  element.className = `change number ${isKnown && isClear ? (value > 0 ? "up" : "down") : "faint"}`;
+  setAttribute(element, "data-change", isKnown ? value : "");
+  setAttribute(element, "data-clear", isKnown && isClear);
+  element.title = isKnown ? (isClear ? "More than the errors of both evaluations explain" : "Within the errors of both evaluations") + (Number.isFinite(half) ? ` (\u00b1${format(half)})` : "") : "";
+}
+
+function describe(app, element, event) {
+  const { run } = app;
+  const feature = element.feature;
+  const now = row(app);
+  const lines = methodsShown(app).map((method) => {
+    const evaluated = run.evaluated(method, now);
+    const { mean, low, high, obtained } = run.at(method, evaluated, feature);
+    const interval = Number.isFinite(low) ? ` (${short(low)} to ${short(high)})` : "";
+    const how = obtained && obtained !== "exact" ? `, ${obtained}` : "";
+    return [null, method.replaceAll("_", " "), Number.isFinite(mean) ? `${short(mean)}${interval}${how}` : "no number"];
+  });
+  const state = run.state(leading(app), now, feature);
+  if (state) lines.push([null, "verdict", `${shapeOf(state)} ${state}`]);
+  showTooltip(event.clientX, event.clientY, run.names[feature], lines);
+}

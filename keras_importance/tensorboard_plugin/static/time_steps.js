@@ -1,0 +1,70 @@
+// The time steps of sequences by features, at one epoch.
+
+import { html, setText } from "./dom.js";
+import { HeatMap } from "./heatmap.js";
+import { short } from "./numbers.js";
+import { leading, picked, row, togglePicked } from "./selection.js";
+
+export function timeStepsView(app) {
+  let found = null;
+  let shown = [];
+  const map = new HeatMap({
+    label: "Features by time steps. Arrow keys move, Space picks a feature for the drift view.",
+    describe: (i, j) => [found.names[shown[i]], [[null, `step ${j}`, short(found.values[j * found.names.length + shown[i]])]]],
+    onpick: (i) => app.run.place.has(found.names[shown[i]]) && togglePicked(app, app.run.place.get(found.names[shown[i]])),
+  });
+  const note = html("p", { class: "note" });
+  const none = html("p", { class: "none" });
+  const element = html("section", { class: "view steps-map" }, html("div", { class: "above" }, note), none, map.element, map.foot);
+
+  function say(text) {
+    none.hidden = !text;
+    map.element.hidden = map.foot.hidden = Boolean(text);
+    setText(none, text);
+  }
+
+  function update() {
+    const { run } = app;
+    const wanted = leading(app);
+    const method = run.withSteps.includes(wanted) ? wanted : run.withSteps[0];
+    if (method === undefined) {
+      setText(note, "");
+      say("This run has no time steps: its inputs are no sequences, or no method keeps a map of steps.");
+      return;
+    }
+    const epoch = run.epochs[run.evaluated(method, row(app))];
+    const next = epoch === undefined ? null : app.steps(method, epoch);
+    // While the next map is on its way, the last one stays.
+    if (next === null && found === null) {
+      say("Reading \u2026");
+      return;
+    }
+    if (next?.failure) {
+      say(`There is no map of this epoch (${next.failure}).`);
+      return;
+    }
+    if (next === null) return;
+    found = next;
+    say("");
+    const width = found.names.length;
+    const total = found.names.map((_, i) => {
+      let sum = 0;
+      for (let j = 0; j < found.n_steps; j += 1) sum += found.values[j * width + i] || 0;
+      return sum;
+    });
+    const search = app.state.search.toLowerCase();
+    shown = [...found.names.keys()].filter((i) => found.names[i].toLowerCase().includes(search)).sort((a, b) => total[b] - total[a]);
+    const some = width < found.n_features ? ` The ${width} most important of ${found.n_features} features.` : "";
+    setText(note, `${method.replaceAll("_", " ")} importance at each time step in epoch ${found.epoch}, in units of the ${found.metric}; step 0 is the first one.${some}`);
+    const followed = new Set(app.state.picked.length ? picked(app).map((i) => run.names[i]) : []);
+    map.set({
+      rows: shown.map((i) => found.names[i]),
+      columns: Array.from({ length: found.n_steps }, (_, j) => j),
+      value: (i, j) => found.values[j * width + shown[i]],
+      isMarked: (i) => followed.has(found.names[shown[i]]),
+      column: null,
+      fit: app.state.fit,
+    });
+  }
+  return { element, update };
+}

@@ -1,0 +1,223 @@
+"""What the event files hold for the tab: one summary per epoch, packed and unpacked here alone.
+
+A summary is a rank-1 tensor of strings: a compressed JSON header, then arrays of little-endian floats.
+It stands alone, names and all: nothing is wrong where a run was continued with other features.
+TensorBoard keeps as few as 10 tensors of a tag (100 with its fast loader) and drops others at random:
+ten epochs share a tag, and so none is ever dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from keras_importance.result import ImportanceResult, Verdicts
+
+PLUGIN_NAME = "keras_importance"
+DATA = "importance_data"
+STEPS = "importance_steps"
+
+_VERSION = 1
+_EPOCHS_PER_TAG = 10
+# A map of time steps takes two bytes a cell; of more features the most important ones are kept.
+_MAX_CELLS = 50_000
+
+Singles = NDArray[np.float32]
+
+
+def tag_of(group: str, epoch: int) -> str:
+    """The tag that holds an epoch."""
+    first = epoch - epoch % _EPOCHS_PER_TAG
+    return f"{group}/epochs_{first}_to_{first + _EPOCHS_PER_TAG - 1}"
+
+
+def steps_group(method: str) -> str:
+    """Where the maps of time steps of a method lie."""
+    return f"{STEPS}/{method}"
+
+
+# --- packing ------------------------------------------------------------------------------------
+
+
+def packed(results: Iterable[ImportanceResult], verdicts: Iterable[Verdicts]) -> list[bytes]:
+    """All that the tab shows of one epoch, apart from time steps."""
+    results, verdicts = list(results), list(verdicts)
+    header = {
+        "version": _VERSION,
+        "results": [_result_header(one) for one in results],
+        "verdicts": [_verdicts_header(one) for one in verdicts],
+    }
+    arrays = [
+        *((one.importances_mean, one.ci_low, one.ci_high, one.exact_epoch) for one in results),
+        *((one.since, one.bound, one.p_value) for one in verdicts),
+    ]
+    return [_compressed(header), *(np.asarray(rows, "<f4").tobytes() for rows in arrays)]
+
+
+def _result_header(one: ImportanceResult) -> dict[str, Any]:
+    return {
+        "method": one.method,
+        "metric": one.metric,
+        "n_samples": one.n_samples,
+        "error_source": one.error_source,
+        "procedure": one.procedure,
+        "baseline_score": one.baseline_score if math.isfinite(one.baseline_score) else None,
+        "feature_names": one.feature_names,
+        "obtained": one.obtained,
+        "notes": dict(one.notes),
+    }
+
+
+def _verdicts_header(one: Verdicts) -> dict[str, Any]:
+    return {
+        "method": one.method,
+        "threshold": one.threshold if math.isfinite(one.threshold) else None,
+        "error_rate": one.error_rate,
+        "feature_names": one.feature_names,
+        "states": one.states,
+        "partners": dict(one.partners),
+        "reasons": dict(one.reasons),
+    }
+
+
+def packed_steps(result: ImportanceResult, by_step: NDArray[np.float64]) -> list[bytes]:
+    """The map of time steps of a result, in half precision relative to its maximum."""
+    with_steps = np.flatnonzero(np.isfinite(by_step).any(axis=0))
+    names = [result.feature_names[i] for i in with_steps]
+    by_step = by_step[:, with_steps]
+    n_features, n_kept = len(names), max(1, _MAX_CELLS // max(1, len(by_step)))
+    if n_features > n_kept:
+        kept = np.sort(np.argsort(-np.nansum(np.abs(by_step), axis=0), kind="stable")[:n_kept])
+        by_step, names = by_step[:, kept], [names[i] for i in kept]
+    scale = float(np.nanmax(np.abs(by_step), initial=0.0)) or 1.0
+    header = {
+        "version": _VERSION,
+        "metric": result.metric,
+        "feature_names": names,
+        "n_features": n_features,
+        "scale": scale,
+    }
+    return [_compressed(header), np.asarray(by_step / scale, "<f2").tobytes()]
+
+
+def _compressed(header: Mapping[str, Any]) -> bytes:
+    return zlib.compress(json.dumps(header, separators=(",", ":")).encode(), 1)
+
+
+# --- unpacking ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class StoredResult:
+    """An `ImportanceResult` as far as the tab shows it; `facts` are its scalars."""
+
+    method: str
+    feature_names: tuple[str, ...]
+    facts: Mapping[str, Any]
+    obtained: tuple[str, ...]
+    notes: Mapping[str, str]
+    mean: Singles
+    low: Singles
+    high: Singles
+    exact_epoch: Singles
+
+
+@dataclass(frozen=True, eq=False)
+class StoredVerdicts:
+    """`Verdicts` as far as the tab shows them."""
+
+    method: str
+    feature_names: tuple[str, ...]
+    states: tuple[str, ...]
+    threshold: float | None
+    error_rate: float
+    partners: Mapping[str, str]
+    reasons: Mapping[str, str]
+    since: Singles
+    bound: Singles
+    p_value: Singles
+
+
+@dataclass(frozen=True, eq=False)
+class StoredEpoch:
+    """What was written about one epoch."""
+
+    epoch: int
+    results: tuple[StoredResult, ...]
+    verdicts: tuple[StoredVerdicts, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class StoredSteps:
+    """A map of time steps: `values` is `(n_steps, n_kept)`, of `n_features` that have steps."""
+
+    feature_names: tuple[str, ...]
+    n_features: int
+    metric: str
+    values: Singles
+
+
+def unpacked(epoch: int, parts: Sequence[bytes]) -> StoredEpoch:
+    """What `packed` made.
+
+    Raises:
+        ValueError: for what a later version wrote, or what is damaged.
+    """
+    header, arrays = _header(parts), iter(parts[1:])
+    try:
+        results = tuple(_result(one, arrays) for one in header["results"])
+        verdicts = tuple(_verdicts(one, arrays) for one in header["verdicts"])
+    except (KeyError, TypeError, StopIteration) as error:
+        raise ValueError(f"The summary of epoch {epoch} is damaged ({error!r}).") from error
+    return StoredEpoch(epoch, results, verdicts)
+
+
+def _result(header: dict[str, Any], arrays: Iterator[bytes]) -> StoredResult:
+    names, obtained = tuple(header.pop("feature_names")), tuple(header.pop("obtained"))
+    method, notes = header.pop("method"), header.pop("notes")
+    return StoredResult(method, names, header, obtained, notes, *_rows(next(arrays), 4, len(names)))
+
+
+def _verdicts(header: dict[str, Any], arrays: Iterator[bytes]) -> StoredVerdicts:
+    names, states = tuple(header.pop("feature_names")), tuple(header.pop("states"))
+    since, bound, p_value = _rows(next(arrays), 3, len(names))
+    return StoredVerdicts(
+        feature_names=names, states=states, since=since, bound=bound, p_value=p_value, **header
+    )
+
+
+def unpacked_steps(parts: Sequence[bytes]) -> StoredSteps:
+    """What `packed_steps` made.
+
+    Raises:
+        ValueError: for what a later version wrote, or what is damaged.
+    """
+    header = _header(parts)
+    names = tuple(header["feature_names"])
+    values = np.frombuffer(parts[1], "<f2").astype(np.float32) * np.float32(header["scale"])
+    return StoredSteps(
+        names, header["n_features"], header["metric"], values.reshape(-1, max(1, len(names)))
+    )
+
+
+def _header(parts: Sequence[bytes]) -> dict[str, Any]:
+    try:
+        header: dict[str, Any] = json.loads(zlib.decompress(parts[0]))
+        version = header["version"]
+    except (IndexError, TypeError, KeyError, zlib.error) as error:
+        raise ValueError(f"The summary is damaged ({error!r}).") from error
+    if version != _VERSION:
+        raise ValueError(f"The summary has version {version}; this package reads {_VERSION}.")
+    return header
+
+
+def _rows(block: bytes, n_rows: int, n_features: int) -> Singles:
+    return np.frombuffer(block, "<f4").reshape(n_rows, n_features)
