@@ -175,7 +175,7 @@ def unpacked(epoch: int, parts: Sequence[bytes]) -> StoredEpoch:
     try:
         results = tuple(_result(one, arrays) for one in header["results"])
         verdicts = tuple(_verdicts(one, arrays) for one in header["verdicts"])
-    except (KeyError, TypeError, StopIteration) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"The summary of epoch {epoch} is damaged ({error!r}).") from error
     return StoredEpoch(epoch, results, verdicts)
 
@@ -183,12 +183,12 @@ def unpacked(epoch: int, parts: Sequence[bytes]) -> StoredEpoch:
 def _result(header: dict[str, Any], arrays: Iterator[bytes]) -> StoredResult:
     names, obtained = tuple(header.pop("feature_names")), tuple(header.pop("obtained"))
     method, notes = header.pop("method"), header.pop("notes")
-    return StoredResult(method, names, header, obtained, notes, *_rows(next(arrays), 4, len(names)))
+    return StoredResult(method, names, header, obtained, notes, *_rows(next(arrays, b""), 4, len(names)))
 
 
 def _verdicts(header: dict[str, Any], arrays: Iterator[bytes]) -> StoredVerdicts:
     names, states = tuple(header.pop("feature_names")), tuple(header.pop("states"))
-    since, bound, p_value = _rows(next(arrays), 3, len(names))
+    since, bound, p_value = _rows(next(arrays, b""), 3, len(names))
     return StoredVerdicts(
         feature_names=names, states=states, since=since, bound=bound, p_value=p_value, **header
     )

@@ -305,9 +305,10 @@ def table(results: Iterable[ImportanceResult], verdicts: Iterable[Verdicts] = ()
         _line([*head, "note"] if with_notes else head),
         _line([*rules, "---"] if with_notes else rules),
     ]
+    numbers = [_numbers(one) for one in results]
     for place, row in shown:
         name = leading.feature_names[row]
-        cells = [str(place), _escaped(name), *(_cell(one, row) for one in results)]
+        cells = [str(place), _escaped(name), *(column[row] for column in numbers)]
         if judged:
             cells += _judgement(judgements[name])
         if with_notes:
@@ -337,17 +338,23 @@ def _judgement(verdict: Verdict) -> list[str]:
     return [_escaped(state), since, evidence]
 
 
-def _cell(result: ImportanceResult, row: int) -> str:
-    mean = result.importances_mean[row]
-    if not np.isfinite(mean):
-        return "none"
-    if result.obtained[row] != "exact":
-        epoch = result.exact_epoch[row]
-        since = "" if np.isnan(epoch) else f", exact in epoch {int(epoch)}"
-        return f"{mean:.4g} ({result.obtained[row]}{since})"
-    if not np.isfinite(result.std_error[row]):
-        return f"{mean:.4g}"
-    return f"{mean:.4g} ({result.ci_low[row]:.4g} to {result.ci_high[row]:.4g})"
+def _numbers(result: ImportanceResult) -> list[str]:
+    """A cell for each feature."""
+    # Computed once: each of these goes over all features.
+    means, lows, highs = result.importances_mean, result.ci_low, result.ci_high
+    cells = []
+    for row, mean in enumerate(means):
+        if not np.isfinite(mean):
+            cells.append("none")
+        elif result.obtained[row] != "exact":
+            epoch = result.exact_epoch[row]
+            since = "" if np.isnan(epoch) else f", exact in epoch {int(epoch)}"
+            cells.append(f"{mean:.4g} ({result.obtained[row]}{since})")
+        elif not np.isfinite(result.std_error[row]):
+            cells.append(f"{mean:.4g}")
+        else:
+            cells.append(f"{mean:.4g} ({lows[row]:.4g} to {highs[row]:.4g})")
+    return cells
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -223,8 +223,8 @@ def loops_table(options: Options) -> None:
 
 
 def _race_cells(race: Race, options: Options) -> list[str]:
-    last = race.n_models - 1
-    numbers = range(race.n_models) if options.whole_loop else [0, 1, last]
+    n_fits = race.n_models if options.whole_loop else N_MEASURED
+    numbers = np.linspace(0, race.n_models - 1, n_fits).astype(int).tolist()
     found = measured(
         {
             "loop": partial(fitted_one_by_one, race, numbers),
@@ -239,7 +239,7 @@ def _race_cells(race: Race, options: Options) -> list[str]:
     with_compiling = [f"{loop.median / one:.0f}x" for one in (mine.one_time, mine.median)]
     seconds = [readable(one) for one in (mine.one_time, mine.median)]
     wanted = zip(seconds, with_compiling, race.targets, strict=True)
-    difference = np.abs(mine.found[list(numbers)] - loop.found).max()
+    difference = np.abs(mine.found[numbers] - loop.found).max()
     return [
         loop.cell(math.nan),
         found["one network"].cell(mine.median),
@@ -366,7 +366,7 @@ def _agreement(outcome: Outcome, loop: Outcome) -> str:
     if outcome is loop or outcome.job is None or loop.job is None:
         return ""
     difference = np.abs(outcome.found - loop.found).max() / np.abs(loop.found).max()
-    return f"{spearman(outcome.found, loop.found):.3f}, {100 * difference:.1g}%"
+    return f"{spearman(outcome.found, loop.found):.3f}, {100 * difference:.3g}%"
 
 
 def speed_tables(options: Options) -> None:
@@ -730,7 +730,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="next to nothing, to see that it runs")
     given = parser.parse_args()
     options = Options(given.repeats, given.quick, given.full_loop)
-    print(f"{machine()}; medians of {given.repeats} runs", flush=True)
+    print(f"{machine()}; seconds are medians of {given.repeats} runs", flush=True)
     for name in [given.only] if given.only else TABLES:
         TABLES[name](options)
 

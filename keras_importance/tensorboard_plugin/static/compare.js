@@ -1,7 +1,7 @@
 // Two runs side by side, and their difference: does the seed or the change of the model move the ranking?
 
 import { html, setAll, setAttribute, setText, svg } from "./dom.js";
-import { formatter, rankCorrelation, short, signed } from "./numbers.js";
+import { formatter, rankCorrelation, signed } from "./numbers.js";
 import { Rows } from "./rows.js";
 import { leading, matches, row, runLabel } from "./selection.js";
 
@@ -106,7 +106,7 @@ function fillSummary(summary, { pairs }) {
   const clear = both.filter((one) => one.isClear).length;
   const alone = pairs.length - both.length;
   const figures = [
-    [short(agreement), "rank correlation", "agreement"],
+    [Number.isFinite(agreement) ? agreement.toFixed(2) : "\u2013", "rank correlation", "agreement"],
     [`${shared} of ${top}`, "top features shared", "shared"],
     [String(clear), clear === 1 ? "feature differs by more than its interval" : "features differ by more than their intervals", "clear"],
     ...(alone ? [[String(alone), "features in one run alone", "alone"]] : []),

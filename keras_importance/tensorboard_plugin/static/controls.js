@@ -1,14 +1,14 @@
 // The bar above all views: run, view, methods, search and the epoch.
 
 import { html, setAttribute, setText } from "./dom.js";
-import { leading, methodsShown, row, runLabel } from "./selection.js";
+import { leading, methodWithSteps, methodsShown, row, runLabel } from "./selection.js";
 
 const FRAMES_PER_SECOND = 6;
 
 export function controls(app, views) {
   const runs = html("select", { id: "run", "aria-label": "Run", onchange: () => app.set({ run: runs.value }) });
   const tabs = views.map(([key, title]) =>
-    html("button", { role: "tab", id: `tab-${key}`, "data-view": key, "aria-controls": "view", onclick: () => app.set({ view: key }) }, title),
+    html("button", { role: "tab", id: `tab-${key}`, "data-view": key, "data-title": title, "aria-controls": "view", onclick: () => app.set({ view: key }) }, title),
   );
   const list = html("nav", { class: "tabs", role: "tablist", "aria-label": "Views", onkeydown: (event) => alongTabs(event, tabs) }, tabs);
   const methods = html("div", { class: "methods", role: "group", "aria-label": "Methods" });
@@ -81,8 +81,7 @@ function updateMethods(app, group) {
     );
   }
   // Views of one method at a time choose it; the others show several side by side.
-  const isSingle = app.state.view !== "ranking";
-  const shown = isSingle ? [leading(app)] : methodsShown(app);
+  const shown = { ranking: methodsShown, steps: (one) => [methodWithSteps(one)] }[app.state.view]?.(app) ?? [leading(app)];
   for (const button of group.children) setAttribute(button, "aria-pressed", shown.includes(button.dataset.method));
 }
 

@@ -2,7 +2,7 @@
 
 import { html, setAttribute, setText, svg } from "./dom.js";
 import { short, ticks, wholeTicks } from "./numbers.js";
-import { leading, matches, picked, row, togglePicked } from "./selection.js";
+import { leading, matches, picked, row } from "./selection.js";
 import { hideTooltip, showTooltip } from "./tooltip.js";
 import { colourOf, shapeOf } from "./verdicts_look.js";
 
@@ -62,6 +62,8 @@ export function driftView(app) {
   }
 
   function update() {
+    // Before it is in the page it has no width; the observer calls again.
+    if (!charts.clientWidth) return;
     const method = leading(app);
     const one = app.run.methods.get(method);
     const features = picked(app);

@@ -61,17 +61,17 @@ export class HeatMap {
     }
     this.cells = new OffscreenCanvas(picture.width, picture.height);
     this.cells.getContext("2d").putImageData(picture, 0, 0);
-    this.paintKey(low < 0 ? -reach : 0, reach);
+    this.paintKey(low, high, reach);
     if (this.cell && (this.cell[0] >= rows.length || this.cell[1] >= columns.length)) this.cell = null;
     this.paint();
     this.tell();
   }
 
-  paintKey(low, high) {
+  paintKey(low, high, reach) {
     const width = this.key.width;
     const picture = new ImageData(width, 1);
     const pixels = new Uint32Array(picture.data.buffer);
-    for (let i = 0; i < width; i += 1) pixels[i] = this.ramp((low + ((high - low) * i) / (width - 1)) / high);
+    for (let i = 0; i < width; i += 1) pixels[i] = this.ramp((low + ((high - low) * i) / (width - 1)) / reach);
     this.key.getContext("2d").putImageData(picture, 0, 0);
     setText(this.keyLow, short(low));
     setText(this.keyHigh, short(high));

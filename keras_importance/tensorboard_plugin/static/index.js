@@ -61,6 +61,7 @@ class App {
     this.top.update();
     const page = this.page();
     if (this.main.firstChild !== page) this.main.replaceChildren(page);
+    if (this.run && !performance.getEntriesByName("drawn").length) performance.mark("drawn");
     document.body.dataset.frame = Number(document.body.dataset.frame ?? 0) + 1;
     document.body.dataset.version = this.run?.version ?? "";
   }

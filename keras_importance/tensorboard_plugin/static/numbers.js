@@ -14,7 +14,12 @@ export function formatter(largest) {
     return (value) => (Number.isFinite(value) ? withMinus(value.toExponential(2)) : "\u2013");
   }
   const digits = Math.max(0, Math.min(8, 2 - exponent));
-  return (value) => (Number.isFinite(value) ? withMinus(value.toFixed(digits)) : "\u2013");
+  return (value) => {
+    if (!Number.isFinite(value)) return "\u2013";
+    // What rounds to 0 has no sign.
+    const text = value.toFixed(digits);
+    return withMinus(Number(text) === 0 ? text.replace("-", "") : text);
+  };
 }
 
 // One number that stands alone: four significant digits.

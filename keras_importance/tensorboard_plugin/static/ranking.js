@@ -38,7 +38,7 @@ export function rankingView(app) {
       rows.spare = [];
     }
     drawn = prepared(app, methods);
-    const columns = `28px 38px minmax(130px, 1.1fr) ${methods.map(() => "minmax(190px, 2fr)").join(" ")} 110px 118px 132px`;
+    const columns = `28px 38px minmax(130px, 1.1fr) ${methods.map(() => "minmax(190px, 2fr)").join(" ")} 110px 150px 118px`;
     element.style.setProperty("--columns", columns);
     updateHead(app, head, drawn);
     updateNote(app, note, drawn);

@@ -21,6 +21,12 @@ export function methodsShown(app) {
   return [first, ...[...app.run.methods.keys()].filter((one) => one !== first)].slice(0, MAX_DEFAULT_METHODS);
 }
 
+// Few methods keep a map of time steps.
+export function methodWithSteps(app) {
+  const wanted = leading(app);
+  return app.run.withSteps.includes(wanted) ? wanted : app.run.withSteps[0];
+}
+
 export function row(app) {
   return app.run.row(app.state.epoch);
 }
@@ -90,8 +96,4 @@ export function sorting(app, key) {
 
 export function runLabel(name) {
   return name.replace(/\/?importance$/, "") || "this run";
-}
-
-export function unit(one) {
-  return one.metric;
 }

@@ -14,7 +14,7 @@ export const DEFAULTS = {
   search: "",
   picked: [], // names of features to follow; none: the most important ones
   states: [], // verdicts to list; none: all
-  scale: "all", // of the bars: of all epochs, or of this one
+  scale: "epoch", // of the bars: of this epoch, or of "all"
   fit: null, // heat maps: all rows at once; null: where there are many
 };
 

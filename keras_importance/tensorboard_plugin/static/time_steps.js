@@ -3,7 +3,7 @@
 import { html, setText } from "./dom.js";
 import { HeatMap } from "./heatmap.js";
 import { short } from "./numbers.js";
-import { leading, picked, row, togglePicked } from "./selection.js";
+import { methodWithSteps, picked, row, togglePicked } from "./selection.js";
 
 export function timeStepsView(app) {
   let found = null;
@@ -25,8 +25,7 @@ export function timeStepsView(app) {
 
   function update() {
     const { run } = app;
-    const wanted = leading(app);
-    const method = run.withSteps.includes(wanted) ? wanted : run.withSteps[0];
+    const method = methodWithSteps(app);
     if (method === undefined) {
       setText(note, "");
       say("This run has no time steps: its inputs are no sequences, or no method keeps a map of steps.");
