@@ -14,7 +14,7 @@ from keras_importance.arguments import share, whole_number
 from keras_importance.clustering import correlated_groups
 from keras_importance.data import ValidationData
 from keras_importance.engine import Evaluator, no_footprint
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.errors import InvalidArgumentError, about
 from keras_importance.features import Feature, FeatureSet
 from keras_importance.leave_one_out import run_study
 from keras_importance.splits import Fold
@@ -89,7 +89,8 @@ def confirmed(
     min_share = share("min_share", min_share, example="a number between 0 and 1", below=1)
     alpha = share("alpha", alpha, example="a number between 0 and 1", below=1)
     started = time.perf_counter()
-    data, fold = _rows(x, y, validation_data, validation_split)
+    with about("data"):
+        data, fold = _rows(x, y, validation_data, validation_split)
     if isinstance(features, str) and features == "correlated":
         features = correlated_groups(data)
     named = FeatureSet.from_argument(features, data.columns, in_written_order=data.in_written_order)
@@ -124,7 +125,7 @@ def confirmed(
         threshold=min_share * explained,
         n_trainings=2 * n_seeds,
         seconds=time.perf_counter() - started,
-        procedure=study.procedure,
+        procedure=result.procedure,
     )
 
 

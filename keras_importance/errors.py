@@ -30,6 +30,16 @@ def speaking_as(who: str) -> Iterator[None]:
         raise ValueError(f"{who} {error}") from error
 
 
+@contextmanager
+def about(what: str) -> Iterator[None]:
+    """Says of rows that are read inside what they are, where they are no validation data."""
+    try:
+        yield
+    except InvalidArgumentError as error:
+        told = str(error).replace("validation_data=", "them ").replace("validation_", "")
+        raise InvalidArgumentError(told.replace("validation data", what)) from error
+
+
 def reason_of(error: BaseException) -> str:
     """The kind and the message of an exception on one line, without colours and tracebacks."""
     text = " ".join(_COLOURS.sub("", str(error)).split())

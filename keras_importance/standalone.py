@@ -13,7 +13,7 @@ from keras_importance.budget import Effort
 from keras_importance.clustering import correlated_groups
 from keras_importance.data import ValidationData
 from keras_importance.engine import no_footprint
-from keras_importance.errors import InvalidArgumentError, speaking_as
+from keras_importance.errors import InvalidArgumentError, about, speaking_as
 from keras_importance.features import FeatureSet
 from keras_importance.leave_one_out import run_study
 from keras_importance.methods import methods_from_argument
@@ -172,7 +172,8 @@ def lofo_importance(
             raise InvalidArgumentError(
                 "got sample_weight without y. Pass x, y and sample_weight, or all of them in a dataset."
             )
-        data = ValidationData.read((x, y, sample_weight) if y is not None else x)
+        with about("data"):
+            data = ValidationData.read((x, y, sample_weight) if y is not None else x)
         if data.targets is None:
             raise InvalidArgumentError("got rows without targets. Pass y, or a dataset of (x, y).")
         if isinstance(features, str) and features == "correlated":

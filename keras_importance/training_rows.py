@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_importance.data import ValidationData
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.errors import InvalidArgumentError, about
 from keras_importance.running_fit import FitArguments
 from keras_importance.statistics import Floats
 
@@ -51,13 +51,8 @@ class TrainingRows:
                 f"got a fit with steps_per_epoch={fit.steps_per_epoch}, whose epochs are parts of the "
                 "rows. Leave it out to train twins in lock step."
             )
-        try:
+        with about("training data, which twins need"):
             data = ValidationData.read(source, steps=fit.steps_per_epoch)
-        except InvalidArgumentError as error:
-            told = str(error).replace("validation data", "training data").replace("validation_", "")
-            raise InvalidArgumentError(
-                f"{told} Its training rows are read to train twins in lock step."
-            ) from error
         batch_size = fit.batch_size or _BATCH_SIZE
         if is_dataset:
             batch_size = len(keras.tree.flatten(next(iter(fit.x)))[0])

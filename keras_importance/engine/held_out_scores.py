@@ -36,8 +36,9 @@ def resolved_metrics(
 
 
 def model_outputs(model: Any, data: ValidationData) -> Any:
-    """The outputs of the model in inference."""
-    return model.predict_on_batch(data.pack(data.inputs))
+    """The outputs of the model in inference, without a program traced for them."""
+    outputs = model(data.pack(data.inputs), training=False)
+    return keras.tree.map_structure(ops.convert_to_numpy, outputs)
 
 
 def held_out_scores(model: Any, data: ValidationData, metrics: Sequence[Metric]) -> list[Floats]:

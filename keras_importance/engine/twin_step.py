@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from keras_importance.data import ValidationData
 from keras_importance.engine import backend
 from keras_importance.engine.blocks import widest_layer
+from keras_importance.engine.masking import get_keras_mask, set_keras_mask
 from keras_importance.engine.metrics import Metric
 from keras_importance.engine.optimizers import stateless
 from keras_importance.engine.stand_ins import vectorisable
@@ -63,8 +64,9 @@ def variables_of(model: Any) -> list[Any]:
 
 def why_no_twins(model: Any) -> str | None:
     """Why copies of a model can't be trained as one program; None where nothing is known against it."""
-    if not inspect.unwrap(type(model).train_step).__module__.startswith("keras."):
-        return f"{type(model).__name__} has a train_step of its own"
+    for name in ("fit", "train_step"):
+        if not inspect.unwrap(getattr(type(model), name)).__module__.startswith("keras."):
+            return f"{type(model).__name__} has a {name} of its own"
     try:
         stateless(model.optimizer, list(model.trainable_variables))
     except InvalidArgumentError as error:
@@ -190,17 +192,19 @@ class TwinStep:
         """For each metric, stacked over twins: scores of the rows, else what the metric is given."""
         own, shared = state
 
-        def of_twin(given: Any) -> Any:
+        def of_twin(given: Any) -> tuple[Any, dict[str, Any]]:
             mapping = self._mapping(given[0], shared)
             with keras.StatelessScope(mapping):
                 x = self._data.pack(self._seen(inputs, given[1], fill))
                 outputs = self._model(x, training=False)
-                return [
-                    outputs if one.row_scores is None else one.row_scores(targets, outputs)
-                    for one in self._metrics
-                ]
+            masks = {str(i): get_keras_mask(leaf) for i, leaf in enumerate(keras.tree.flatten(outputs))}
+            return outputs, {name: mask for name, mask in masks.items() if mask is not None}
 
-        return list(vectorise(of_twin, (own, hidden)))
+        outputs, masks = vectorise(of_twin, (own, hidden))
+        return [
+            outputs if one.row_scores is None else _row_scores(one, targets, outputs, masks)
+            for one in self._metrics
+        ]
 
     def as_vectorisable(self) -> AbstractContextManager[None]:
         """While programs are traced: layers in a form that can be vectorised."""
@@ -258,6 +262,24 @@ class TwinStep:
     def _metric_states(self) -> list[tuple[Any, Any]]:
         """Zeros for the states of metrics, which losses count in: in `fit` JAX takes them away."""
         return [(one, ops.zeros(one.shape, one.dtype)) for one in self._model.metrics_variables]
+
+
+def _row_scores(metric: Metric, targets: Any, outputs: Any, masks: Mapping[str, Any]) -> Any:
+    """`(n_twins, n_rows)` scores: twins as further rows, as some metrics can't be vectorised."""
+    n_twins, n_rows = keras.tree.flatten(outputs)[0].shape[:2]
+
+    def as_rows(leaf: Any) -> Any:
+        return ops.reshape(leaf, (n_twins * n_rows, *leaf.shape[2:]))
+
+    def repeated(leaf: Any) -> Any:
+        return as_rows(ops.broadcast_to(leaf[None], (n_twins, *leaf.shape)))
+
+    rows = keras.tree.map_structure(as_rows, outputs)
+    leaves = keras.tree.flatten(rows)
+    for name, mask in masks.items():
+        set_keras_mask(leaves[int(name)], as_rows(mask))
+    scores = metric.row_scores(_mapped(repeated, targets), rows) if metric.row_scores else None
+    return ops.reshape(scores, (n_twins, n_rows))
 
 
 def _value(variable: Any) -> Array:

@@ -458,7 +458,7 @@ class Estimate:
 
 def shortly(value: float, digits: int = 4) -> str:
     """A number in few digits, and no powers of ten where it is large."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
+    return f"{value:,.0f}" if abs(value) >= min(1000, 10**digits) else f"{value:.{digits}g}"
 
 
 def network(

@@ -14,7 +14,7 @@ from pathlib import Path
 import browsing
 
 ROOT = Path(__file__).parents[2]
-WIDTH, HEIGHT, SCALE = 1280, 800, 1.5
+WIDTH, HEIGHT, SCALE = 1280, 900, 1.5
 
 # What each picture shows: the state in the address, and whether in the dark.
 PICTURES = {

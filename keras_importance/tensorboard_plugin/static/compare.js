@@ -1,6 +1,6 @@
 // Two runs side by side, and their difference: does the seed or the change of the model move the ranking?
 
-import { html, setAll, setAttribute, setText, svg } from "./dom.js";
+import { html, replaceChildren, setAll, setAttribute, setText, svg } from "./dom.js";
 import { formatter, rankCorrelation, signed } from "./numbers.js";
 import { Rows } from "./rows.js";
 import { leading, matches, row, runLabel } from "./selection.js";
@@ -70,10 +70,10 @@ export function compareView(app) {
         sort = { key, ascending: isSorted && !sort.ascending };
         app.schedule();
       };
-      return html("div", { role: "columnheader" }, html("button", { class: `sort${isSorted ? " on" : ""}`, "data-sort": key, onclick: choose }, title, html("span", { class: "arrow", "aria-hidden": "true" }, isSorted ? (sort.ascending ? "\u2191" : "\u2193") : "")));
+      return html("div", { role: "columnheader" }, html("button", { class: `sort${isSorted ? " on" : ""}`, "data-sort": key, "data-key": key, onclick: choose }, title, html("span", { class: "arrow", "aria-hidden": "true" }, isSorted ? (sort.ascending ? "\u2191" : "\u2193") : "")));
     };
     const rank = () => html("div", { role: "columnheader", class: "right" }, html("span", { class: "faint" }, "#"));
-    head.replaceChildren(sortable("name", "Feature"), rank(), sortable("first", runLabel(app.run.name)), rank(), sortable("second", runLabel(app.other.name)), sortable("difference", "Difference"));
+    replaceChildren(head, sortable("name", "Feature"), rank(), sortable("first", runLabel(app.run.name)), rank(), sortable("second", runLabel(app.other.name)), sortable("difference", "Difference"));
   }
   return { element, update };
 }

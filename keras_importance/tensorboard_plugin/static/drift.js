@@ -1,6 +1,6 @@
 // One line a feature with its band, where its verdict changed, and how far all of them moved.
 
-import { html, setAttribute, setText, svg } from "./dom.js";
+import { html, replaceChildren, setAttribute, setText, svg } from "./dom.js";
 import { short, ticks, wholeTicks } from "./numbers.js";
 import { leading, matches, picked, row } from "./selection.js";
 import { hideTooltip, showTooltip } from "./tooltip.js";
@@ -9,18 +9,21 @@ import { colourOf, shapeOf } from "./verdicts_look.js";
 const LINE_COLOURS = 8;
 const MAX_SUGGESTIONS = 8;
 const LABEL_HEIGHT = 15;
+const LEAST_HEIGHT = 260;
+const MOST_HEIGHT = 520;
+const BELOW = 262; // what the other parts of the page take
 const MARGIN = { left: 62, right: 150, top: 12, bottom: 30 };
 const MEASURES = {
   spearman: ["Rank agreement", "Spearman's rank correlation with the evaluation before; below the grey area is drift"],
   jensen_shannon: ["Distance", "Jensen-Shannon divergence from the evaluation before; above the grey area is drift"],
-  top_k_overlap: ["Overlap of the top features", "Share of the top features that the evaluation before had, too; below the grey area is drift"],
+  top_k_overlap: ["Overlap of the top", "Share of the top features that the evaluation before had, too; below the grey area is drift"],
 };
 const FALLING = ["spearman", "top_k_overlap"];
 
 export function driftView(app) {
   const title = html("p", {});
   const chart = svg("svg", {
-    class: "chart lines", height: "380", role: "img", tabindex: "0",
+    class: "chart lines", height: LEAST_HEIGHT, role: "img", tabindex: "0",
     onkeydown: (event) => alongEpochs(app, event),
   });
   const measures = html("div", { class: "measures" });
@@ -70,14 +73,18 @@ export function driftView(app) {
     const alone = one.evaluated.length === 1 ? " One evaluation so far: lines begin with the second." : "";
     setText(title, `${method.replaceAll("_", " ")} importance in units of the ${one.metric}, with 95% intervals; shapes mark where a verdict changed.${alone}`);
     clear.hidden = !app.state.picked.length;
+    const drift = app.run.drift.filter((found) => found.method === method);
+    const height = charts.clientHeight - (drift.length ? BELOW : BELOW / 3);
+    setAttribute(chart, "height", Math.round(Math.max(LEAST_HEIGHT, Math.min(MOST_HEIGHT, height))));
     drawLines(app, chart, method, features, charts.clientWidth - 36);
     fillList(app, list, features, (feature) => {
       highlighted = feature;
       for (const line of chart.querySelectorAll("[data-feature]")) {
-        line.classList.toggle("dimmed", highlighted !== null && line.dataset.feature !== app.run.names[highlighted]);
+        const isIt = highlighted !== null && line.dataset.feature === app.run.names[highlighted];
+        line.classList.toggle("dimmed", highlighted !== null && !isIt);
+        line.classList.toggle("highlighted", isIt);
       }
     });
-    const drift = app.run.drift.filter((found) => found.method === method);
     measuresTitle.hidden = !drift.length;
     const width = Math.max(160, (charts.clientWidth - 80) / 3);
     measures.replaceChildren(...drift.map((found) => measureChart(app, found, width)));
@@ -86,20 +93,24 @@ export function driftView(app) {
 }
 
 function fillList(app, list, features, highlight) {
-  list.replaceChildren(
+  const { run } = app;
+  const evaluated = run.evaluated(leading(app), row(app));
+  replaceChildren(
+    list,
     ...features.map((feature, i) => {
       const swatch = html("span", { class: "swatch" });
       swatch.style.background = lineColour(i);
-      const name = app.run.names[feature];
+      const name = run.names[feature];
       const remove = () => {
-        const names = features.map((one) => app.run.names[one]).filter((one) => one !== name);
+        const names = features.map((one) => run.names[one]).filter((one) => one !== name);
         app.set({ picked: names });
       };
       return html(
         "li",
         { onmouseenter: () => highlight(feature), onmouseleave: () => highlight(null) },
         swatch, html("span", { class: "name", title: name }, name),
-        html("button", { class: "quiet", "aria-label": `Remove ${name}`, onclick: remove }, "\u00d7"),
+        html("span", { class: "number faint" }, short(run.at(leading(app), evaluated, feature).mean)),
+        html("button", { class: "quiet", "aria-label": `Remove ${name}`, "data-key": name, onclick: remove }, "\u00d7"),
       );
     }),
   );
@@ -301,5 +312,5 @@ function measureChart(app, found, width) {
   const place = found.epochs.indexOf(now);
   const value = place < 0 ? "" : `${short(found.values[place])}${found.floors[place] === null ? "" : `, noise alone ${short(found.floors[place])}`}`;
   picture.dataset.value = place < 0 ? "" : found.values[place];
-  return html("figure", { style: "margin:0" }, html("div", {}, html("span", {}, title), " ", html("span", { class: "faint number" }, value)), picture);
+  return html("figure", { style: "margin:0" }, html("div", {}, title), html("div", { class: "faint number measure-value" }, value), picture);
 }

@@ -5,6 +5,7 @@ import { short } from "./numbers.js";
 import { hideTooltip, showTooltip } from "./tooltip.js";
 
 const READABLE = 20;
+const MOST_HEIGHT = 30;
 const MAX_READABLE = 60;
 const LEAST_HEIGHT = 3;
 const LETTERS_FROM = 11;
@@ -81,7 +82,8 @@ export class HeatMap {
     const { rows, columns, fit } = this.content;
     const { clientWidth: width, clientHeight: height } = this.element;
     const isFit = fit ?? rows.length > MAX_READABLE;
-    const rowHeight = isFit ? Math.max(LEAST_HEIGHT, Math.min(READABLE, (height - FOOT) / rows.length)) : READABLE;
+    const fitting = Math.min(MOST_HEIGHT, (height - FOOT) / Math.max(1, rows.length));
+    const rowHeight = Math.max(isFit ? LEAST_HEIGHT : READABLE, fitting);
     const withNames = rowHeight >= LETTERS_FROM;
     const context = this.canvas.getContext("2d");
     context.font = `12px ${getComputedStyle(document.body).fontFamily}`;
@@ -117,14 +119,14 @@ export class HeatMap {
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, at.width, at.height);
     context.imageSmoothingEnabled = false;
+    context.font = `12px ${getComputedStyle(document.body).fontFamily}`;
+    context.textBaseline = "middle";
     const top = -this.element.scrollTop;
     context.save();
     context.beginPath();
     context.rect(0, 0, at.width, at.height - FOOT);
     context.clip();
     context.drawImage(this.cells, 0, 0, columns.length, rows.length, at.left, top, columns.length * at.cellWidth, rows.length * at.rowHeight);
-    context.font = `12px ${getComputedStyle(document.body).fontFamily}`;
-    context.textBaseline = "middle";
     if (at.withNames) {
       context.textAlign = "right";
       for (let i = at.first; i < Math.min(rows.length, at.first + at.inView); i += 1) {
@@ -138,7 +140,7 @@ export class HeatMap {
     if (column !== null) {
       context.strokeStyle = colour("--accent");
       context.lineWidth = 1.5;
-      context.strokeRect(at.left + column * at.cellWidth, top - 2, at.cellWidth, rows.length * at.rowHeight + 4);
+      context.strokeRect(at.left + column * at.cellWidth, top + 1, at.cellWidth, rows.length * at.rowHeight - 2);
     }
     if (this.cell) {
       context.strokeStyle = colour("--ink");

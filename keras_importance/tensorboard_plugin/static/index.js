@@ -32,12 +32,14 @@ class App {
     this.run = null; // the run shown
     this.other = null; // the run it is compared with
     this.loaded = new Map();
-    this.pages = new Map(); // evidence and maps of time steps, which are read when asked for
+    this.fetched = new Map(); // evidence and maps of time steps, which are read when asked for
     this.views = new Map();
     this.failure = null;
+    this.loads = 0;
+    this.isLoaded = false;
     this.isScheduled = false;
     this.top = controls(this, Object.entries(VIEWS).map(([key, [title]]) => [key, title]));
-    this.main = html("main", { id: "view", role: "tabpanel", tabindex: "-1" });
+    this.main = html("main", { id: "view", role: "tabpanel", tabindex: "-1", "aria-label": "View" });
   }
 
   set(changes) {
@@ -68,7 +70,7 @@ class App {
 
   page() {
     if (this.failure) return messagePage("The data could not be read.", this.failure);
-    if (!this.run) return this.isLoading ? messagePage("Reading the run \u2026", "") : emptyPage();
+    if (!this.run) return this.isLoaded ? emptyPage() : messagePage("Reading the run \u2026", "");
     if (!this.run.epochs.length) {
       return messagePage(
         "This run was written by a later version of keras_importance.",
@@ -84,9 +86,13 @@ class App {
 
   // Reads the runs that are shown, where they have changed.
   async load() {
+    // Of loads that overlap the last one counts.
+    this.loads += 1;
+    const ticket = this.loads;
     try {
-      this.isLoading = !this.run;
-      this.listing = await listRuns();
+      const listing = await listRuns();
+      if (ticket !== this.loads) return;
+      this.listing = listing;
       const names = this.listing.map((one) => one.run);
       if (!names.includes(this.state.run)) this.state.run = names[0] ?? null;
       if (!names.includes(this.state.other) || this.state.other === this.state.run) {
@@ -94,13 +100,14 @@ class App {
       }
       const [run, other] = [this.state.run, this.state.view === "compare" ? this.state.other : null];
       const found = await Promise.all([this.current(run), this.current(other)]);
+      if (ticket !== this.loads) return;
       [this.run, this.other] = found;
       this.failure = null;
     } catch (error) {
       // While TensorBoard restarts, what is shown stays.
-      if (!this.run) this.failure = error.message;
+      if (ticket === this.loads && !this.run) this.failure = error.message;
     }
-    this.isLoading = false;
+    this.isLoaded = true;
     this.schedule();
   }
 
@@ -109,30 +116,30 @@ class App {
     const version = this.listing.find((one) => one.run === name).version;
     if (this.loaded.get(name)?.version !== version) {
       this.loaded.set(name, await readRun(name));
-      for (const key of this.pages.keys()) if (key.startsWith(`${name}\n`)) this.pages.delete(key);
+      for (const key of this.fetched.keys()) if (key.startsWith(`${name}\n`)) this.fetched.delete(key);
     }
     return this.loaded.get(name);
   }
 
   // What belongs to one epoch alone: null until it is here, and then drawn.
-  page_of(key, read) {
+  once(key, read) {
     const whole = `${this.run.name}\n${key}`;
-    if (!this.pages.has(whole)) {
-      this.pages.set(whole, null);
+    if (!this.fetched.has(whole)) {
+      this.fetched.set(whole, null);
       read().then(
-        (found) => this.pages.set(whole, found),
-        (error) => this.pages.set(whole, { failure: error.message }),
+        (found) => this.fetched.set(whole, found),
+        (error) => this.fetched.set(whole, { failure: error.message }),
       ).then(() => this.schedule());
     }
-    return this.pages.get(whole);
+    return this.fetched.get(whole);
   }
 
   evidence(epoch) {
-    return this.page_of(`evidence ${epoch}`, () => readEvidence(this.run.name, epoch));
+    return this.once(`evidence ${epoch}`, () => readEvidence(this.run.name, epoch));
   }
 
   steps(method, epoch) {
-    return this.page_of(`steps ${method} ${epoch}`, () => readSteps(this.run.name, method, epoch));
+    return this.once(`steps ${method} ${epoch}`, () => readSteps(this.run.name, method, epoch));
   }
 }
 
@@ -148,6 +155,7 @@ export async function render() {
     app.state = fromAddress();
     app.load();
   });
-  setInterval(() => document.hidden || app.load(), POLL_SECONDS * 1000);
+  // TensorBoard reloads by itself only where people switched that on. A frame without width is not looked at.
+  setInterval(() => document.hidden || !window.innerWidth || app.load(), POLL_SECONDS * 1000);
   await app.load();
 }

@@ -1,6 +1,6 @@
 // Bars with intervals of all features, by method side by side, with trend, change and verdict.
 
-import { html, setAll, setAttribute, setText, svg } from "./dom.js";
+import { html, replaceChildren, setAll, setAttribute, setText, svg } from "./dom.js";
 import { formatter, short, signed, ticks } from "./numbers.js";
 import { Rows } from "./rows.js";
 import { changeOf, leading, methodsShown, ordered, picked, row, sinceRow, sorting, togglePicked } from "./selection.js";
@@ -9,6 +9,7 @@ import { STATES, chip, colourOf, setChip, shapeOf } from "./verdicts_look.js";
 
 const ROW_HEIGHT = 30;
 const TREND_POINTS = 60;
+const ROOM = 0.02;
 
 export function rankingView(app) {
   const head = html("div", { class: "head", role: "row" });
@@ -58,8 +59,10 @@ function prepared(app, methods) {
   const columns = methods.map((method) => {
     const evaluated = run.evaluated(method, now);
     const range = app.state.scale === "all" ? run.wholeRange(method) : run.range(method, evaluated < 0 ? [] : [evaluated]);
-    const high = range[1] > range[0] ? range[1] : range[0] + 1;
-    return { method, evaluated, low: range[0], high, format: formatter(Math.max(high, -range[0])), ticks: ticks(range[0], high, 3) };
+    // A little room, so that the ends of the longest intervals are seen.
+    const room = ROOM * (range[1] - range[0]) || 1;
+    const [low, high] = [range[0] < 0 ? range[0] - room : 0, range[1] + room];
+    return { method, evaluated, low, high, format: formatter(Math.max(high, -low)), ticks: ticks(low, high, 4) };
   });
   const every = Math.max(1, Math.ceil(run.epochs.length / TREND_POINTS));
   return {
@@ -72,25 +75,26 @@ function prepared(app, methods) {
 
 function updateHead(app, head, drawn) {
   const { run, state } = app;
-  const key = [run.name, drawn.methods.join(), drawn.columns.map((one) => [one.low, one.high]).join(), state.sort, state.ascending, drawn.since, run.epochs.length, drawn.lead].join("|");
-  if (head.dataset.key === key) return;
-  head.dataset.key = key;
+  const drawnAs = [run.name, drawn.methods.join(), drawn.columns.map((one) => [one.low, one.high]).join(), state.sort, state.ascending, drawn.since, run.epochs.length, drawn.lead].join("|");
+  if (head.dataset.drawn === drawnAs) return;
+  head.dataset.drawn = drawnAs;
   const sortable = (sort, title, hint) => {
     const isSorted = state.sort === sort || (state.sort === "importance" && sort === drawn.lead);
     const arrow = isSorted ? (state.ascending ? "\u2191" : "\u2193") : "";
     return html(
       "button",
-      { class: `sort${isSorted ? " on" : ""}`, "data-sort": sort, title: hint, onclick: () => sorting(app, sort) },
+      { class: `sort${isSorted ? " on" : ""}`, "data-sort": sort, "data-key": sort, title: hint, onclick: () => sorting(app, sort) },
       title, html("span", { class: "arrow", "aria-hidden": "true" }, arrow),
     );
   };
   const cell = (...children) => html("div", { role: "columnheader" }, ...children);
   const since = html(
     "select",
-    { id: "since", "aria-label": "Change since epoch", onchange: () => app.set({ since: Number(since.value) }) },
+    { id: "since", "data-key": "since", "aria-label": "Change since epoch", onchange: () => app.set({ since: Number(since.value) }) },
     run.epochs.map((epoch, i) => html("option", { value: epoch, selected: i === drawn.since }, String(epoch))),
   );
-  head.replaceChildren(
+  replaceChildren(
+    head,
     cell(), cell(html("span", { class: "faint" }, "#")), cell(sortable("name", "Feature", "Sort by name")),
     ...drawn.columns.map((one) =>
       html("div", { role: "columnheader", class: "bars-head" }, sortable(one.method, one.method.replaceAll("_", " "), "Sort by this importance"), axis(one)),

@@ -95,5 +95,6 @@ export function sorting(app, key) {
 }
 
 export function runLabel(name) {
+  // The callback writes into <log_dir>/importance.
   return name.replace(/\/?importance$/, "") || "this run";
 }

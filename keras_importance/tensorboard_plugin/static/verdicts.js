@@ -1,9 +1,9 @@
 // What is known of each feature, on what evidence, and the names to copy.
 
-import { html, setAttribute, setText } from "./dom.js";
+import { html, replaceChildren, setAttribute, setText } from "./dom.js";
 import { formatter, short } from "./numbers.js";
 import { Rows } from "./rows.js";
-import { ordered, row } from "./selection.js";
+import { leading, ordered, row } from "./selection.js";
 import { DROPPABLE, STATES, chip, colourOf, setChip, shapeOf } from "./verdicts_look.js";
 
 const SAID_FOR = 2000;
@@ -43,7 +43,7 @@ export function verdictsView(app) {
 
   function update() {
     const { run } = app;
-    const judged = run.verdicts[0];
+    const judged = run.judged(leading(app));
     none.hidden = Boolean(judged);
     table.hidden = bar.hidden = !judged;
     setText(none, judged ? "" : "This run has no verdicts: they need permutation importance of a loss that is a mean over rows.");
@@ -52,7 +52,7 @@ export function verdictsView(app) {
     const now = row(app);
     const epoch = run.epochs[now];
     const evidence = app.evidence(epoch);
-    const found = evidence?.verdicts?.[0] ?? null;
+    const found = evidence?.verdicts?.find((one) => one.method === judged.method) ?? null;
     const stateOf = (i) => run.state(judged.method, now, i);
     const sorted = app.state.sort === "importance" ? { ...app, run, state: { ...app.state, sort: judged.method } } : app;
     const matching = ordered(sorted);
@@ -81,17 +81,16 @@ function fillFilters(app, filters, features, stateOf) {
   const counts = new Map();
   for (const i of features) counts.set(stateOf(i), (counts.get(stateOf(i)) ?? 0) + 1);
   const known = [...STATES, ...counts.keys()].filter((state, i, all) => state && counts.has(state) && all.indexOf(state) === i);
-  const focused = document.activeElement?.dataset?.state;
-  filters.replaceChildren(
+  replaceChildren(
+    filters,
     ...known.map((state) => {
       const shape = html("span", { class: "shape", "aria-hidden": "true" }, shapeOf(state));
       shape.style.setProperty("--colour", colourOf(state));
       const { states } = app.state;
       const toggle = () => app.set({ states: states.includes(state) ? states.filter((one) => one !== state) : [...states, state] });
-      return html("button", { class: "toggle", "data-state": state, "data-count": counts.get(state), "aria-pressed": String(states.includes(state)), onclick: toggle }, shape, `${state} ${counts.get(state)}`);
+      return html("button", { class: "toggle", "data-state": state, "data-key": state, "data-count": counts.get(state), "aria-pressed": String(states.includes(state)), onclick: toggle }, shape, `${state} ${counts.get(state)}`);
     }),
   );
-  if (focused) [...filters.children].find((one) => one.dataset.state === focused)?.focus();
 }
 
 function makeRow() {
