@@ -106,10 +106,11 @@ def written(directory, results, verdicts=()):
     writer.close()
 
 
-@pytest.fixture
-def fitted(tmp_path, rng):
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
     """A real fit on sequences, with nasty names for two of the features."""
-    x = rng.standard_normal((200, 6, 3)).astype("float32")
+    tmp_path = tmp_path_factory.mktemp("logs")
+    x = np.random.default_rng(0).standard_normal((200, 6, 3)).astype("float32")
     model = keras.Sequential([keras.layers.GRU(4), keras.layers.Dense(1)])
     model.compile("adam", "mse")
     importance = FeatureImportance(
@@ -195,6 +196,22 @@ def test_no_epoch_is_lost_to_sampling(tmp_path):
     assert header["epochs"] == list(range(47))
     expected = [result(epoch, "ab").importances_mean for epoch in range(47)]
     np.testing.assert_allclose(arrays[header["methods"][0]["mean"]], expected, rtol=1e-6)
+
+
+def test_a_second_training_in_the_same_directory_replaces_the_first(tmp_path):
+    """Its three epochs are shown, and none of the 25 of the first one."""
+    written(tmp_path, [result(epoch, "ab") for epoch in range(25)])
+    written(tmp_path, [result(epoch, "ab", seed=1) for epoch in range(3)])
+    header, arrays = Tab(tmp_path).run()
+    assert header["epochs"][-1] == 2
+    expected = [result(epoch, "ab", seed=1).importances_mean for epoch in header["epochs"]]
+    np.testing.assert_allclose(arrays[header["methods"][0]["mean"]], expected, rtol=1e-6)
+
+
+def test_a_continued_training_adds_to_the_first(tmp_path):
+    written(tmp_path, [result(epoch, "ab") for epoch in range(12)])
+    written(tmp_path, [result(epoch, "ab") for epoch in range(12, 15)])
+    assert Tab(tmp_path).run()[0]["epochs"] == list(range(15))
 
 
 def test_features_keep_their_columns_where_they_changed_in_between(tmp_path):

@@ -90,7 +90,7 @@ class Runs:
             "version": version,
             "n_unreadable": n_unreadable,
             "with_steps": _methods_with_steps(tags),
-            "drift": self._drift(place, run),
+            "drift": self._drift(place, run, {one.epoch for one in epochs}),
         }
         content = bundle(header, arrays)
         with self._lock:
@@ -162,20 +162,18 @@ class Runs:
 
     def _epochs(self, place: Place, run: str, tags: Iterable[str]) -> tuple[list[StoredEpoch], int]:
         """The epochs in order, and how many summaries could not be read."""
-        found: dict[int, StoredEpoch] = {}
-        n_unreadable = 0
         ours = [tag for tag in tags if tag.startswith(f"{DATA}/")]
         if not ours:
             raise UnknownRunError(f"There is no run {run!r} with importances.")
-        for series in self._read(place, run, ours).values():
-            for datum in series:
-                try:
-                    found[datum.step] = unpacked(datum.step, list(datum.numpy))
-                except ValueError:
-                    n_unreadable += 1
-        return [found[epoch] for epoch in sorted(found)], n_unreadable
+        found, n_unreadable = [], 0
+        for datum in current(one for series in self._read(place, run, ours).values() for one in series):
+            try:
+                found.append(unpacked(datum.step, list(datum.numpy)))
+            except ValueError:
+                n_unreadable += 1
+        return found, n_unreadable
 
-    def _drift(self, place: Place, run: str) -> list[dict[str, Any]]:
+    def _drift(self, place: Place, run: str, known: set[int]) -> list[dict[str, Any]]:
         """The drift measures with their floors, from the scalars that the stock dashboards show, too."""
         listing = self._provider.list_scalars(
             place.context,
@@ -200,7 +198,7 @@ class Runs:
             if measure is None:
                 continue
             floors = points.get(f"{tag}{_FLOOR}", {})
-            epochs = sorted(points[tag])
+            epochs = sorted(points[tag].keys() & known)
             found.append(
                 {
                     "method": method,
@@ -211,6 +209,24 @@ class Runs:
                 }
             )
         return found
+
+
+def current(data: Iterable[Any]) -> list[Any]:
+    """The data in the order of their epochs, without those of an earlier training in the same directory.
+
+    TensorBoard itself forgets what was written over within a tag at most. Whatever is older than an
+    earlier epoch is of an earlier training.
+    """
+    newest: dict[int, Any] = {}
+    for datum in data:
+        known = newest.get(datum.step)
+        if known is None or known.wall_time <= datum.wall_time:
+            newest[datum.step] = datum
+    kept: list[Any] = []
+    for _, datum in sorted(newest.items()):
+        if not kept or kept[-1].wall_time <= datum.wall_time:
+            kept.append(datum)
+    return kept
 
 
 def _method_and_measure(name: str) -> tuple[str, str | None]:

@@ -139,7 +139,7 @@ function drawLines(app, chart, method, features, width) {
   series.forEach((values, i) => parts.push(band(run, rows, values, x, y, features[i], i)));
   series.forEach((values, i) => parts.push(line(run, rows, values, x, y, features[i], i)));
   features.forEach((feature, i) => parts.push(...verdictMarks(run, method, feature, rows, series[i], x, y)));
-  parts.push(...labels(run, features, series, y, width));
+  parts.push(...labels(run, features, series, y, width, height - LABEL_HEIGHT / 2));
   setAttribute(chart, "viewBox", `0 0 ${width} ${height}`);
   setAttribute(chart, "width", width);
   const names = features.map((one) => run.names[one]).join(", ");
@@ -166,7 +166,7 @@ function axes(app, x, y, levels, width, height) {
     ...wholeTicks(epochs[0], epochs[epochs.length - 1], Math.max(2, Math.floor(width / 90))).map((epoch) =>
       svg("text", { x: x(epoch), y: height - 10, "text-anchor": "middle" }, String(epoch)),
     ),
-    svg("text", { x: right + 10, y: height - 10 }, "epoch"),
+    svg("text", { x: MARGIN.left - 8, y: height - 10, "text-anchor": "end" }, "epoch"),
     svg("path", { class: "now", d: `M${x(now)} ${MARGIN.top}V${height - MARGIN.bottom}` }),
   ];
 }
@@ -211,13 +211,18 @@ function verdictMarks(run, method, feature, rows, values, x, y) {
 }
 
 // Names at the ends of the lines, moved apart where they would overlap.
-function labels(run, features, series, y, width) {
+function labels(run, features, series, y, width, lowestAllowed) {
   const placed = features
     .map((feature, i) => ({ i, name: run.names[feature], y: y(series[i].findLast((one) => Number.isFinite(one.mean))?.mean ?? 0) }))
     .sort((a, b) => a.y - b.y);
   placed.forEach((one, k) => {
     if (k > 0) one.y = Math.max(one.y, placed[k - 1].y + LABEL_HEIGHT);
   });
+  let lowest = lowestAllowed;
+  for (const one of placed.reverse()) {
+    one.y = Math.min(one.y, lowest);
+    lowest = one.y - LABEL_HEIGHT;
+  }
   return placed.map(({ i, name, y: place }) => {
     const text = svg("text", { class: "series-name", x: width - MARGIN.right + 8, y: place + 4, "data-feature": name }, shortened(name), svg("title", {}, name));
     text.style.fill = lineColour(i);
@@ -227,7 +232,7 @@ function labels(run, features, series, y, width) {
 
 function shortened(name) {
   const letters = [...name];
-  return letters.length > 22 ? `${letters.slice(0, 13).join("")}\u2026${letters.slice(-8).join("")}` : name;
+  return letters.length > 19 ? `${letters.slice(0, 11).join("")}\u2026${letters.slice(-6).join("")}` : name;
 }
 
 function nearest(app, chart, event) {

@@ -3,7 +3,7 @@
 const MINUS = "\u2212";
 
 function withMinus(text) {
-  return text.replace("-", MINUS);
+  return text.replaceAll("-", MINUS);
 }
 
 // Formats the numbers of a column alike: three digits of the largest one.
@@ -11,7 +11,7 @@ export function formatter(largest) {
   if (!(largest > 0) || !Number.isFinite(largest)) return (value) => short(value);
   const exponent = Math.floor(Math.log10(largest));
   if (exponent < -5 || exponent > 6) {
-    return (value) => (Number.isFinite(value) ? withMinus(value.toExponential(2)) : "\u2013");
+    return (value) => (Number.isFinite(value) ? withMinus(value.toExponential(1)) : "\u2013");
   }
   const digits = Math.max(0, Math.min(8, 2 - exponent));
   return (value) => {

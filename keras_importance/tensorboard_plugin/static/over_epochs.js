@@ -24,7 +24,7 @@ export function overEpochsView(app) {
     onpick: (i) => togglePicked(app, shown[i]),
   });
   const note = html("p", { class: "note" });
-  const fit = html("button", { class: "toggle", id: "fit", onclick: () => app.set({ fit: !isFit(app, shown) }) }, "all rows at once");
+  const fit = html("button", { class: "toggle", id: "fit", onclick: () => app.set({ fit: !isFit(app, shown) }) }, "compact rows");
   const element = html("section", { class: "view epochs-map" }, html("div", { class: "above" }, note, fit), map.element, map.foot);
 
   function update() {

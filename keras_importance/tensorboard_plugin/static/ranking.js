@@ -39,7 +39,8 @@ export function rankingView(app) {
       rows.spare = [];
     }
     drawn = prepared(app, methods);
-    const columns = `28px 38px minmax(130px, 1.1fr) ${methods.map(() => "minmax(190px, 2fr)").join(" ")} 110px 150px 118px`;
+    const columns = `28px 38px minmax(130px, 1.1fr) ${methods.map(() => "minmax(190px, 2fr)").join(" ")} 110px 150px${app.run.verdicts.length ? " 118px" : ""}`;
+    element.classList.toggle("without-verdicts", !app.run.verdicts.length);
     element.style.setProperty("--columns", columns);
     updateHead(app, head, drawn);
     updateNote(app, note, drawn);
@@ -101,7 +102,7 @@ function updateHead(app, head, drawn) {
     ),
     cell(html("span", { class: "faint" }, "Trend")),
     html("div", { role: "columnheader", class: "since" }, sortable("change", "Change since", "Sort by change: what fell most comes first"), since),
-    cell(sortable("verdict", "Verdict", "Sort by verdict")),
+    html("div", { role: "columnheader", class: "verdict-cell" }, sortable("verdict", "Verdict", "Sort by verdict")),
   );
 }
 
@@ -155,7 +156,8 @@ function makeRow(app, methods) {
   const element = html(
     "div",
     { class: "row", role: "row" },
-    ...[box, parts.rank, parts.name, ...parts.bars.map((one) => one.element), parts.trend.element, parts.change, parts.chip].map((one) => html("div", { role: "cell" }, one)),
+    ...[box, parts.rank, parts.name, ...parts.bars.map((one) => one.element), parts.trend.element, parts.change].map((one) => html("div", { role: "cell" }, one)),
+    html("div", { role: "cell", class: "verdict-cell" }, parts.chip),
   );
   element.parts = parts;
   box.addEventListener("change", () => togglePicked(app, element.feature));

@@ -64,8 +64,9 @@ export function verdictsView(app) {
       place: new Map(found?.names.map((name, i) => [name, i]) ?? []),
       notes: evidence?.notes ?? {},
     };
-    drawn.format = formatter(run.wholeRange(judged.method)[1]);
     const threshold = judged.thresholds[now];
+    // Three digits of the threshold: what is near it is what people look at.
+    drawn.format = formatter(Math.min(threshold > 0 ? threshold : Infinity, run.wholeRange(judged.method)[1]));
     setText(note, `Verdicts by ${judged.method.replaceAll("_", " ")} in epoch ${epoch}: useless below an importance of ${short(threshold)}; chance that any feature is wrongly called useless in the training ${(100 * judged.error_rate).toFixed(0)}% at most.`);
     fillFilters(app, filters, matching, stateOf);
     rows.set(states.length ? matching.filter((i) => states.includes(stateOf(i))) : matching);
