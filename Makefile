@@ -13,7 +13,7 @@ TABLES ?=
 
 .PHONY: help demo tensorboard test lint types unit test-long coverage beijing bench bench-backends \
         bench-correlated bench-drift bench-intervals bench-lofo bench-lofo-backends bench-statistics \
-        bench-verdicts pictures clean
+        bench-tab bench-verdicts pictures screenshots clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -41,7 +41,7 @@ types: $(READY)
 	$(BIN)/mypy
 
 unit: $(READY)
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 -rs
 
 test-long: $(READY)  ## the tests that take minutes: make test-long CSV=path/to/file.csv
 	BEIJING_PM25_CSV='$(CSV)' $(BIN)/pytest -m long
@@ -85,6 +85,12 @@ bench-statistics: bench-intervals bench-verdicts bench-correlated bench-drift  #
 
 bench-verdicts: $(READY)  ## how often verdicts are wrong, and how early they are right (half an hour)
 	$(BIN)/python tests/benchmarks/verdicts.py 2>/dev/null
+
+screenshots: $(READY)  ## take the pictures of the tab in TensorBoard (needs chromium and chromium-driver)
+	$(BIN)/python tests/browser/screenshots.py
+
+bench-tab: $(READY)  ## how fast the tab in TensorBoard paints and answers (needs chromium and chromium-driver)
+	$(BIN)/python tests/benchmarks/tab.py
 
 pictures: $(READY)  ## draw the pictures of the README: make pictures CSV=path/to/file.csv
 	$(BIN)/python examples/quickstart.py --pictures docs/quickstart

@@ -9,7 +9,11 @@ const ROW_HEIGHT = 30;
 const TOP = 10;
 
 export function compareView(app) {
-  const other = html("select", { id: "other", "aria-label": "Compare with run", onchange: () => app.set({ other: other.value }) });
+  const other = html("select", {
+    id: "other",
+    "aria-label": "Compare with run",
+    onchange: () => app.set({ other: other.value }),
+  });
   const note = html("p", { class: "note" });
   const summary = html("div", { class: "summary" });
   const none = html("p", { class: "none" });
@@ -17,21 +21,43 @@ export function compareView(app) {
   let drawn = null;
   let sort = { key: "difference", ascending: false };
   const rows = new Rows({
-    height: ROW_HEIGHT, label: "Features of both runs", make: makeRow, fill: (element, item) => fillRow(drawn, element, drawn.pairs[item]),
-    onkey: (key, item) => key === "Enter" && app.set({ view: "drift", picked: [drawn.pairs[item].name] }) === undefined,
+    height: ROW_HEIGHT,
+    label: "Features of both runs",
+    make: makeRow,
+    fill: (element, item) => fillRow(drawn, element, drawn.pairs[item]),
+    onkey: (key, item) =>
+      key === "Enter" && app.set({ view: "drift", picked: [drawn.pairs[item].name] }) === undefined,
   });
   const table = html("div", { class: "table" }, head, rows.element);
-  const element = html("section", { class: "view compare" }, html("div", { class: "above" }, html("span", { class: "faint" }, "Compare with"), other, note), summary, none, table);
-  element.style.setProperty("--columns", "minmax(130px, 1fr) 44px minmax(170px, 1.6fr) 44px minmax(170px, 1.6fr) minmax(200px, 1.6fr)");
+  const element = html(
+    "section",
+    { class: "view compare" },
+    html("div", { class: "above" }, html("span", { class: "faint" }, "Compare with"), other, note),
+    summary,
+    none,
+    table,
+  );
+  element.style.setProperty(
+    "--columns",
+    "minmax(130px, 1fr) 44px minmax(170px, 1.6fr) 44px minmax(170px, 1.6fr) minmax(200px, 1.6fr)",
+  );
 
   function update() {
     const names = app.listing.map((one) => one.run).filter((name) => name !== app.run.name);
-    other.replaceChildren(...names.map((name) => html("option", { value: name, selected: name === app.state.other }, runLabel(name))));
+    other.replaceChildren(
+      ...names.map((name) =>
+        html("option", { value: name, selected: name === app.state.other }, runLabel(name)),
+      ),
+    );
     other.parentElement.hidden = !names.length;
     const method = leading(app);
-    const problem = !names.length ? "There is one run in this log directory. Train again with another log_dir beside it, such as logs/run-2, and both can be compared."
-      : !app.other ? "Reading the other run \u2026"
-      : !app.other.methods.has(method) ? `${runLabel(app.other.name)} was not evaluated by ${method}.` : "";
+    const problem = !names.length
+      ? "There is one run in this log directory. Train again with another log_dir beside it, such as logs/run-2, and both can be compared."
+      : !app.other
+        ? "Reading the other run \u2026"
+        : !app.other.methods.has(method)
+          ? `${runLabel(app.other.name)} was not evaluated by ${method}.`
+          : "";
     none.hidden = !problem;
     table.hidden = summary.hidden = Boolean(problem);
     setText(none, problem);
@@ -40,7 +66,10 @@ export function compareView(app) {
     drawn = compared(app, method);
     const units = [app.run, app.other].map((run) => run.methods.get(method).metric);
     const isSame = units[0] === units[1];
-    setText(note, `${method.replaceAll("_", " ")} importance, epoch ${drawn.epochs[0]} beside epoch ${drawn.epochs[1]}. ${isSame ? "Intervals of the difference take the runs' errors as independent." : `The units differ (${units.join(", ")}): compare ranks, not numbers.`}`);
+    setText(
+      note,
+      `${method.replaceAll("_", " ")} importance, epoch ${drawn.epochs[0]} beside epoch ${drawn.epochs[1]}. ${isSame ? "Intervals of the difference take the runs' errors as independent." : `The units differ (${units.join(", ")}): compare ranks, not numbers.`}`,
+    );
     fillSummary(summary, drawn);
     fillHead();
     rows.set(order());
@@ -54,13 +83,23 @@ export function compareView(app) {
       second: (one) => one.second.mean,
       difference: (one) => Math.abs(one.difference),
     }[sort.key];
-    const chosen = new Set(matches({ names: drawn.pairs.map((one) => one.name), lowered: drawn.pairs.map((one) => one.name.toLowerCase()) }, app.state.search));
-    return [...drawn.pairs.keys()].filter((i) => chosen.has(i)).sort((a, b) => {
-      const [x, y] = [key(drawn.pairs[a]), key(drawn.pairs[b])];
-      if (sort.key === "name") return -direction * x.localeCompare(y, undefined, { numeric: true });
-      if (Number.isNaN(x) || Number.isNaN(y)) return Number.isNaN(x) - Number.isNaN(y);
-      return direction * (x - y) || a - b;
-    });
+    const chosen = new Set(
+      matches(
+        {
+          names: drawn.pairs.map((one) => one.name),
+          lowered: drawn.pairs.map((one) => one.name.toLowerCase()),
+        },
+        app.state.search,
+      ),
+    );
+    return [...drawn.pairs.keys()]
+      .filter((i) => chosen.has(i))
+      .sort((a, b) => {
+        const [x, y] = [key(drawn.pairs[a]), key(drawn.pairs[b])];
+        if (sort.key === "name") return -direction * x.localeCompare(y, undefined, { numeric: true });
+        if (Number.isNaN(x) || Number.isNaN(y)) return Number.isNaN(x) - Number.isNaN(y);
+        return direction * (x - y) || a - b;
+      });
   }
 
   function fillHead() {
@@ -70,37 +109,94 @@ export function compareView(app) {
         sort = { key, ascending: isSorted && !sort.ascending };
         app.schedule();
       };
-      return html("div", { role: "columnheader" }, html("button", { class: `sort${isSorted ? " on" : ""}`, "data-sort": key, "data-key": key, onclick: choose }, title, html("span", { class: "arrow", "aria-hidden": "true" }, isSorted ? (sort.ascending ? "\u2191" : "\u2193") : "")));
+      return html(
+        "div",
+        { role: "columnheader" },
+        html(
+          "button",
+          { class: `sort${isSorted ? " on" : ""}`, "data-sort": key, "data-key": key, onclick: choose },
+          title,
+          html(
+            "span",
+            { class: "arrow", "aria-hidden": "true" },
+            isSorted ? (sort.ascending ? "\u2191" : "\u2193") : "",
+          ),
+        ),
+      );
     };
-    const rank = () => html("div", { role: "columnheader", class: "right" }, html("span", { class: "faint" }, "#"));
-    replaceChildren(head, sortable("name", "Feature"), rank(), sortable("first", runLabel(app.run.name)), rank(), sortable("second", runLabel(app.other.name)), sortable("difference", "Difference"));
+    const rank = () =>
+      html("div", { role: "columnheader", class: "right" }, html("span", { class: "faint" }, "#"));
+    replaceChildren(
+      head,
+      sortable("name", "Feature"),
+      rank(),
+      sortable("first", runLabel(app.run.name)),
+      rank(),
+      sortable("second", runLabel(app.other.name)),
+      sortable("difference", "Difference"),
+    );
   }
   return { element, update };
 }
 
 function compared(app, method) {
   const runs = [app.run, app.other];
-  const places = runs.map((run) => run.evaluated(method, run === app.run ? row(app) : run.row(app.state.epoch)));
+  const places = runs.map((run) =>
+    run.evaluated(method, run === app.run ? row(app) : run.row(app.state.epoch)),
+  );
   const ranks = runs.map((run, i) => run.ranks(method, places[i]));
   const missing = { mean: NaN, low: NaN, high: NaN };
   const names = [...new Set([...app.run.names, ...app.other.names])];
   const pairs = names.map((name) => {
     const features = runs.map((run) => run.place.get(name));
-    const [first, second] = features.map((feature, i) => (feature === undefined ? missing : runs[i].at(method, places[i], feature)));
-    const [firstRank, secondRank] = features.map((feature, i) => (feature === undefined ? 0 : ranks[i][feature]));
+    const [first, second] = features.map((feature, i) =>
+      feature === undefined ? missing : runs[i].at(method, places[i], feature),
+    );
+    const [firstRank, secondRank] = features.map((feature, i) =>
+      feature === undefined ? 0 : ranks[i][feature],
+    );
     const difference = second.mean - first.mean;
     const half = Math.hypot((first.high - first.low) / 2, (second.high - second.low) / 2);
-    return { name, first, second, firstRank, secondRank, difference, half, isClear: Math.abs(difference) > half };
+    return {
+      name,
+      first,
+      second,
+      firstRank,
+      secondRank,
+      difference,
+      half,
+      isClear: Math.abs(difference) > half,
+    };
   });
-  const values = pairs.flatMap((one) => [one.first, one.second]).flatMap((one) => [one.mean, one.low, one.high]).filter(Number.isFinite);
-  const [low, high] = [values.reduce((a, b) => Math.min(a, b), 0), values.reduce((a, b) => Math.max(a, b), 0) || 1];
-  const reach = pairs.reduce((most, one) => Math.max(most, Math.abs(one.difference) + (one.half || 0) || 0), 0) || 1;
-  return { method, pairs, low, high, reach, epochs: runs.map((run, i) => run.epochs[places[i]] ?? "\u2013"), format: formatter(high) };
+  const values = pairs
+    .flatMap((one) => [one.first, one.second])
+    .flatMap((one) => [one.mean, one.low, one.high])
+    .filter(Number.isFinite);
+  const [low, high] = [
+    values.reduce((a, b) => Math.min(a, b), 0),
+    values.reduce((a, b) => Math.max(a, b), 0) || 1,
+  ];
+  const reach =
+    pairs.reduce((most, one) => Math.max(most, Math.abs(one.difference) + (one.half || 0) || 0), 0) || 1;
+  return {
+    method,
+    pairs,
+    low,
+    high,
+    reach,
+    epochs: runs.map((run, i) => run.epochs[places[i]] ?? "\u2013"),
+    format: formatter(high),
+  };
 }
 
 function fillSummary(summary, { pairs }) {
-  const both = pairs.filter((one) => Number.isFinite(one.first.mean) && Number.isFinite(one.second.mean));
-  const agreement = rankCorrelation(both.map((one) => one.first.mean), both.map((one) => one.second.mean));
+  const both = pairs.filter(
+    (one) => Number.isFinite(one.first.mean) && Number.isFinite(one.second.mean),
+  );
+  const agreement = rankCorrelation(
+    both.map((one) => one.first.mean),
+    both.map((one) => one.second.mean),
+  );
   const top = Math.min(TOP, both.length);
   const shared = both.filter((one) => one.firstRank <= top && one.secondRank <= top).length;
   const clear = both.filter((one) => one.isClear).length;
@@ -108,41 +204,114 @@ function fillSummary(summary, { pairs }) {
   const figures = [
     [Number.isFinite(agreement) ? agreement.toFixed(2) : "\u2013", "rank correlation", "agreement"],
     [`${shared} of ${top}`, "top features shared", "shared"],
-    [String(clear), clear === 1 ? "feature differs by more than its interval" : "features differ by more than their intervals", "clear"],
+    [
+      String(clear),
+      clear === 1
+        ? "feature differs by more than its interval"
+        : "features differ by more than their intervals",
+      "clear",
+    ],
     ...(alone ? [[String(alone), "features in one run alone", "alone"]] : []),
   ];
-  summary.replaceChildren(...figures.map(([value, text, name]) => html("div", { class: "figure", "data-figure": name }, html("b", { class: "number" }, value), html("span", {}, text))));
+  summary.replaceChildren(
+    ...figures.map(([value, text, name]) =>
+      html(
+        "div",
+        { class: "figure", "data-figure": name },
+        html("b", { class: "number" }, value),
+        html("span", {}, text),
+      ),
+    ),
+  );
 }
 
 function makeRow() {
-  const picture = (...parts) => svg("svg", { viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" }, ...parts);
+  const picture = (...parts) =>
+    svg(
+      "svg",
+      { viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" },
+      ...parts,
+    );
   const bar = () => {
-    const parts = { number: html("span", { class: "number value" }), bar: svg("rect", { class: "bar", y: "22", height: "56" }), interval: svg("path", { class: "interval" }), zero: svg("path", { class: "zero" }) };
-    parts.element = html("div", { class: "bar-cell" }, parts.number, picture(parts.bar, parts.zero, parts.interval));
+    const parts = {
+      number: html("span", { class: "number value" }),
+      bar: svg("rect", { class: "bar", y: "22", height: "56" }),
+      interval: svg("path", { class: "interval" }),
+      zero: svg("path", { class: "zero" }),
+    };
+    parts.element = html(
+      "div",
+      { class: "bar-cell" },
+      parts.number,
+      picture(parts.bar, parts.zero, parts.interval),
+    );
     return parts;
   };
-  const parts = { name: html("span", { class: "name" }), ranks: [html("span", { class: "number faint" }), html("span", { class: "number" })], bars: [bar(), bar()], difference: bar() };
-  const cells = [parts.name, parts.ranks[0], parts.bars[0].element, parts.ranks[1], parts.bars[1].element, parts.difference.element];
-  const element = html("div", { class: "row", role: "row" }, cells.map((one) => html("div", { role: "cell" }, one)));
+  const parts = {
+    name: html("span", { class: "name" }),
+    ranks: [html("span", { class: "number faint" }), html("span", { class: "number" })],
+    bars: [bar(), bar()],
+    difference: bar(),
+  };
+  const cells = [
+    parts.name,
+    parts.ranks[0],
+    parts.bars[0].element,
+    parts.ranks[1],
+    parts.bars[1].element,
+    parts.difference.element,
+  ];
+  const element = html(
+    "div",
+    { class: "row", role: "row" },
+    cells.map((one) => html("div", { role: "cell" }, one)),
+  );
   element.parts = parts;
   return element;
 }
 
 function fillRow(drawn, element, pair) {
   const { parts } = element;
-  setAll(element, { "data-feature": pair.name, "data-first": numberOf(pair.first.mean), "data-second": numberOf(pair.second.mean), "data-difference": numberOf(pair.difference) });
+  setAll(element, {
+    "data-feature": pair.name,
+    "data-first": numberOf(pair.first.mean),
+    "data-second": numberOf(pair.second.mean),
+    "data-difference": numberOf(pair.difference),
+  });
   setText(parts.name, pair.name);
   parts.name.title = pair.name;
   const moved = pair.firstRank - pair.secondRank;
   setText(parts.ranks[0], pair.firstRank ? String(pair.firstRank) : "\u2013");
-  setText(parts.ranks[1], pair.secondRank ? `${moved > 0 ? "\u2191" : moved < 0 ? "\u2193" : ""}${pair.secondRank}` : "\u2013");
+  setText(
+    parts.ranks[1],
+    pair.secondRank ? `${moved > 0 ? "\u2191" : moved < 0 ? "\u2193" : ""}${pair.secondRank}` : "\u2013",
+  );
   [pair.first, pair.second].forEach((one, i) => {
     setText(parts.bars[i].number, drawn.format(one.mean));
-    drawBar(parts.bars[i], one.mean, one.low, one.high, drawn.low, drawn.high, i ? "var(--line-4)" : "var(--line-0)");
+    drawBar(
+      parts.bars[i],
+      one.mean,
+      one.low,
+      one.high,
+      drawn.low,
+      drawn.high,
+      i ? "var(--line-4)" : "var(--line-0)",
+    );
   });
   const { difference, half } = pair;
-  setText(parts.difference.number, Number.isFinite(difference) ? signed(drawn.format(difference)) : "\u2013");
-  drawBar(parts.difference, difference, difference - half, difference + half, -drawn.reach, drawn.reach, pair.isClear ? "var(--harmful)" : "var(--undecided)");
+  setText(
+    parts.difference.number,
+    Number.isFinite(difference) ? signed(drawn.format(difference)) : "\u2013",
+  );
+  drawBar(
+    parts.difference,
+    difference,
+    difference - half,
+    difference + half,
+    -drawn.reach,
+    drawn.reach,
+    pair.isClear ? "var(--harmful)" : "var(--undecided)",
+  );
 }
 
 function numberOf(value) {
@@ -157,5 +326,11 @@ function drawBar(parts, mean, low, high, from, to, colour) {
   setAttribute(parts.bar, "width", (right - left).toFixed(1));
   parts.bar.style.setProperty("--colour", colour);
   setAttribute(parts.zero, "d", `M${place(0).toFixed(1)} 0V100`);
-  setAttribute(parts.interval, "d", Number.isFinite(low) && Number.isFinite(high) ? `M${place(low).toFixed(1)} 50H${place(high).toFixed(1)}M${place(low).toFixed(1)} 36V64M${place(high).toFixed(1)} 36V64` : "");
+  setAttribute(
+    parts.interval,
+    "d",
+    Number.isFinite(low) && Number.isFinite(high)
+      ? `M${place(low).toFixed(1)} 50H${place(high).toFixed(1)}M${place(low).toFixed(1)} 36V64M${place(high).toFixed(1)} 36V64`
+      : "",
+  );
 }

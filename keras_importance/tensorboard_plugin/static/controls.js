@@ -6,31 +6,82 @@ import { leading, methodWithSteps, methodsShown, row, runLabel } from "./selecti
 const FRAMES_PER_SECOND = 6;
 
 export function controls(app, views) {
-  const runs = html("select", { id: "run", "aria-label": "Run", onchange: () => app.set({ run: runs.value }) });
+  const runs = html("select", {
+    id: "run",
+    "aria-label": "Run",
+    onchange: () => app.set({ run: runs.value }),
+  });
   const tabs = views.map(([key, title]) =>
-    html("button", { role: "tab", id: `tab-${key}`, "data-view": key, "data-title": title, "aria-controls": "view", onclick: () => app.set({ view: key }) }, title),
+    html(
+      "button",
+      {
+        role: "tab",
+        id: `tab-${key}`,
+        "data-view": key,
+        "data-title": title,
+        "aria-controls": "view",
+        onclick: () => app.set({ view: key }),
+      },
+      title,
+    ),
   );
-  const list = html("nav", { class: "tabs", role: "tablist", "aria-label": "Views", onkeydown: (event) => alongTabs(event, tabs) }, tabs);
+  const list = html(
+    "nav",
+    {
+      class: "tabs",
+      role: "tablist",
+      "aria-label": "Views",
+      onkeydown: (event) => alongTabs(event, tabs),
+    },
+    tabs,
+  );
   const methods = html("div", { class: "methods", role: "group", "aria-label": "Methods" });
   const search = html("input", {
-    id: "search", type: "search", placeholder: "Search features", "aria-label": "Search features",
-    autocomplete: "off", spellcheck: "false", oninput: () => app.set({ search: search.value }),
+    id: "search",
+    type: "search",
+    placeholder: "Search features",
+    "aria-label": "Search features",
+    autocomplete: "off",
+    spellcheck: "false",
+    oninput: () => app.set({ search: search.value }),
   });
   const slider = html("input", {
-    id: "epoch", type: "range", min: "0", step: "1", "aria-label": "Epoch",
+    id: "epoch",
+    type: "range",
+    min: "0",
+    step: "1",
+    "aria-label": "Epoch",
     oninput: () => app.set({ epoch: atSlider(app, Number(slider.value)) }),
   });
   const label = html("output", { class: "epoch-label number", for: "epoch" });
   const play = html("button", { class: "icon", id: "play", onclick: () => player.toggle() });
-  const newest = html("button", { class: "quiet", id: "newest", onclick: () => app.set({ epoch: null }), title: "Follow the newest epoch" }, "newest");
+  const newest = html(
+    "button",
+    {
+      class: "quiet",
+      id: "newest",
+      onclick: () => app.set({ epoch: null }),
+      title: "Follow the newest epoch",
+    },
+    "newest",
+  );
   const player = playing(app, play);
   const element = html(
     "header",
     { class: "top" },
     html("div", { class: "bar" }, runs, list),
-    html("div", { class: "bar tools" }, methods, search, html("div", { class: "epochs" }, play, slider, label, newest)),
+    html(
+      "div",
+      { class: "bar tools" },
+      methods,
+      search,
+      html("div", { class: "epochs" }, play, slider, label, newest),
+    ),
   );
-  element.addEventListener("keydown", (event) => event.key === "Escape" && search.value && app.set({ search: "" }));
+  element.addEventListener(
+    "keydown",
+    (event) => event.key === "Escape" && search.value && app.set({ search: "" }),
+  );
 
   function update() {
     updateRuns(app, runs);
@@ -76,13 +127,20 @@ function updateMethods(app, group) {
   if (names.join("\n") !== [...group.children].map((one) => one.dataset.method).join("\n")) {
     group.replaceChildren(
       ...names.map((name) =>
-        html("button", { class: "toggle", "data-method": name, onclick: () => toggleMethod(app, name) }, name.replaceAll("_", " ")),
+        html(
+          "button",
+          { class: "toggle", "data-method": name, onclick: () => toggleMethod(app, name) },
+          name.replaceAll("_", " "),
+        ),
       ),
     );
   }
   // Views of one method at a time choose it; the others show several side by side.
-  const shown = { ranking: methodsShown, steps: (one) => [methodWithSteps(one)] }[app.state.view]?.(app) ?? [leading(app)];
-  for (const button of group.children) setAttribute(button, "aria-pressed", shown.includes(button.dataset.method));
+  const shown = { ranking: methodsShown, steps: (one) => [methodWithSteps(one)] }[app.state.view]?.(
+    app,
+  ) ?? [leading(app)];
+  for (const button of group.children)
+    setAttribute(button, "aria-pressed", shown.includes(button.dataset.method));
 }
 
 function toggleMethod(app, name) {

@@ -30,9 +30,12 @@ export function svg(tag, attributes = {}, ...children) {
 
 // Puts new children in the place of the old ones; who used one of them by keyboard stays there.
 export function replaceChildren(element, ...children) {
-  const focused = element.contains(document.activeElement) ? document.activeElement.getAttribute("data-key") : null;
+  const focused = element.contains(document.activeElement)
+    ? document.activeElement.getAttribute("data-key")
+    : null;
   element.replaceChildren(...children);
-  if (focused !== null) [...element.querySelectorAll("[data-key]")].find((one) => one.dataset.key === focused)?.focus();
+  if (focused !== null)
+    [...element.querySelectorAll("[data-key]")].find((one) => one.dataset.key === focused)?.focus();
 }
 
 // Writing what is there already would make the browser lay out and paint for nothing.

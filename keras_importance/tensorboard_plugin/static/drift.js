@@ -14,27 +14,64 @@ const MOST_HEIGHT = 520;
 const BELOW = 262; // what the other parts of the page take
 const MARGIN = { left: 62, right: 150, top: 12, bottom: 30 };
 const MEASURES = {
-  spearman: ["Rank agreement", "Spearman's rank correlation with the evaluation before; below the grey area is drift"],
-  jensen_shannon: ["Distance", "Jensen-Shannon divergence from the evaluation before; above the grey area is drift"],
-  top_k_overlap: ["Overlap of the top", "Share of the top features that the evaluation before had, too; below the grey area is drift"],
+  spearman: [
+    "Rank agreement",
+    "Spearman's rank correlation with the evaluation before; below the grey area is drift",
+  ],
+  jensen_shannon: [
+    "Distance",
+    "Jensen-Shannon divergence from the evaluation before; above the grey area is drift",
+  ],
+  top_k_overlap: [
+    "Overlap of top features",
+    "Share of the top features that the evaluation before had, too; below the grey area is drift",
+  ],
 };
 const FALLING = ["spearman", "top_k_overlap"];
 
 export function driftView(app) {
   const title = html("p", {});
   const chart = svg("svg", {
-    class: "chart lines", height: LEAST_HEIGHT, role: "img", tabindex: "0",
+    class: "chart lines",
+    height: LEAST_HEIGHT,
+    role: "img",
+    tabindex: "0",
     onkeydown: (event) => alongEpochs(app, event),
   });
   const measures = html("div", { class: "measures" });
   const measuresTitle = html("h3", {}, "How far all importances moved from one evaluation to the next");
   const charts = html("div", { class: "charts" }, title, chart, measuresTitle, measures);
   const list = html("ul", { class: "follow", "aria-label": "Features shown" });
-  const input = html("input", { type: "text", id: "add", placeholder: "Add a feature", "aria-label": "Add a feature", autocomplete: "off", spellcheck: "false", oninput: () => suggest(), onkeydown: (event) => event.key === "Enter" && add() });
+  const input = html("input", {
+    type: "text",
+    id: "add",
+    placeholder: "Add a feature",
+    "aria-label": "Add a feature",
+    autocomplete: "off",
+    spellcheck: "false",
+    oninput: () => suggest(),
+    onkeydown: (event) => event.key === "Enter" && add(),
+  });
   const suggestions = html("div", { class: "suggestions" });
-  const clear = html("button", { class: "quiet", onclick: () => app.set({ picked: [] }) }, "Show the most important");
-  const side = html("div", { class: "side" }, html("h3", {}, "Features"), list, input, suggestions, clear);
-  const element = html("section", { class: "view drift" }, html("div", { class: "columns" }, charts, side));
+  const clear = html(
+    "button",
+    { class: "quiet", onclick: () => app.set({ picked: [] }) },
+    "Show the most important",
+  );
+  const side = html(
+    "div",
+    { class: "side" },
+    html("h3", {}, "Features"),
+    list,
+    input,
+    suggestions,
+    clear,
+  );
+  const element = html(
+    "section",
+    { class: "view drift" },
+    html("div", { class: "columns" }, charts, side),
+  );
   let highlighted = null;
 
   chart.addEventListener("mousemove", (event) => hover(app, chart, event));
@@ -70,8 +107,12 @@ export function driftView(app) {
     const method = leading(app);
     const one = app.run.methods.get(method);
     const features = picked(app);
-    const alone = one.evaluated.length === 1 ? " One evaluation so far: lines begin with the second." : "";
-    setText(title, `${method.replaceAll("_", " ")} importance in units of the ${one.metric}, with 95% intervals; shapes mark where a verdict changed.${alone}`);
+    const alone =
+      one.evaluated.length === 1 ? " One evaluation so far: lines begin with the second." : "";
+    setText(
+      title,
+      `${method.replaceAll("_", " ")} importance in units of the ${one.metric}, with 95% intervals; shapes mark where a verdict changed.${alone}`,
+    );
     clear.hidden = !app.state.picked.length;
     const drift = app.run.drift.filter((found) => found.method === method);
     const height = charts.clientHeight - (drift.length ? BELOW : BELOW / 3);
@@ -108,9 +149,14 @@ function fillList(app, list, features, highlight) {
       return html(
         "li",
         { onmouseenter: () => highlight(feature), onmouseleave: () => highlight(null) },
-        swatch, html("span", { class: "name", title: name }, name),
+        swatch,
+        html("span", { class: "name", title: name }, name),
         html("span", { class: "number faint" }, short(run.at(leading(app), evaluated, feature).mean)),
-        html("button", { class: "quiet", "aria-label": `Remove ${name}`, "data-key": name, onclick: remove }, "\u00d7"),
+        html(
+          "button",
+          { class: "quiet", "aria-label": `Remove ${name}`, "data-key": name, onclick: remove },
+          "\u00d7",
+        ),
       );
     }),
   );
@@ -131,19 +177,29 @@ function drawLines(app, chart, method, features, width) {
   const height = Number(chart.getAttribute("height"));
   const rows = run.methods.get(method).evaluated;
   const series = features.map((feature) => rows.map((one) => run.at(method, one, feature)));
-  const reach = series.flat().flatMap((one) => [one.mean, one.low, one.high]).filter(Number.isFinite);
+  const reach = series
+    .flat()
+    .flatMap((one) => [one.mean, one.low, one.high])
+    .filter(Number.isFinite);
   const [low, high] = [Math.min(0, ...reach), Math.max(0, ...reach)];
   const x = epochScale(app, width);
-  const y = (value) => height - MARGIN.bottom - ((height - MARGIN.bottom - MARGIN.top) * (value - low)) / (high - low || 1);
+  const y = (value) =>
+    height - MARGIN.bottom - ((height - MARGIN.bottom - MARGIN.top) * (value - low)) / (high - low || 1);
   const parts = [...axes(app, x, y, ticks(low, high, 6), width, height)];
   series.forEach((values, i) => parts.push(band(run, rows, values, x, y, features[i], i)));
   series.forEach((values, i) => parts.push(line(run, rows, values, x, y, features[i], i)));
-  features.forEach((feature, i) => parts.push(...verdictMarks(run, method, feature, rows, series[i], x, y)));
+  features.forEach((feature, i) =>
+    parts.push(...verdictMarks(run, method, feature, rows, series[i], x, y)),
+  );
   parts.push(...labels(run, features, series, y, width, height - LABEL_HEIGHT / 2));
   setAttribute(chart, "viewBox", `0 0 ${width} ${height}`);
   setAttribute(chart, "width", width);
   const names = features.map((one) => run.names[one]).join(", ");
-  setAttribute(chart, "aria-label", `${method} importance over epochs of ${names}. Arrow keys move the epoch.`);
+  setAttribute(
+    chart,
+    "aria-label",
+    `${method} importance over epochs of ${names}. Arrow keys move the epoch.`,
+  );
   chart.replaceChildren(...parts);
 }
 
@@ -151,7 +207,8 @@ function epochScale(app, width) {
   const { epochs } = app.run;
   const [first, last] = [epochs[0], epochs[epochs.length - 1]];
   const inner = width - MARGIN.left - MARGIN.right;
-  return (epoch) => MARGIN.left + (last > first ? (inner * (epoch - first)) / (last - first) : inner / 2);
+  return (epoch) =>
+    MARGIN.left + (last > first ? (inner * (epoch - first)) / (last - first) : inner / 2);
 }
 
 function axes(app, x, y, levels, width, height) {
@@ -163,8 +220,8 @@ function axes(app, x, y, levels, width, height) {
       svg("path", { class: level === 0 ? "zero" : "grid", d: `M${MARGIN.left} ${y(level)}H${right}` }),
       svg("text", { x: MARGIN.left - 8, y: y(level) + 4, "text-anchor": "end" }, short(level)),
     ]),
-    ...wholeTicks(epochs[0], epochs[epochs.length - 1], Math.max(2, Math.floor(width / 90))).map((epoch) =>
-      svg("text", { x: x(epoch), y: height - 10, "text-anchor": "middle" }, String(epoch)),
+    ...wholeTicks(epochs[0], epochs[epochs.length - 1], Math.max(2, Math.floor(width / 90))).map(
+      (epoch) => svg("text", { x: x(epoch), y: height - 10, "text-anchor": "middle" }, String(epoch)),
     ),
     svg("text", { x: MARGIN.left - 8, y: height - 10, "text-anchor": "end" }, "epoch"),
     svg("path", { class: "now", d: `M${x(now)} ${MARGIN.top}V${height - MARGIN.bottom}` }),
@@ -180,17 +237,29 @@ function line(run, rows, values, x, y, feature, i) {
   });
   // A point alone is drawn as a dot: a path of no length with round ends.
   const isDot = values.filter((one) => Number.isFinite(one.mean)).length === 1;
-  const element = svg("path", { class: "series", d: isDot ? `${path}h0` : path, "stroke-dasharray": lineDash(i), "stroke-linecap": "round", "data-feature": run.names[feature] });
+  const element = svg("path", {
+    class: "series",
+    d: isDot ? `${path}h0` : path,
+    "stroke-dasharray": lineDash(i),
+    "stroke-linecap": "round",
+    "data-feature": run.names[feature],
+  });
   element.style.stroke = lineColour(i);
   if (isDot) element.style.strokeWidth = "7";
   return element;
 }
 
 function band(run, rows, values, x, y, feature, i) {
-  const known = values.map((one, k) => [x(run.epochs[rows[k]]), one]).filter(([, one]) => Number.isFinite(one.low));
+  const known = values
+    .map((one, k) => [x(run.epochs[rows[k]]), one])
+    .filter(([, one]) => Number.isFinite(one.low));
   const upper = known.map(([place, one]) => `${place.toFixed(1)} ${y(one.high).toFixed(1)}`);
   const lower = known.map(([place, one]) => `${place.toFixed(1)} ${y(one.low).toFixed(1)}`).reverse();
-  const element = svg("path", { class: "band", d: known.length > 1 ? `M${upper.join("L")}L${lower.join("L")}Z` : "", "data-feature": run.names[feature] });
+  const element = svg("path", {
+    class: "band",
+    d: known.length > 1 ? `M${upper.join("L")}L${lower.join("L")}Z` : "",
+    "data-feature": run.names[feature],
+  });
   element.style.fill = lineColour(i);
   return element;
 }
@@ -201,7 +270,24 @@ function verdictMarks(run, method, feature, rows, values, x, y) {
   rows.forEach((one, k) => {
     const state = run.state(method, one, feature);
     if (before !== null && state !== before && Number.isFinite(values[k].mean)) {
-      const mark = svg("text", { class: "change-mark", x: x(run.epochs[one]), y: y(values[k].mean) + 5, "text-anchor": "middle", "data-feature": run.names[feature], "data-state": state, "data-epoch": run.epochs[one] }, shapeOf(state), svg("title", {}, `${run.names[feature]}: ${before || "no verdict"} \u2192 ${state || "no verdict"} in epoch ${run.epochs[one]}`));
+      const mark = svg(
+        "text",
+        {
+          class: "change-mark",
+          x: x(run.epochs[one]),
+          y: y(values[k].mean) + 5,
+          "text-anchor": "middle",
+          "data-feature": run.names[feature],
+          "data-state": state,
+          "data-epoch": run.epochs[one],
+        },
+        shapeOf(state),
+        svg(
+          "title",
+          {},
+          `${run.names[feature]}: ${before || "no verdict"} \u2192 ${state || "no verdict"} in epoch ${run.epochs[one]}`,
+        ),
+      );
       mark.style.fill = colourOf(state);
       marks.push(mark);
     }
@@ -213,7 +299,11 @@ function verdictMarks(run, method, feature, rows, values, x, y) {
 // Names at the ends of the lines, moved apart where they would overlap.
 function labels(run, features, series, y, width, lowestAllowed) {
   const placed = features
-    .map((feature, i) => ({ i, name: run.names[feature], y: y(series[i].findLast((one) => Number.isFinite(one.mean))?.mean ?? 0) }))
+    .map((feature, i) => ({
+      i,
+      name: run.names[feature],
+      y: y(series[i].findLast((one) => Number.isFinite(one.mean))?.mean ?? 0),
+    }))
     .sort((a, b) => a.y - b.y);
   placed.forEach((one, k) => {
     if (k > 0) one.y = Math.max(one.y, placed[k - 1].y + LABEL_HEIGHT);
@@ -224,7 +314,12 @@ function labels(run, features, series, y, width, lowestAllowed) {
     lowest = one.y - LABEL_HEIGHT;
   }
   return placed.map(({ i, name, y: place }) => {
-    const text = svg("text", { class: "series-name", x: width - MARGIN.right + 8, y: place + 4, "data-feature": name }, shortened(name), svg("title", {}, name));
+    const text = svg(
+      "text",
+      { class: "series-name", x: width - MARGIN.right + 8, y: place + 4, "data-feature": name },
+      shortened(name),
+      svg("title", {}, name),
+    );
     text.style.fill = lineColour(i);
     return text;
   });
@@ -232,7 +327,9 @@ function labels(run, features, series, y, width, lowestAllowed) {
 
 function shortened(name) {
   const letters = [...name];
-  return letters.length > 19 ? `${letters.slice(0, 11).join("")}\u2026${letters.slice(-6).join("")}` : name;
+  return letters.length > 19
+    ? `${letters.slice(0, 11).join("")}\u2026${letters.slice(-6).join("")}`
+    : name;
 }
 
 function nearest(app, chart, event) {
@@ -251,11 +348,22 @@ function hover(app, chart, event) {
   const method = leading(app);
   const place = nearest(app, chart, event);
   const evaluated = run.evaluated(method, place);
-  const rows = picked(app).map((feature, i) => [lineColour(i), run.names[feature], run.at(method, evaluated, feature), run.state(method, evaluated, feature)]);
+  const rows = picked(app).map((feature, i) => [
+    lineColour(i),
+    run.names[feature],
+    run.at(method, evaluated, feature),
+    run.state(method, evaluated, feature),
+  ]);
   rows.sort((a, b) => b[2].mean - a[2].mean);
   showTooltip(
-    event.clientX, event.clientY, `epoch ${run.epochs[place]}`,
-    rows.map(([colour, name, { mean, low, high }, state]) => [colour, name, `${short(mean)}${Number.isFinite(low) ? ` (${short(low)} to ${short(high)})` : ""} ${state ? shapeOf(state) : ""}`]),
+    event.clientX,
+    event.clientY,
+    `epoch ${run.epochs[place]}`,
+    rows.map(([colour, name, { mean, low, high }, state]) => [
+      colour,
+      name,
+      `${short(mean)}${Number.isFinite(low) ? ` (${short(low)} to ${short(high)})` : ""} ${state ? shapeOf(state) : ""}`,
+    ]),
   );
   const x = epochScale(app, Number(chart.getAttribute("width")))(run.epochs[place]);
   let cross = chart.querySelector(".cross");
@@ -263,7 +371,11 @@ function hover(app, chart, event) {
     cross = svg("path", { class: "cross" });
     chart.prepend(cross);
   }
-  setAttribute(cross, "d", `M${x} ${MARGIN.top}V${Number(chart.getAttribute("height")) - MARGIN.bottom}`);
+  setAttribute(
+    cross,
+    "d",
+    `M${x} ${MARGIN.top}V${Number(chart.getAttribute("height")) - MARGIN.bottom}`,
+  );
 }
 
 function alongEpochs(app, event) {
@@ -289,9 +401,13 @@ function measureChart(app, found, width) {
   const x = (epoch) => 46 + ((width - 60) * (epoch - first)) / (last - first || 1);
   const y = (value) => height - 22 - ((height - 34) * (value - low)) / (high - low || 1);
   const path = (values, closed) => {
-    const points = found.epochs.map((epoch, i) => [epoch, values[i]]).filter(([, value]) => Number.isFinite(value));
+    const points = found.epochs
+      .map((epoch, i) => [epoch, values[i]])
+      .filter(([, value]) => Number.isFinite(value));
     if (!points.length) return "";
-    const joined = points.map(([epoch, value]) => `${x(epoch).toFixed(1)} ${y(value).toFixed(1)}`).join("L");
+    const joined = points
+      .map(([epoch, value]) => `${x(epoch).toFixed(1)} ${y(value).toFixed(1)}`)
+      .join("L");
     if (!closed) return `M${joined}${points.length === 1 ? "h0" : ""}`;
     const edge = y(isFalling ? high : low);
     return `M${x(points[0][0])} ${edge}L${joined}L${x(points[points.length - 1][0])} ${edge}Z`;
@@ -302,7 +418,15 @@ function measureChart(app, found, width) {
   const now = epochs[row(app)];
   const picture = svg(
     "svg",
-    { class: "chart measure", viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": hint, "data-measure": found.measure },
+    {
+      class: "chart measure",
+      viewBox: `0 0 ${width} ${height}`,
+      width,
+      height,
+      role: "img",
+      "aria-label": hint,
+      "data-measure": found.measure,
+    },
     svg("title", {}, hint),
     svg("path", { class: "floor", d: path(found.floors, true) }),
     ...levels.flatMap((level) => [
@@ -312,10 +436,21 @@ function measureChart(app, found, width) {
     svg("path", { class: "floor-line", d: path(found.floors) }),
     series,
     svg("path", { class: "now", d: `M${x(now)} 10V${height - 22}` }),
-    ...wholeTicks(first, last, 4).map((epoch) => svg("text", { x: x(epoch), y: height - 6, "text-anchor": "middle" }, String(epoch))),
+    ...wholeTicks(first, last, 4).map((epoch) =>
+      svg("text", { x: x(epoch), y: height - 6, "text-anchor": "middle" }, String(epoch)),
+    ),
   );
   const place = found.epochs.indexOf(now);
-  const value = place < 0 ? "" : `${short(found.values[place])}${found.floors[place] === null ? "" : `, noise alone ${short(found.floors[place])}`}`;
+  const value =
+    place < 0
+      ? ""
+      : `${short(found.values[place])}${found.floors[place] === null ? "" : `, noise alone ${short(found.floors[place])}`}`;
   picture.dataset.value = place < 0 ? "" : found.values[place];
-  return html("figure", { style: "margin:0" }, html("div", {}, title), html("div", { class: "faint number measure-value" }, value), picture);
+  return html(
+    "figure",
+    { style: "margin:0" },
+    html("div", {}, title),
+    html("div", { class: "faint number measure-value" }, value),
+    picture,
+  );
 }

@@ -16,7 +16,11 @@ export function emptyPage() {
     "section",
     { class: "message" },
     html("h2", {}, "No importances in this log directory yet"),
-    html("p", {}, "Train with the callback, and let TensorBoard read the directory above its log_dir. The first epoch appears here as soon as it ends."),
+    html(
+      "p",
+      {},
+      "Train with the callback, and let TensorBoard read the directory above its log_dir. The first epoch appears here as soon as it ends.",
+    ),
     html("pre", {}, EXAMPLE),
   );
 }

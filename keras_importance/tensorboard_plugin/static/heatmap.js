@@ -15,8 +15,16 @@ const MAX_LABEL = 220;
 const STEPS = 256;
 
 const RAMPS = {
-  light: { up: ["#f3f7fa", "#cfe3f1", "#7fb7da", "#2c82be", "#0b4a7f", "#06264a"], down: ["#f3f7fa", "#fbd9c3", "#f0a06c", "#d55e00", "#7f3500"], none: [226, 220, 208] },
-  dark: { up: ["#383d41", "#1f4a69", "#2a79ad", "#5aaee6", "#a9d7f5", "#eef8ff"], down: ["#383d41", "#6d3a1c", "#c2601f", "#ff9a5e", "#ffd9c0"], none: [84, 78, 68] },
+  light: {
+    up: ["#f3f7fa", "#cfe3f1", "#7fb7da", "#2c82be", "#0b4a7f", "#06264a"],
+    down: ["#f3f7fa", "#fbd9c3", "#f0a06c", "#d55e00", "#7f3500"],
+    none: [226, 220, 208],
+  },
+  dark: {
+    up: ["#383d41", "#1f4a69", "#2a79ad", "#5aaee6", "#a9d7f5", "#eef8ff"],
+    down: ["#383d41", "#6d3a1c", "#c2601f", "#ff9a5e", "#ffd9c0"],
+    none: [84, 78, 68],
+  },
 };
 
 export class HeatMap {
@@ -27,12 +35,21 @@ export class HeatMap {
     this.canvas = html("canvas", { "aria-hidden": "true" });
     this.space = html("div");
     this.space.append(this.canvas);
-    this.element = html("div", { class: "map", tabindex: "0", role: "application", "aria-label": label }, this.space);
+    this.element = html(
+      "div",
+      { class: "map", tabindex: "0", role: "application", "aria-label": label },
+      this.space,
+    );
     this.readout = html("div", { class: "readout number", "aria-live": "polite" });
     this.key = html("canvas", { width: "140", height: "1", "aria-hidden": "true" });
     this.keyLow = html("span", { class: "number" });
     this.keyHigh = html("span", { class: "number" });
-    this.foot = html("div", { class: "map-foot" }, this.readout, html("div", { class: "colour-key" }, this.keyLow, this.key, this.keyHigh));
+    this.foot = html(
+      "div",
+      { class: "map-foot" },
+      this.readout,
+      html("div", { class: "colour-key" }, this.keyLow, this.key, this.keyHigh),
+    );
     this.element.addEventListener("scroll", () => this.paint());
     this.canvas.addEventListener("mousemove", (event) => this.hovered(event));
     this.canvas.addEventListener("mouseleave", () => this.left());
@@ -58,7 +75,8 @@ export class HeatMap {
     const picture = new ImageData(Math.max(1, columns.length), Math.max(1, rows.length));
     const pixels = new Uint32Array(picture.data.buffer);
     for (let i = 0; i < rows.length; i += 1) {
-      for (let j = 0; j < columns.length; j += 1) pixels[i * columns.length + j] = this.ramp(value(i, j) / reach);
+      for (let j = 0; j < columns.length; j += 1)
+        pixels[i * columns.length + j] = this.ramp(value(i, j) / reach);
     }
     this.cells = new OffscreenCanvas(picture.width, picture.height);
     this.cells.getContext("2d").putImageData(picture, 0, 0);
@@ -72,7 +90,8 @@ export class HeatMap {
     const width = this.key.width;
     const picture = new ImageData(width, 1);
     const pixels = new Uint32Array(picture.data.buffer);
-    for (let i = 0; i < width; i += 1) pixels[i] = this.ramp((low + ((high - low) * i) / (width - 1)) / reach);
+    for (let i = 0; i < width; i += 1)
+      pixels[i] = this.ramp((low + ((high - low) * i) / (width - 1)) / reach);
     this.key.getContext("2d").putImageData(picture, 0, 0);
     setText(this.keyLow, short(low));
     setText(this.keyHigh, short(high));
@@ -126,7 +145,17 @@ export class HeatMap {
     context.beginPath();
     context.rect(0, 0, at.width, at.height - FOOT);
     context.clip();
-    context.drawImage(this.cells, 0, 0, columns.length, rows.length, at.left, top, columns.length * at.cellWidth, rows.length * at.rowHeight);
+    context.drawImage(
+      this.cells,
+      0,
+      0,
+      columns.length,
+      rows.length,
+      at.left,
+      top,
+      columns.length * at.cellWidth,
+      rows.length * at.rowHeight,
+    );
     if (at.withNames) {
       context.textAlign = "right";
       for (let i = at.first; i < Math.min(rows.length, at.first + at.inView); i += 1) {
@@ -140,13 +169,23 @@ export class HeatMap {
     if (column !== null) {
       context.strokeStyle = colour("--accent");
       context.lineWidth = 1.5;
-      context.strokeRect(at.left + column * at.cellWidth, top + 1, at.cellWidth, rows.length * at.rowHeight - 2);
+      context.strokeRect(
+        at.left + column * at.cellWidth,
+        top + 1,
+        at.cellWidth,
+        rows.length * at.rowHeight - 2,
+      );
     }
     if (this.cell) {
       context.strokeStyle = colour("--ink");
       context.lineWidth = 2;
       const cellHeight = Math.max(at.rowHeight, 3);
-      context.strokeRect(at.left + this.cell[1] * at.cellWidth, top + this.cell[0] * at.rowHeight, at.cellWidth, cellHeight);
+      context.strokeRect(
+        at.left + this.cell[1] * at.cellWidth,
+        top + this.cell[0] * at.rowHeight,
+        at.cellWidth,
+        cellHeight,
+      );
     }
     context.restore();
     this.paintFoot(at, top, colour("--faint"));
@@ -171,7 +210,9 @@ export class HeatMap {
     const row = Math.floor((event.clientY - box.top + this.element.scrollTop) / this.at.rowHeight);
     const isFoot = event.clientY - box.top > this.at.height - FOOT;
     const { rows, columns } = this.content;
-    return isFoot || column < 0 || column >= columns.length || row < 0 || row >= rows.length ? null : [row, column];
+    return isFoot || column < 0 || column >= columns.length || row < 0 || row >= rows.length
+      ? null
+      : [row, column];
   }
 
   hovered(event) {
@@ -204,11 +245,16 @@ export class HeatMap {
 
   pressed(event) {
     const { rows, columns } = this.content;
-    const step = { ArrowDown: [1, 0], ArrowUp: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1] }[event.key];
+    const step = { ArrowDown: [1, 0], ArrowUp: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1] }[
+      event.key
+    ];
     if (step) {
       event.preventDefault();
       const [i, j] = this.cell ?? [-step[0], columns.length - 1 - step[1]];
-      this.cell = [Math.max(0, Math.min(rows.length - 1, i + step[0])), Math.max(0, Math.min(columns.length - 1, j + step[1]))];
+      this.cell = [
+        Math.max(0, Math.min(rows.length - 1, i + step[0])),
+        Math.max(0, Math.min(columns.length - 1, j + step[1])),
+      ];
       const top = this.cell[0] * this.at.rowHeight;
       if (top < this.element.scrollTop) this.element.scrollTop = top;
       const below = top + this.at.rowHeight - (this.at.height - FOOT);
@@ -225,7 +271,8 @@ export class HeatMap {
 function fitted(context, name, width) {
   if (context.measureText(name).width <= width) return name;
   const letters = [...name];
-  while (letters.length > 1 && context.measureText(`${letters.join("")}\u2026`).width > width) letters.pop();
+  while (letters.length > 1 && context.measureText(`${letters.join("")}\u2026`).width > width)
+    letters.pop();
   return `${letters.join("")}\u2026`;
 }
 
@@ -246,7 +293,9 @@ function shades(stops) {
   return Array.from({ length: STEPS }, (_, i) => {
     const place = (i / (STEPS - 1)) * (colours.length - 1);
     const first = Math.min(colours.length - 2, Math.floor(place));
-    return pixel(colours[first].map((one, k) => Math.round(one + (place - first) * (colours[first + 1][k] - one))));
+    return pixel(
+      colours[first].map((one, k) => Math.round(one + (place - first) * (colours[first + 1][k] - one))),
+    );
   });
 }
 

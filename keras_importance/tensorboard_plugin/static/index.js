@@ -38,7 +38,10 @@ class App {
     this.loads = 0;
     this.isLoaded = false;
     this.isScheduled = false;
-    this.top = controls(this, Object.entries(VIEWS).map(([key, [title]]) => [key, title]));
+    this.top = controls(
+      this,
+      Object.entries(VIEWS).map(([key, [title]]) => [key, title]),
+    );
     this.main = html("main", { id: "view", role: "tabpanel", tabindex: "-1", "aria-label": "View" });
   }
 
@@ -126,10 +129,12 @@ class App {
     const whole = `${this.run.name}\n${key}`;
     if (!this.fetched.has(whole)) {
       this.fetched.set(whole, null);
-      read().then(
-        (found) => this.fetched.set(whole, found),
-        (error) => this.fetched.set(whole, { failure: error.message }),
-      ).then(() => this.schedule());
+      read()
+        .then(
+          (found) => this.fetched.set(whole, found),
+          (error) => this.fetched.set(whole, { failure: error.message }),
+        )
+        .then(() => this.schedule());
     }
     return this.fetched.get(whole);
   }

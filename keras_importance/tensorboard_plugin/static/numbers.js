@@ -56,7 +56,7 @@ export function rankCorrelation(first, second) {
   const ranks = (values) => {
     const order = [...values.keys()].sort((a, b) => values[a] - values[b]);
     const found = new Array(values.length);
-    for (let i = 0; i < order.length; ) {
+    for (let i = 0; i < order.length;) {
       let j = i;
       while (j < order.length && values[order[j]] === values[order[i]]) j += 1;
       for (let k = i; k < j; k += 1) found[order[k]] = (i + j - 1) / 2;

@@ -24,8 +24,18 @@ export function overEpochsView(app) {
     onpick: (i) => togglePicked(app, shown[i]),
   });
   const note = html("p", { class: "note" });
-  const fit = html("button", { class: "toggle", id: "fit", onclick: () => app.set({ fit: !isFit(app, shown) }) }, "compact rows");
-  const element = html("section", { class: "view epochs-map" }, html("div", { class: "above" }, note, fit), map.element, map.foot);
+  const fit = html(
+    "button",
+    { class: "toggle", id: "fit", onclick: () => app.set({ fit: !isFit(app, shown) }) },
+    "compact rows",
+  );
+  const element = html(
+    "section",
+    { class: "view epochs-map" },
+    html("div", { class: "above" }, note, fit),
+    map.element,
+    map.foot,
+  );
 
   function update() {
     const { run } = app;
@@ -36,7 +46,10 @@ export function overEpochsView(app) {
     const { mean } = run.methods.get(method);
     const now = rows.indexOf(run.evaluated(method, row(app)));
     const alone = rows.length === 1 ? " One evaluation so far: each epoch adds a column." : "";
-    setText(note, `${method.replaceAll("_", " ")} importance in units of the ${run.methods.get(method).metric}; rows in the order of the ranking at the marked epoch.${alone}`);
+    setText(
+      note,
+      `${method.replaceAll("_", " ")} importance in units of the ${run.methods.get(method).metric}; rows in the order of the ranking at the marked epoch.${alone}`,
+    );
     setAttribute(fit, "aria-pressed", isFit(app, shown));
     map.set({
       rows: shown.map((i) => run.names[i]),

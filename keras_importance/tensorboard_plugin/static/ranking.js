@@ -3,7 +3,17 @@
 import { html, replaceChildren, setAll, setAttribute, setText, svg } from "./dom.js";
 import { formatter, short, signed, ticks } from "./numbers.js";
 import { Rows } from "./rows.js";
-import { changeOf, leading, methodsShown, ordered, picked, row, sinceRow, sorting, togglePicked } from "./selection.js";
+import {
+  changeOf,
+  leading,
+  methodsShown,
+  ordered,
+  picked,
+  row,
+  sinceRow,
+  sorting,
+  togglePicked,
+} from "./selection.js";
 import { hideTooltip, showTooltip } from "./tooltip.js";
 import { STATES, chip, colourOf, setChip, shapeOf } from "./verdicts_look.js";
 
@@ -24,11 +34,17 @@ export function rankingView(app) {
     fill: (element, feature, index) => fillRow(app, drawn, element, feature, index),
     onkey: (key, feature) => {
       if (key === " ") togglePicked(app, feature);
-      if (key === "Enter") app.set({ view: "drift", picked: [...new Set([...app.state.picked, app.run.names[feature]])] });
+      if (key === "Enter")
+        app.set({ view: "drift", picked: [...new Set([...app.state.picked, app.run.names[feature]])] });
       return key === " " || key === "Enter";
     },
   });
-  const element = html("section", { class: "view ranking" }, html("div", { class: "above" }, note, legend), html("div", { class: "table" }, head, none, rows.element));
+  const element = html(
+    "section",
+    { class: "view ranking" },
+    html("div", { class: "above" }, note, legend),
+    html("div", { class: "table" }, head, none, rows.element),
+  );
 
   function update() {
     const methods = methodsShown(app);
@@ -59,24 +75,49 @@ function prepared(app, methods) {
   const lead = leading(app);
   const columns = methods.map((method) => {
     const evaluated = run.evaluated(method, now);
-    const range = app.state.scale === "all" ? run.wholeRange(method) : run.range(method, evaluated < 0 ? [] : [evaluated]);
+    const range =
+      app.state.scale === "all"
+        ? run.wholeRange(method)
+        : run.range(method, evaluated < 0 ? [] : [evaluated]);
     // A little room, so that the ends of the longest intervals are seen.
     const room = ROOM * (range[1] - range[0]) || 1;
     const [low, high] = [range[0] < 0 ? range[0] - room : 0, range[1] + room];
-    return { method, evaluated, low, high, format: formatter(Math.max(high, -low)), ticks: ticks(low, high, 4) };
+    return {
+      method,
+      evaluated,
+      low,
+      high,
+      format: formatter(Math.max(high, -low)),
+      ticks: ticks(low, high, 4),
+    };
   });
   const every = Math.max(1, Math.ceil(run.epochs.length / TREND_POINTS));
   return {
-    now, since: sinceRow(app), methods, columns, lead,
+    now,
+    since: sinceRow(app),
+    methods,
+    columns,
+    lead,
     ranks: run.ranks(lead, run.evaluated(lead, now)),
     picked: new Set(app.state.picked.length ? picked(app) : []),
-    trendRows: run.methods.get(lead).evaluated.filter((one, i, all) => i % every === 0 || i === all.length - 1),
+    trendRows: run.methods
+      .get(lead)
+      .evaluated.filter((one, i, all) => i % every === 0 || i === all.length - 1),
   };
 }
 
 function updateHead(app, head, drawn) {
   const { run, state } = app;
-  const drawnAs = [run.name, drawn.methods.join(), drawn.columns.map((one) => [one.low, one.high]).join(), state.sort, state.ascending, drawn.since, run.epochs.length, drawn.lead].join("|");
+  const drawnAs = [
+    run.name,
+    drawn.methods.join(),
+    drawn.columns.map((one) => [one.low, one.high]).join(),
+    state.sort,
+    state.ascending,
+    drawn.since,
+    run.epochs.length,
+    drawn.lead,
+  ].join("|");
   if (head.dataset.drawn === drawnAs) return;
   head.dataset.drawn = drawnAs;
   const sortable = (sort, title, hint) => {
@@ -84,25 +125,55 @@ function updateHead(app, head, drawn) {
     const arrow = isSorted ? (state.ascending ? "\u2191" : "\u2193") : "";
     return html(
       "button",
-      { class: `sort${isSorted ? " on" : ""}`, "data-sort": sort, "data-key": sort, title: hint, onclick: () => sorting(app, sort) },
-      title, html("span", { class: "arrow", "aria-hidden": "true" }, arrow),
+      {
+        class: `sort${isSorted ? " on" : ""}`,
+        "data-sort": sort,
+        "data-key": sort,
+        title: hint,
+        onclick: () => sorting(app, sort),
+      },
+      title,
+      html("span", { class: "arrow", "aria-hidden": "true" }, arrow),
     );
   };
   const cell = (...children) => html("div", { role: "columnheader" }, ...children);
   const since = html(
     "select",
-    { id: "since", "data-key": "since", "aria-label": "Change since epoch", onchange: () => app.set({ since: Number(since.value) }) },
-    run.epochs.map((epoch, i) => html("option", { value: epoch, selected: i === drawn.since }, String(epoch))),
+    {
+      id: "since",
+      "data-key": "since",
+      "aria-label": "Change since epoch",
+      onchange: () => app.set({ since: Number(since.value) }),
+    },
+    run.epochs.map((epoch, i) =>
+      html("option", { value: epoch, selected: i === drawn.since }, String(epoch)),
+    ),
   );
   replaceChildren(
     head,
-    cell(), cell(html("span", { class: "faint" }, "#")), cell(sortable("name", "Feature", "Sort by name")),
+    cell(),
+    cell(html("span", { class: "faint" }, "#")),
+    cell(sortable("name", "Feature", "Sort by name")),
     ...drawn.columns.map((one) =>
-      html("div", { role: "columnheader", class: "bars-head" }, sortable(one.method, one.method.replaceAll("_", " "), "Sort by this importance"), axis(one)),
+      html(
+        "div",
+        { role: "columnheader", class: "bars-head" },
+        sortable(one.method, one.method.replaceAll("_", " "), "Sort by this importance"),
+        axis(one),
+      ),
     ),
     cell(html("span", { class: "faint" }, "Trend")),
-    html("div", { role: "columnheader", class: "since" }, sortable("change", "Change since", "Sort by change: what fell most comes first"), since),
-    html("div", { role: "columnheader", class: "verdict-cell" }, sortable("verdict", "Verdict", "Sort by verdict")),
+    html(
+      "div",
+      { role: "columnheader", class: "since" },
+      sortable("change", "Change since", "Sort by change: what fell most comes first"),
+      since,
+    ),
+    html(
+      "div",
+      { role: "columnheader", class: "verdict-cell" },
+      sortable("verdict", "Verdict", "Sort by verdict"),
+    ),
   );
 }
 
@@ -113,16 +184,24 @@ function axis(column) {
     mark.style.left = place(tick);
     return mark;
   });
-  return html("div", { class: "axis", "aria-hidden": "true" }, html("div", { class: "axis-inner" }, marks));
+  return html(
+    "div",
+    { class: "axis", "aria-hidden": "true" },
+    html("div", { class: "axis-inner" }, marks),
+  );
 }
 
 function updateNote(app, note, drawn) {
   const one = app.run.methods.get(drawn.lead);
   const column = drawn.columns[0];
-  const parts = [`${drawn.lead.replaceAll("_", " ")} importance in units of the ${one.metric}, ${one.n_samples.toLocaleString("en")} rows, 95% intervals${one.error_source === "repeats" ? " of the shuffling alone" : ""}`];
+  const parts = [
+    `${drawn.lead.replaceAll("_", " ")} importance in units of the ${one.metric}, ${one.n_samples.toLocaleString("en")} rows, 95% intervals${one.error_source === "repeats" ? " of the shuffling alone" : ""}`,
+  ];
   if (one.procedure) parts.push(one.procedure);
-  if (column.evaluated !== drawn.now && column.evaluated >= 0) parts.push(`evaluated last in epoch ${app.run.epochs[column.evaluated]}`);
-  if (app.run.epochs.length === 1) parts.push("one evaluation so far: trends and changes start with the second");
+  if (column.evaluated !== drawn.now && column.evaluated >= 0)
+    parts.push(`evaluated last in epoch ${app.run.epochs[column.evaluated]}`);
+  if (app.run.epochs.length === 1)
+    parts.push("one evaluation so far: trends and changes start with the second");
   if (app.run.unreadable) parts.push(`${app.run.unreadable} epochs could not be read`);
   setText(note, `${parts.join(" \u00b7 ")}.`);
 }
@@ -135,7 +214,15 @@ function updateLegend(app, legend) {
         setChip(one, state);
         return one;
       }),
-      html("button", { class: "toggle", id: "scale", onclick: () => app.set({ scale: app.state.scale === "all" ? "epoch" : "all" }) }, "same scale in all epochs"),
+      html(
+        "button",
+        {
+          class: "toggle",
+          id: "scale",
+          onclick: () => app.set({ scale: app.state.scale === "all" ? "epoch" : "all" }),
+        },
+        "same scale in all epochs",
+      ),
     );
   }
   legend.classList.toggle("without-verdicts", !app.run.verdicts.length);
@@ -156,7 +243,14 @@ function makeRow(app, methods) {
   const element = html(
     "div",
     { class: "row", role: "row" },
-    ...[box, parts.rank, parts.name, ...parts.bars.map((one) => one.element), parts.trend.element, parts.change].map((one) => html("div", { role: "cell" }, one)),
+    ...[
+      box,
+      parts.rank,
+      parts.name,
+      ...parts.bars.map((one) => one.element),
+      parts.trend.element,
+      parts.change,
+    ].map((one) => html("div", { role: "cell" }, one)),
     html("div", { role: "cell", class: "verdict-cell" }, parts.chip),
   );
   element.parts = parts;
@@ -174,15 +268,40 @@ function makeBar() {
   const interval = svg("path", { class: "interval" });
   const zero = svg("path", { class: "zero" });
   // Stretched to its column: nothing is measured when the window changes.
-  const picture = svg("svg", { viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" }, grid, bar, zero, interval);
-  return { element: html("div", { class: "bar-cell" }, number, picture), number, grid, bar, interval, zero };
+  const picture = svg(
+    "svg",
+    { viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" },
+    grid,
+    bar,
+    zero,
+    interval,
+  );
+  return {
+    element: html("div", { class: "bar-cell" }, number, picture),
+    number,
+    grid,
+    bar,
+    interval,
+    zero,
+  };
 }
 
 function makeTrend() {
   const line = svg("path", { class: "trend-line" });
   const now = svg("path", { class: "trend-now" });
   const zero = svg("path", { class: "zero" });
-  return { element: svg("svg", { class: "trend", viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" }, zero, now, line), line, now, zero };
+  return {
+    element: svg(
+      "svg",
+      { class: "trend", viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" },
+      zero,
+      now,
+      line,
+    ),
+    line,
+    now,
+    zero,
+  };
 }
 
 function fillRow(app, drawn, element, feature, index) {
@@ -210,13 +329,21 @@ function fillBar(run, column, parts, feature, state) {
   const place = (value) => (1000 * (value - column.low)) / (column.high - column.low);
   const known = Number.isFinite(mean);
   setText(parts.number, column.format(mean));
-  setAll(parts.element, { "data-method": column.method, "data-mean": known ? mean : "", "data-low": Number.isFinite(low) ? low : "", "data-high": Number.isFinite(high) ? high : "" });
+  setAll(parts.element, {
+    "data-method": column.method,
+    "data-mean": known ? mean : "",
+    "data-low": Number.isFinite(low) ? low : "",
+    "data-high": Number.isFinite(high) ? high : "",
+  });
   const [from, to] = known ? [place(Math.min(0, mean)), place(Math.max(0, mean))] : [0, 0];
   setAttribute(parts.bar, "x", from.toFixed(1));
   setAttribute(parts.bar, "width", Math.max(0, to - from).toFixed(1));
   parts.bar.style.setProperty("--colour", run.verdicts.length ? colourOf(state) : "var(--useful)");
   parts.bar.classList.toggle("hollow", known && obtained !== "exact");
-  const path = Number.isFinite(low) && Number.isFinite(high) ? `M${place(low).toFixed(1)} 50H${place(high).toFixed(1)}M${place(low).toFixed(1)} 36V64M${place(high).toFixed(1)} 36V64` : "";
+  const path =
+    Number.isFinite(low) && Number.isFinite(high)
+      ? `M${place(low).toFixed(1)} 50H${place(high).toFixed(1)}M${place(low).toFixed(1)} 36V64M${place(high).toFixed(1)} 36V64`
+      : "";
   setAttribute(parts.interval, "d", path);
   setAttribute(parts.zero, "d", `M${place(0).toFixed(1)} 0V100`);
   setAttribute(parts.grid, "d", column.ticks.map((tick) => `M${place(tick).toFixed(1)} 0V100`).join(""));
@@ -232,7 +359,8 @@ function fillTrend(run, drawn, parts, feature) {
   const y = (value) => (90 - (80 * (value - low)) / (high - low || 1)).toFixed(1);
   let path = "";
   values.forEach((value, i) => {
-    if (Number.isFinite(value)) path += `${path && Number.isFinite(values[i - 1]) ? "L" : "M"}${x(drawn.trendRows[i])} ${y(value)}`;
+    if (Number.isFinite(value))
+      path += `${path && Number.isFinite(values[i - 1]) ? "L" : "M"}${x(drawn.trendRows[i])} ${y(value)}`;
   });
   setAttribute(parts.line, "d", known.length > 1 ? path : "");
   setAttribute(parts.now, "d", last > 1 || run.epochs.length > 1 ? `M${x(drawn.now)} 0V100` : "");
@@ -243,11 +371,19 @@ function fillChange(app, drawn, element, feature) {
   const { value, half, isClear } = changeOf(app.run, drawn.lead, feature, drawn.since, drawn.now);
   const isKnown = Number.isFinite(value) && drawn.since < drawn.now;
   const format = drawn.columns[0].format;
-  setText(element, isKnown ? `${isClear ? (value > 0 ? "\u25b2 " : "\u25bc ") : ""}${signed(format(value))}` : "");
+  setText(
+    element,
+    isKnown ? `${isClear ? (value > 0 ? "\u25b2 " : "\u25bc ") : ""}${signed(format(value))}` : "",
+  );
   element.className = `change number ${isKnown && isClear ? (value > 0 ? "up" : "down") : "faint"}`;
   setAttribute(element, "data-change", isKnown ? value : "");
   setAttribute(element, "data-clear", isKnown && isClear);
-  element.title = isKnown ? (isClear ? "More than the errors of both evaluations explain" : "Within the errors of both evaluations") + (Number.isFinite(half) ? ` (\u00b1${format(half)})` : "") : "";
+  element.title = isKnown
+    ? (isClear
+        ? "More than the errors of both evaluations explain"
+        : "Within the errors of both evaluations") +
+      (Number.isFinite(half) ? ` (\u00b1${format(half)})` : "")
+    : "";
 }
 
 function describe(app, element, event) {
@@ -259,7 +395,11 @@ function describe(app, element, event) {
     const { mean, low, high, obtained } = run.at(method, evaluated, feature);
     const interval = Number.isFinite(low) ? ` (${short(low)} to ${short(high)})` : "";
     const how = obtained && obtained !== "exact" ? `, ${obtained}` : "";
-    return [null, method.replaceAll("_", " "), Number.isFinite(mean) ? `${short(mean)}${interval}${how}` : "no number"];
+    return [
+      null,
+      method.replaceAll("_", " "),
+      Number.isFinite(mean) ? `${short(mean)}${interval}${how}` : "no number",
+    ];
   });
   const state = run.state(leading(app), now, feature);
   if (state) lines.push([null, "verdict", `${shapeOf(state)} ${state}`]);

@@ -15,7 +15,14 @@ export class Rows {
     this.space = html("div", { class: "rows-space", role: "rowgroup" });
     this.element = html(
       "div",
-      { class: "rows", role: "table", tabindex: "0", "aria-label": label, onscroll: () => this.draw(false), onkeydown: (event) => this.pressed(event) },
+      {
+        class: "rows",
+        role: "table",
+        tabindex: "0",
+        "aria-label": label,
+        onscroll: () => this.draw(false),
+        onkeydown: (event) => this.pressed(event),
+      },
       this.space,
     );
     new ResizeObserver(() => this.draw(false)).observe(this.element);
@@ -33,7 +40,10 @@ export class Rows {
   draw(isNew) {
     const { scrollTop, clientHeight } = this.element;
     const first = Math.max(0, Math.floor(scrollTop / this.height) - MARGIN);
-    const last = Math.min(this.items.length, Math.ceil((scrollTop + clientHeight) / this.height) + MARGIN);
+    const last = Math.min(
+      this.items.length,
+      Math.ceil((scrollTop + clientHeight) / this.height) + MARGIN,
+    );
     const wanted = new Map();
     for (let index = first; index < last; index += 1) wanted.set(this.items[index], index);
     for (const [item, element] of this.shown) {
@@ -65,7 +75,14 @@ export class Rows {
   pressed(event) {
     if (event.target !== this.element) return;
     const page = Math.max(1, Math.floor(this.element.clientHeight / this.height) - 1);
-    const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity };
+    const steps = {
+      ArrowDown: 1,
+      ArrowUp: -1,
+      PageDown: page,
+      PageUp: -page,
+      Home: -Infinity,
+      End: Infinity,
+    };
     if (event.key in steps) {
       event.preventDefault();
       this.active = Math.max(0, Math.min(this.items.length - 1, this.active + steps[event.key]));
@@ -80,6 +97,7 @@ export class Rows {
     const top = this.active * this.height;
     const { scrollTop, clientHeight } = this.element;
     if (top < scrollTop) this.element.scrollTop = top;
-    if (top + this.height > scrollTop + clientHeight) this.element.scrollTop = top + this.height - clientHeight;
+    if (top + this.height > scrollTop + clientHeight)
+      this.element.scrollTop = top + this.height - clientHeight;
   }
 }

@@ -18,7 +18,10 @@ export function methodsShown(app) {
   const shown = app.state.methods.filter((one) => app.run.methods.has(one));
   if (shown.length) return shown;
   const first = leading(app);
-  return [first, ...[...app.run.methods.keys()].filter((one) => one !== first)].slice(0, MAX_DEFAULT_METHODS);
+  return [first, ...[...app.run.methods.keys()].filter((one) => one !== first)].slice(
+    0,
+    MAX_DEFAULT_METHODS,
+  );
 }
 
 // Few methods keep a map of time steps.
@@ -60,7 +63,9 @@ export function ordered(app) {
   const found = matches(run, state.search);
   const direction = state.ascending ? 1 : -1;
   if (state.sort === "name") {
-    return found.sort((a, b) => -direction * run.names[a].localeCompare(run.names[b], undefined, { numeric: true }));
+    return found.sort(
+      (a, b) => -direction * run.names[a].localeCompare(run.names[b], undefined, { numeric: true }),
+    );
   }
   const keys = new Float64Array(run.width);
   for (const i of found) {
@@ -79,7 +84,10 @@ export function picked(app) {
   const found = app.state.picked.map((name) => app.run.place.get(name)).filter((i) => i !== undefined);
   if (found.length) return found;
   const ranks = app.run.ranks(leading(app), app.run.evaluated(leading(app), row(app)));
-  return [...ranks.keys()].filter((i) => ranks[i] > 0).sort((a, b) => ranks[a] - ranks[b]).slice(0, DEFAULT_PICKED);
+  return [...ranks.keys()]
+    .filter((i) => ranks[i] > 0)
+    .sort((a, b) => ranks[a] - ranks[b])
+    .slice(0, DEFAULT_PICKED);
 }
 
 export function togglePicked(app, feature) {

@@ -10,12 +10,24 @@ export function timeStepsView(app) {
   let shown = [];
   const map = new HeatMap({
     label: "Features by time steps. Arrow keys move, Space picks a feature for the drift view.",
-    describe: (i, j) => [found.names[shown[i]], [[null, `step ${j}`, short(found.values[j * found.names.length + shown[i]])]]],
-    onpick: (i) => app.run.place.has(found.names[shown[i]]) && togglePicked(app, app.run.place.get(found.names[shown[i]])),
+    describe: (i, j) => [
+      found.names[shown[i]],
+      [[null, `step ${j}`, short(found.values[j * found.names.length + shown[i]])]],
+    ],
+    onpick: (i) =>
+      app.run.place.has(found.names[shown[i]]) &&
+      togglePicked(app, app.run.place.get(found.names[shown[i]])),
   });
   const note = html("p", { class: "note" });
   const none = html("p", { class: "none" });
-  const element = html("section", { class: "view steps-map" }, html("div", { class: "above" }, note), none, map.element, map.foot);
+  const element = html(
+    "section",
+    { class: "view steps-map" },
+    html("div", { class: "above" }, note),
+    none,
+    map.element,
+    map.foot,
+  );
 
   function say(text) {
     none.hidden = !text;
@@ -52,9 +64,15 @@ export function timeStepsView(app) {
       return sum;
     });
     const search = app.state.search.toLowerCase();
-    shown = [...found.names.keys()].filter((i) => found.names[i].toLowerCase().includes(search)).sort((a, b) => total[b] - total[a]);
-    const some = width < found.n_features ? ` The ${width} most important of ${found.n_features} features.` : "";
-    setText(note, `${method.replaceAll("_", " ")} importance at each time step in epoch ${found.epoch}, in units of the ${found.metric}; step 0 is the first one.${some}`);
+    shown = [...found.names.keys()]
+      .filter((i) => found.names[i].toLowerCase().includes(search))
+      .sort((a, b) => total[b] - total[a]);
+    const some =
+      width < found.n_features ? ` The ${width} most important of ${found.n_features} features.` : "";
+    setText(
+      note,
+      `${method.replaceAll("_", " ")} importance at each time step in epoch ${found.epoch}, in units of the ${found.metric}; step 0 is the first one.${some}`,
+    );
     const followed = new Set(app.state.picked.length ? picked(app).map((i) => run.names[i]) : []);
     map.set({
       rows: shown.map((i) => found.names[i]),

@@ -16,7 +16,13 @@ export function showTooltip(x, y, title, rows) {
       const swatch = html("span", { class: "swatch" });
       if (colour) swatch.style.background = colour;
       else swatch.hidden = true;
-      return html("div", { class: "tooltip-row" }, swatch, html("span", { class: "tooltip-name" }, name), html("span", { class: "number" }, value));
+      return html(
+        "div",
+        { class: "tooltip-row" },
+        swatch,
+        html("span", { class: "tooltip-name" }, name),
+        html("span", { class: "number" }, value),
+      );
     }),
   );
   box.hidden = false;

@@ -16,17 +16,34 @@ export function verdictsView(app) {
   const said = html("span", { class: "faint", role: "status" });
   let drawn = null;
   const rows = new Rows({
-    height: 30, label: "Verdicts by feature. Enter shows a feature in the drift view.", make: makeRow, fill: (element, feature) => fillRow(app, drawn, element, feature),
-    onkey: (key, feature) => key === "Enter" && app.set({ view: "drift", picked: [app.run.names[feature]] }) === undefined,
+    height: 30,
+    label: "Verdicts by feature. Enter shows a feature in the drift view.",
+    make: makeRow,
+    fill: (element, feature) => fillRow(app, drawn, element, feature),
+    onkey: (key, feature) =>
+      key === "Enter" && app.set({ view: "drift", picked: [app.run.names[feature]] }) === undefined,
   });
   const head = html(
-    "div", { class: "head", role: "row" },
-    ...["Feature", "Verdict", "Since epoch", "Importance", "95% interval", "Evidence"].map((title, i) => html("div", { role: "columnheader", class: i >= 2 && i <= 4 ? "right faint" : "faint" }, title)),
+    "div",
+    { class: "head", role: "row" },
+    ...["Feature", "Verdict", "Since epoch", "Importance", "95% interval", "Evidence"].map((title, i) =>
+      html("div", { role: "columnheader", class: i >= 2 && i <= 4 ? "right faint" : "faint" }, title),
+    ),
   );
   const table = html("div", { class: "table" }, head, rows.element);
   const bar = html("div", { class: "above" }, filters, html("div", { class: "copy" }, said, copyButton));
-  const element = html("section", { class: "view verdicts" }, bar, html("div", { class: "above", style: "padding-top:0" }, note), none, table);
-  element.style.setProperty("--columns", "minmax(130px, 1fr) 118px 90px 90px 170px minmax(220px, 2.2fr)");
+  const element = html(
+    "section",
+    { class: "view verdicts" },
+    bar,
+    html("div", { class: "above", style: "padding-top:0" }, note),
+    none,
+    table,
+  );
+  element.style.setProperty(
+    "--columns",
+    "minmax(130px, 1fr) 118px 90px 90px 170px minmax(220px, 2.2fr)",
+  );
   copyButton.addEventListener("click", async () => {
     const names = listed();
     await copied(pythonList(names));
@@ -46,7 +63,12 @@ export function verdictsView(app) {
     const judged = run.judged(leading(app));
     none.hidden = Boolean(judged);
     table.hidden = bar.hidden = !judged;
-    setText(none, judged ? "" : "This run has no verdicts: they need permutation importance of a loss that is a mean over rows.");
+    setText(
+      none,
+      judged
+        ? ""
+        : "This run has no verdicts: they need permutation importance of a loss that is a mean over rows.",
+    );
     setText(note, "");
     if (!judged) return;
     const now = row(app);
@@ -54,11 +76,17 @@ export function verdictsView(app) {
     const evidence = app.evidence(epoch);
     const found = evidence?.verdicts?.find((one) => one.method === judged.method) ?? null;
     const stateOf = (i) => run.state(judged.method, now, i);
-    const sorted = app.state.sort === "importance" ? { ...app, run, state: { ...app.state, sort: judged.method } } : app;
+    const sorted =
+      app.state.sort === "importance"
+        ? { ...app, run, state: { ...app.state, sort: judged.method } }
+        : app;
     const matching = ordered(sorted);
     const { states } = app.state;
     drawn = {
-      matching, stateOf, found, epoch,
+      matching,
+      stateOf,
+      found,
+      epoch,
       method: judged.method,
       evaluated: run.evaluated(judged.method, now),
       place: new Map(found?.names.map((name, i) => [name, i]) ?? []),
@@ -66,14 +94,22 @@ export function verdictsView(app) {
     };
     const threshold = judged.thresholds[now];
     // Three digits of the threshold: what is near it is what people look at.
-    drawn.format = formatter(Math.min(threshold > 0 ? threshold : Infinity, run.wholeRange(judged.method)[1]));
-    setText(note, `Verdicts by ${judged.method.replaceAll("_", " ")} in epoch ${epoch}: useless below an importance of ${short(threshold)}; chance that any feature is wrongly called useless in the training ${(100 * judged.error_rate).toFixed(0)}% at most.`);
+    drawn.format = formatter(
+      Math.min(threshold > 0 ? threshold : Infinity, run.wholeRange(judged.method)[1]),
+    );
+    setText(
+      note,
+      `Verdicts by ${judged.method.replaceAll("_", " ")} in epoch ${epoch}: useless below an importance of ${short(threshold)}; chance that any feature is wrongly called useless in the training ${(100 * judged.error_rate).toFixed(0)}% at most.`,
+    );
     fillFilters(app, filters, matching, stateOf);
     rows.set(states.length ? matching.filter((i) => states.includes(stateOf(i))) : matching);
     const names = listed();
     copyButton.disabled = !names.length;
     copyButton.title = pythonList(names);
-    setText(copyButton, `Copy ${states.length ? states.join(", ") : "what may be dropped"} as a Python list (${names.length})`);
+    setText(
+      copyButton,
+      `Copy ${states.length ? states.join(", ") : "what may be dropped"} as a Python list (${names.length})`,
+    );
   }
   return { element, update };
 }
@@ -81,22 +117,50 @@ export function verdictsView(app) {
 function fillFilters(app, filters, features, stateOf) {
   const counts = new Map();
   for (const i of features) counts.set(stateOf(i), (counts.get(stateOf(i)) ?? 0) + 1);
-  const known = [...STATES, ...counts.keys()].filter((state, i, all) => state && counts.has(state) && all.indexOf(state) === i);
+  const known = [...STATES, ...counts.keys()].filter(
+    (state, i, all) => state && counts.has(state) && all.indexOf(state) === i,
+  );
   replaceChildren(
     filters,
     ...known.map((state) => {
       const shape = html("span", { class: "shape", "aria-hidden": "true" }, shapeOf(state));
       shape.style.setProperty("--colour", colourOf(state));
       const { states } = app.state;
-      const toggle = () => app.set({ states: states.includes(state) ? states.filter((one) => one !== state) : [...states, state] });
-      return html("button", { class: "toggle", "data-state": state, "data-key": state, "data-count": counts.get(state), "aria-pressed": String(states.includes(state)), onclick: toggle }, shape, `${state} ${counts.get(state)}`);
+      const toggle = () =>
+        app.set({
+          states: states.includes(state) ? states.filter((one) => one !== state) : [...states, state],
+        });
+      return html(
+        "button",
+        {
+          class: "toggle",
+          "data-state": state,
+          "data-key": state,
+          "data-count": counts.get(state),
+          "aria-pressed": String(states.includes(state)),
+          onclick: toggle,
+        },
+        shape,
+        `${state} ${counts.get(state)}`,
+      );
     }),
   );
 }
 
 function makeRow() {
-  const parts = { name: html("span", { class: "name" }), chip: chip(), since: html("span", { class: "number" }), mean: html("span", { class: "number" }), interval: html("span", { class: "number" }), evidence: html("span", { class: "evidence" }) };
-  const element = html("div", { class: "row", role: "row" }, Object.values(parts).map((one) => html("div", { role: "cell" }, one)));
+  const parts = {
+    name: html("span", { class: "name" }),
+    chip: chip(),
+    since: html("span", { class: "number" }),
+    mean: html("span", { class: "number" }),
+    interval: html("span", { class: "number" }),
+    evidence: html("span", { class: "evidence" }),
+  };
+  const element = html(
+    "div",
+    { class: "row", role: "row" },
+    Object.values(parts).map((one) => html("div", { role: "cell" }, one)),
+  );
   element.parts = parts;
   return element;
 }
@@ -113,7 +177,10 @@ function fillRow(app, drawn, element, feature) {
   parts.name.title = name;
   setChip(parts.chip, state);
   setText(parts.mean, drawn.format(mean));
-  setText(parts.interval, Number.isFinite(low) ? `${drawn.format(low)} to ${drawn.format(high)}` : "\u2013");
+  setText(
+    parts.interval,
+    Number.isFinite(low) ? `${drawn.format(low)} to ${drawn.format(high)}` : "\u2013",
+  );
   const place = drawn.place.get(name);
   const since = place === undefined ? null : drawn.found.since[place];
   setText(parts.since, since === null ? "\u2013" : String(since));
@@ -123,14 +190,20 @@ function fillRow(app, drawn, element, feature) {
 }
 
 function evidenceText(drawn, name, place, state) {
-  const notes = Object.entries(drawn.notes).filter(([, found]) => found[name]).map(([method, found]) => `${method}: ${found[name]}`);
+  const notes = Object.entries(drawn.notes)
+    .filter(([, found]) => found[name])
+    .map(([method, found]) => `${method}: ${found[name]}`);
   const parts = [];
   if (place !== undefined && state) {
     const { bound, p_value: pValue, threshold, partners, reasons } = drawn.found;
     if (reasons[name]) parts.push(reasons[name]);
-    else if (bound[place] !== null) parts.push(`${state === "useful" ? "lower" : "upper"} bound ${short(bound[place])} ${state === "useful" ? "above" : "below"} ${short(threshold)}`);
+    else if (bound[place] !== null)
+      parts.push(
+        `${state === "useful" ? "lower" : "upper"} bound ${short(bound[place])} ${state === "useful" ? "above" : "below"} ${short(threshold)}`,
+      );
     if (partners[name]) parts.push(`redundant with ${partners[name]}`);
-    if (pValue[place] !== null) parts.push(`unlearned signal: p = ${short(Number(pValue[place].toPrecision(2)))}`);
+    if (pValue[place] !== null)
+      parts.push(`unlearned signal: p = ${short(Number(pValue[place].toPrecision(2)))}`);
   }
   return [...parts, ...notes].join("; ");
 }

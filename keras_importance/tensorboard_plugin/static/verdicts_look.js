@@ -23,7 +23,12 @@ export function shapeOf(state) {
 }
 
 export function chip() {
-  return html("span", { class: "chip" }, html("span", { class: "shape", "aria-hidden": "true" }), html("span"));
+  return html(
+    "span",
+    { class: "chip" },
+    html("span", { class: "shape", "aria-hidden": "true" }),
+    html("span"),
+  );
 }
 
 export function setChip(element, state) {
