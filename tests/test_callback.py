@@ -302,7 +302,15 @@ def test_an_input_that_the_model_ignores_has_zero_gradient(rng):
 
 @pytest.mark.parametrize("methods", ["gradient", "permutation", ("gradient", "permutation")], ids=str)
 @pytest.mark.parametrize(
-    "metric", ["loss", "mae", keras.metrics.RootMeanSquaredError(), "callable"], ids=str
+    "metric",
+    [
+        "loss",
+        *(
+            pytest.param(one, marks=pytest.mark.long)
+            for one in ("mae", keras.metrics.RootMeanSquaredError(), "callable")
+        ),
+    ],
+    ids=str,
 )
 def test_training_is_bit_identical_with_and_without_the_callback(
     methods, metric, small_model, small_data, tmp_path

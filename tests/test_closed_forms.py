@@ -69,6 +69,7 @@ def test_rms_gradient_of_a_product_is_one(rng):
     assert result.importances_mean == pytest.approx(1, rel=0.06)
 
 
+@pytest.mark.long
 def test_intervals_of_the_gradient_cover(linear_model):
     """95% intervals round |b| s of a linear model hold the true value in 120 samples of 300 rows."""
     model, rng, hits = linear_model([2.0]), np.random.default_rng(5), 0

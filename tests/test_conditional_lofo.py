@@ -351,7 +351,7 @@ def test_pseudo_values_of_squares_are_those_of_pairs_of_draws(rng):
 
 
 @pytest.mark.parametrize("bias", [0.0, 1.0], ids=["right", "off by one"])
-@pytest.mark.parametrize("n_repeats", [2, 5])
+@pytest.mark.parametrize("n_repeats", [pytest.param(2, marks=pytest.mark.long), 5])
 def test_intervals_cover(n_repeats, bias):
     """95% intervals round b² Var(x2 | x0, x1) = .75 in 600 samples of 400 rows: coverage .90 to .99.
 

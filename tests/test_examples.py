@@ -37,6 +37,7 @@ def test_quickstart_ranks_the_known_measurements_above_the_noise(tmp_path):
     }
 
 
+@pytest.mark.long
 def test_groups_move_as_one(tmp_path):
     output = run("feature_groups.py", "--log-dir", tmp_path, "--epochs", 6)
     table = output.split("permutation")[1:]
@@ -45,6 +46,7 @@ def test_groups_move_as_one(tmp_path):
     assert ranked[-1].startswith("staff's lucky number")
 
 
+@pytest.mark.long
 def test_a_method_of_ones_own_is_logged_like_the_others(tmp_path):
     output = run("custom_method.py", "--log-dir", tmp_path, "--epochs", 8)
     values, plugins = read(tmp_path / "importance")
@@ -54,6 +56,7 @@ def test_a_method_of_ones_own_is_logged_like_the_others(tmp_path):
     assert first == {"permutation": "smooth", "measurement_error": "steep"}
 
 
+@pytest.mark.long
 def test_time_series_falls_back_to_a_generated_series(tmp_path):
     output = run("time_series.py", "--log-dir", tmp_path, "--epochs", 2, "--max-samples", 400)
     assert "archive.ics.uci.edu/dataset/381" in output
@@ -64,6 +67,7 @@ def test_time_series_falls_back_to_a_generated_series(tmp_path):
     assert set(ranked[:2]) <= {"DEWP", "Iws", "TEMP"}
 
 
+@pytest.mark.long
 def test_either_petal_measurement_can_be_done_without_but_not_both(tmp_path):
     """Swapping one of a correlated pair costs much, leaving it out little, leaving out both much again."""
     output = run("lofo.py", "--epochs", 12, "--picture", tmp_path / "lofo.png")

@@ -198,7 +198,14 @@ def two_sets(data):
     return [(), FeatureSet.from_argument(None, data.columns).features[-1].columns]
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+# What takes seconds to compile: CI trains them.
+SLOW = ("gru_stacked", "bidirectional", "masked_lstm", "attention")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(one, marks=pytest.mark.long) if one in SLOW else one for one in ARCHITECTURES],
+)
 def test_a_twin_learns_what_fit_would_without_the_feature(name):
     """Plain SGD, the same weights and batches: all that may differ is the order of floating-point sums."""
     rows, make = ARCHITECTURES[name]
