@@ -124,14 +124,16 @@ def lofo_importance(
             are copied for each training; those that watch `val_...` need a `validation_split` here, as
             held-out rows only score.
         n_jobs: how many trainings run at once, as joblib's: None asks `joblib.parallel_config`, which
-            also spreads them over a cluster with its Dask and Ray backends.
+            also spreads them over a cluster with its Dask and Ray backends; its workers need the same
+            `KERAS_BACKEND`. One process trains one model at a time.
         n_seeds: trainings of each model in each fold, from as many seeds.
         sample_weight: `(n_rows,)` weights, of the training and the metric.
         groups: the group of each row, for splitters that ask for it.
         lock_step: None for lock step where possible; True fails where it isn't; False always refits.
         warm_start: for how many epochs models are trained without a feature, beginning from the trained
-            weights of the one with all features; None trains them anew. Cheaper, and too large where so
-            few epochs don't make up for the feature.
+            weights of the one with all features; None trains them anew. The optimizer is new, and so
+            is a learning-rate schedule. Cheaper, and too large where so few epochs don't make up for the
+            feature.
         checkpoint: path of a file that keeps what is done after each training; a second call with the
             same arguments goes on from there.
         seed: seed of folds, weights, batches and dropout.

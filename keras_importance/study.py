@@ -149,16 +149,26 @@ class Study:
         training, held_out = self._parts(trial)
         model = built(self.new_model(self._number_of(trial)), training)
         programs = self._programs_for(model, training, held_out)
-        masks = Masks.of(training, [self._columns(one) for one in trial.left_out])
+        found = []
+        for first in range(0, len(trial.left_out), programs.n_kept):
+            part = trial.left_out[first : first + programs.n_kept]
+            found += self._in_one_program(trial, part, programs, Start.of(model))
+        return found
+
+    def _in_one_program(
+        self, trial: Trial, part: Sequence[int], programs: TwinPrograms, start: Start
+    ) -> list[Outcome]:
+        training, held_out = self._parts(trial)
+        masks = Masks.of(training, [self._columns(one) for one in part])
         batch_size = self.fit_kwargs.get("batch_size") or 32
-        twins = Twins(programs, training, masks, batch_size, [Start.of(model)])
+        twins = Twins(programs, training, masks, batch_size, [start])
         rng = generator(self.seed + self._number_of(trial), "batches")
         for _ in range(self.fit_kwargs.get("epochs", 1)):
             order = np.arange(training.n_rows)
             twins.train([rng.permutation(order) if self.fit_kwargs.get("shuffle", True) else order])
         return [
             self._outcome(trial, left_out, programs.metrics, scores)
-            for left_out, scores in zip(trial.left_out, twins.scores(held_out)[0], strict=True)
+            for left_out, scores in zip(part, twins.scores(held_out)[0], strict=True)
         ]
 
     def _programs_for(

@@ -125,9 +125,14 @@ class TwinStep:
         shared[place] = backend.current().on_device(np.asarray(value, "float32"))
         return own, shared
 
+    @property
+    def values_kept(self) -> int:
+        """How many values a twin is: weights, slots of the optimizer, statistics."""
+        return int(sum(math.prod(one.shape) for one in self._variables))
+
     def values_of_twin(self, batch_size: int) -> int:
         """How many values are held for a twin while it is trained."""
-        weights = sum(math.prod(one.shape) for one in self._variables)
+        weights = self.values_kept
         layers = batch_size * self.widest * max(1, len(self._model._flatten_layers()))
         return int(2 * weights + _COPIES_OF_LAYERS * layers)
 

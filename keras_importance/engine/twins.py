@@ -26,6 +26,9 @@ from keras_importance.statistics import Floats, Integers
 ops = keras.ops
 Array = NDArray[Any]
 
+MAX_KEPT_VALUES = 1 << 29
+"""Weights and slots of the optimizer of twins that are kept from epoch to epoch: 2 GB."""
+
 # Weights, slots of the optimizer, gradients and layers of the twins that are trained at once: 256 MB.
 _MAX_VALUES = 1 << 26
 # A layer of all twins for some of the rows that are scored: 32 MB.
@@ -55,6 +58,11 @@ class TwinPrograms:
         self.metrics = tuple(metrics)
         self.calls_at_once = self._backend.CALLS_AT_ONCE
         self._compile(is_vectorised=True)
+
+    @property
+    def n_kept(self) -> int:
+        """How many twins can be kept in memory at once."""
+        return max(1, MAX_KEPT_VALUES // max(1, self.step.values_kept))
 
     def train_one_by_one(self, reason: str) -> None:
         """Goes on without vectorising, and says why."""
