@@ -132,8 +132,8 @@ class _LockStep:
         n_twins = len(sets) * len(starts)
         if n_twins > programs.n_kept:
             raise InvalidArgumentError(
-                f"got {n_twins} twins to train for 'lofo', of which {programs.n_kept} fit into 2 GB. Pass "
-                "features as groups, or call lofo_importance, which trains them in parts."
+                f"got {n_twins} twins to train for 'lofo', of which {programs.n_kept} fit into 2 GB. "
+                "Pass features as groups, or call lofo_importance, which trains them in parts."
             )
         masks = Masks.of(training.data, sets)
         self._twins = Twins(programs, training.data, masks, training.batch_size, starts)
