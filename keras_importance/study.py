@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from keras_importance.arguments import whole_number
 from keras_importance.data import ValidationData
-from keras_importance.engine.held_out_scores import held_out_scores, resolved_metrics
+from keras_importance.engine.held_out_scores import few_rows, held_out_scores, resolved_metrics
 from keras_importance.engine.metrics import Metric
 from keras_importance.engine.twin_step import Start, why_no_twins
 from keras_importance.engine.twins import TwinPrograms, Twins
@@ -267,14 +267,8 @@ def takes_number_of_inputs(build_model: Callable[..., Any]) -> bool:
 def built(model: Any, data: ValidationData) -> Any:
     """The model with its variables; one written in Python makes them when it first sees rows."""
     if not model.built:
-        model(_few(data), training=False)
+        model(few_rows(model, data), training=False)
     return model
-
-
-def _few(data: ValidationData) -> Any:
-    """A row or two, as the model takes them."""
-    few = data.only(np.arange(min(2, data.n_rows)))
-    return few.pack(few.inputs)
 
 
 def check_models(study: Study) -> tuple[Any, tuple[Metric, ...]]:
@@ -336,7 +330,7 @@ def _checked_model(study: Study, data: ValidationData) -> Any:
             "time."
         )
     try:
-        model(_few(data), training=False)
+        model(few_rows(model, data), training=False)
     except Exception as error:
         raise InvalidArgumentError(
             f"got a build_model whose model doesn't take the rows of x ({reason_of(error)}). Make its "

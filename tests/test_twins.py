@@ -398,6 +398,13 @@ def test_what_has_no_twins_says_why(make, optimizer, reason):
     assert reason in why_no_twins(model)
 
 
+def test_a_stateful_layer_has_no_twins():
+    """Keras counts its states among no variables, so a twin would forget them after each step."""
+    model = keras.Sequential([keras.Input(batch_shape=(BATCH, 7, 3)), layers.LSTM(4, stateful=True)])
+    model.compile("sgd", "mse")
+    assert "is stateful" in why_no_twins(model)
+
+
 def test_several_outputs_with_loss_weights_learn_as_in_fit():
     data = read(table)
     y = data.targets

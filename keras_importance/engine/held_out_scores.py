@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from keras_importance.data import ValidationData
 from keras_importance.engine.backend import Compiler
-from keras_importance.engine.blocks import rows_at_once
+from keras_importance.engine.blocks import declared_batch, rows_at_once
 from keras_importance.engine.metrics import Metric, metric_from_argument
 from keras_importance.statistics import Floats
 
@@ -27,18 +27,16 @@ def resolved_metrics(
     Raises:
         InvalidArgumentError: for metrics that are unknown, fail or can't be told from noise.
     """
-    shapes = [
-        (data.n_rows, *one.shape[1:])
-        for one in keras.tree.flatten(model_outputs(model, data.only(np.arange(1))))
-    ]
+    outputs = keras.tree.flatten(model(few_rows(model, data), training=False))
+    shapes = [(data.n_rows, *one.shape[1:]) for one in outputs]
     named = (metric_from_argument(one, model) for one in arguments)
     return tuple(one.resolved(data.targets, shapes, data.weights, seed) for one in named)
 
 
-def model_outputs(model: Any, data: ValidationData) -> Any:
-    """The outputs of the model in inference, without a program traced for them."""
-    outputs = model(data.pack(data.inputs), training=False)
-    return keras.tree.map_structure(ops.convert_to_numpy, outputs)
+def few_rows(model: Any, data: ValidationData) -> Any:
+    """A row or two, or as many as the model's inputs are fixed to, as the model takes them."""
+    few = data.only(np.arange(declared_batch(model) or 2) % data.n_rows)
+    return few.pack(few.inputs)
 
 
 def held_out_scores(model: Any, data: ValidationData, metrics: Sequence[Metric]) -> list[Floats]:

@@ -67,6 +67,9 @@ def why_no_twins(model: Any) -> str | None:
     for name in ("fit", "train_step"):
         if not inspect.unwrap(getattr(type(model), name)).__module__.startswith("keras."):
             return f"{type(model).__name__} has a {name} of its own"
+    for layer in model._flatten_layers():
+        if getattr(layer, "stateful", False):
+            return f"the layer {layer.name!r} is stateful"
     try:
         stateless(model.optimizer, list(model.trainable_variables))
     except InvalidArgumentError as error:
