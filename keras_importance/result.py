@@ -10,14 +10,16 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args
+from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_importance import html
 from keras_importance.drift import Drift, Mover, Stability, steps
 from keras_importance.statistics import Floats, Integers, tail_quantile
 
@@ -405,7 +407,8 @@ class ImportanceHistory:
 
         Columns: `epoch, method, feature, importance, std_error, ci_low, ci_high, rank,
         importance_std, direction, metric, baseline_score, n_samples, error_source, obtained,
-        exact_epoch, n_rows, verdict, note`. The verdict stands beside the method that it is about.
+        exact_epoch, n_rows, procedure, verdict, note`. The verdict stands beside the method that
+        it is about.
 
         Raises:
             ImportError: without pandas.
@@ -487,16 +490,25 @@ class ImportanceHistory:
         known = [epoch for epoch in since if epoch is not None]
         return max(known) if known and len(known) == len(since) else None
 
+    def to_html(self, path: str | os.PathLike[str], *, title: str = "Feature importance") -> None:
+        """Writes a page that needs no other file: pictures, tables and verdicts of each method.
+
+        Args:
+            path: the file, such as `"importance.html"`; its folder must exist.
+            title: what stands at the top.
+        """
+        with _whole_or_not_at_all(_in_a_folder(path, "to_html")) as file:
+            file.write(html.page(self, title).encode())
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the newest results."""
+        return html.table(self)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the history to one file, whole or not at all: a NumPy archive without pickles."""
         arrays: dict[str, Any] = {}
         headers = []
-        target = Path(path)
-        if not target.parent.is_dir():
-            raise FileNotFoundError(
-                f"ImportanceHistory.save got {os.fspath(path)!r}, whose folder does not exist. Make it "
-                "first."
-            )
+        target = _in_a_folder(path, "save")
         for number, one in enumerate(self.results):
             headers.append({name: _plain(getattr(one, name)) for name in _HEADER})
             for name in _ARRAYS:
@@ -508,13 +520,8 @@ class ImportanceHistory:
             _plain_parts(one, f"verdicts/{number}", arrays) for number, one in enumerate(self.judged)
         ]
         header = {"format": _FORMAT, "version": _VERSION, "results": headers, "verdicts": judged}
-        scratch = target.with_name(f"{target.name}.{os.getpid()}.partial")
-        try:
-            with scratch.open("wb") as file:
-                np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)
-            scratch.replace(target)
-        finally:
-            scratch.unlink(missing_ok=True)
+        with _whole_or_not_at_all(target) as file:
+            np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ImportanceHistory:
@@ -572,6 +579,28 @@ def _columns(one: ImportanceResult, states: tuple[str, ...] | None) -> dict[str,
         [one.notes.get(name, "") for name in one.feature_names],
     )  # fmt: skip
     return dict(zip(_COLUMNS, values, strict=True))
+
+
+def _in_a_folder(path: str | os.PathLike[str], method: str) -> Path:
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"ImportanceHistory.{method} got {os.fspath(path)!r}, whose folder does not exist. Make it "
+            "first."
+        )
+    return target
+
+
+@contextmanager
+def _whole_or_not_at_all(target: Path) -> Iterator[IO[bytes]]:
+    """A file beside the target, which takes its place when all is written."""
+    scratch = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    try:
+        with scratch.open("wb") as file:
+            yield file
+        scratch.replace(target)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def _read_only(values: Any, dtype: Any = np.float64) -> NDArray[Any]:

@@ -17,9 +17,10 @@ ROOT = Path(keras_importance.__file__).parent
 # From the ground up; a room may import rooms of lower floors, and of its own folder.
 FLOORS = [
     {"errors", "progress", "running_fit", "statistics", "tensorboard_plugin"},
-    {"drift", "held_out", "splits", "trials"},
+    {"drift", "held_out", "plots", "splits", "trials"},
+    {"html"},
     {"arguments", "batches", "categories", "features", "residuals", "result"},
-    {"budget", "data", "plots", "detectors", "findings"},
+    {"budget", "data", "detectors", "findings"},
     {"clustering", "masks", "training_rows", "writers"},
     {"engine"},
     {"caveats", "console", "masked_score", "methods"},
@@ -32,7 +33,7 @@ FLOORS = [
 COMPUTES = {
     "data", "features", "engine", "leave_one_out", "masks", "methods", "masked_score", "probe", "study",
 }  # fmt: skip
-TELLS = {"plots", "writers", "detectors", "findings", "console"}
+TELLS = {"html", "plots", "writers", "detectors", "findings", "console"}
 
 
 def room(path: Path) -> str:
