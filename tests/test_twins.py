@@ -398,6 +398,20 @@ def test_what_has_no_twins_says_why(make, optimizer, reason):
     assert reason in why_no_twins(model)
 
 
+class NeedsMore(keras.optimizers.SGD):
+    """An optimizer whose configuration does not hold all that its constructor takes."""
+
+    def __init__(self, more, **settings):
+        super().__init__(**settings)
+
+
+def test_an_optimizer_that_cannot_be_copied_has_no_twins():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.Dense(1)(inputs))
+    model.compile(NeedsMore(more=1), "mse")
+    assert "can't be copied (TypeError" in why_no_twins(model)
+
+
 def test_a_stateful_layer_has_no_twins():
     """Keras counts its states among no variables, so a twin would forget them after each step."""
     model = keras.Sequential([keras.Input(batch_shape=(BATCH, 7, 3)), layers.LSTM(4, stateful=True)])

@@ -20,7 +20,7 @@ from keras_importance.engine.masking import get_keras_mask, set_keras_mask
 from keras_importance.engine.metrics import Metric
 from keras_importance.engine.optimizers import stateless
 from keras_importance.engine.stand_ins import vectorisable
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.errors import InvalidArgumentError, reason_of
 
 ops = keras.ops
 Array = NDArray[Any]
@@ -74,6 +74,8 @@ def why_no_twins(model: Any) -> str | None:
         stateless(model.optimizer, list(model.trainable_variables))
     except InvalidArgumentError as error:
         return str(error).removeprefix("got ")
+    except Exception as error:  # noqa: BLE001 (one of the user's own, whatever its constructor takes)
+        return f"its optimizer can't be copied ({reason_of(error)})"
     return None
 
 

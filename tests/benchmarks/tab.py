@@ -30,7 +30,7 @@ from keras_importance import (
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "browser"))
 
-import browsing  # type: ignore[import-not-found]
+import browsing  # type: ignore[import-not-found]  # found by the path above
 
 SIZES = ((100, 100), (1000, 200))
 N_STEPS = 24

@@ -155,7 +155,7 @@ class Tab:
 
     def rows(self) -> list[dict[str, str]]:
         """The data of the rows in view, in their order on the screen."""
-        return self.script(  # type: ignore[no-any-return]
+        return self.script(  # type: ignore[no-any-return]  # what a script returns is untyped
             "const top = (one) => one.getBoundingClientRect().top;"
             "return [...document.querySelectorAll('.rows .row')].filter((one) => one.offsetParent)"
             ".sort((a, b) => top(a) - top(b)).map((one) => ({...one.dataset,"
