@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from keras_importance.errors import ImportanceWarning
     from keras_importance.findings import Finding, Gap, disagreements, memorised_features
     from keras_importance.methods import (
+        AblationImportance,
         ConditionalLOFO,
         ConditionalPermutation,
         GradientImportance,
         ImportanceMethod,
+        IntegratedGradients,
         LinearisedPermutation,
         LOFOImportance,
         PermutationImportance,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 # TensorBoard loads this package at its start: nothing heavy is imported before a name is asked for.
 _HOME = {
+    "AblationImportance": "methods",
     "ConditionalLOFO": "methods",
     "ConditionalPermutation": "methods",
     "Confirmation": "confirmation",
@@ -52,6 +55,7 @@ _HOME = {
     "ImportanceMethod": "methods",
     "ImportanceResult": "result",
     "ImportanceWarning": "errors",
+    "IntegratedGradients": "methods",
     "LOFOImportance": "methods",
     "LinearisedPermutation": "methods",
     "Mover": "drift",
@@ -72,6 +76,7 @@ _HOME = {
 }
 
 __all__ = [
+    "AblationImportance",
     "ConditionalLOFO",
     "ConditionalPermutation",
     "Confirmation",
@@ -88,6 +93,7 @@ __all__ = [
     "ImportanceMethod",
     "ImportanceResult",
     "ImportanceWarning",
+    "IntegratedGradients",
     "LOFOImportance",
     "LinearisedPermutation",
     "Mover",

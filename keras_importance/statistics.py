@@ -80,11 +80,13 @@ class Influence:
 
         psi_i = mean_k d[k, i] + mean_k d[k, recipient of i],        d centred
 
+    Differences that take nothing from other rows have the first term alone.
+
     Attributes:
         psi: `(..., n_rows)` influences, centred; the mean moves by `psi_i / n` with the row's weight.
         received: `(..., n_rows)` the first of the two terms.
         centred: `(..., n_repeats, n_rows)` the differences, centred and weighted.
-        donors: the donors that made the differences.
+        donors: the donors that made the differences; None where each is of one row.
         weights: `(n_rows,)` weights of mean 1; None for equal ones.
         blocks: `(n_rows,)` number of the block a row belongs to, where rows of a block depend on
             one another; None for independent rows.
@@ -93,7 +95,7 @@ class Influence:
     psi: NDArray[Any]
     received: NDArray[Any]
     centred: NDArray[Any]
-    donors: Donors
+    donors: Donors | None
     weights: Floats | None = None
     blocks: Integers | None = None
 
@@ -101,7 +103,7 @@ class Influence:
     def of(
         cls,
         differences: NDArray[Any],
-        donors: Donors,
+        donors: Donors | None,
         weights: Floats | None = None,
         blocks: Integers | None = None,
     ) -> Influence:
@@ -112,6 +114,8 @@ class Influence:
             weights = weights / np.mean(weights)
             centred = centred * weights
         received = centred.mean(axis=-2)
+        if donors is None:
+            return cls(received, received, centred, donors, weights, blocks)
         given = np.zeros_like(received)
         n_repeats = differences.shape[-2]
         for k in range(n_repeats):
@@ -125,10 +129,10 @@ class Influence:
                         - sum over cells (sum_{d in cell} d)² / K²) / n²
 
         where a cell holds the differences with the recipient in one block and the donor in another,
-        which the squares count twice. With blocks of one row this is `(var(psi) - mean(d²) / K) / n`,
-        right also for `K = 1`. It is the variance of dyadic data clustered by both members. Where too
-        few rows leave no positive variance, the error of the mean of independent rows stands in; NaN
-        for three blocks or fewer.
+        which the squares count twice (none, where rows have no donors). With blocks of one row this is
+        `(var(psi) - mean(d²) / K) / n`, right also for `K = 1`. It is the variance of dyadic data
+        clustered by both members. Where too few rows leave no positive variance, the error of the mean
+        of independent rows stands in; NaN for three blocks or fewer.
 
         Source: Aronow, Samii & Assenova (2015), Political Analysis 23(4); Cameron & Miller (2014).
         """
@@ -138,6 +142,8 @@ class Influence:
     def _standard_error(self) -> Floats:
         n_repeats, n_rows = self.centred.shape[-2:]
         psi = self.psi.reshape(-1, n_rows)
+        if self.donors is None:
+            return influence_standard_error(psi.T, self.blocks).reshape(self.psi.shape[:-1])
         centred = self.centred.reshape(len(psi), -1)
         if self.blocks is None:
             n_blocks = n_rows

@@ -12,7 +12,12 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
 from sklearn.model_selection import train_test_split
 
-from keras_importance import GradientImportance, PermutationImportance, compute_importance
+from keras_importance import (
+    GradientImportance,
+    IntegratedGradients,
+    PermutationImportance,
+    compute_importance,
+)
 
 WEIGHTS = np.array([1.0, -0.5, 3.0, 0.0])
 SCALES = np.array([1.0, 2.0, 0.5, 1.0])
@@ -67,6 +72,73 @@ def test_rms_gradient_of_a_product_is_one(rng):
     method = GradientImportance(aggregation="rms")
     result = compute_importance(model, (x, x.prod(axis=1)), methods=[method])["gradient"]
     assert result.importances_mean == pytest.approx(1, rel=0.06)
+
+
+def test_ablation_of_a_linear_model_is_the_variance_of_the_effect(linear_model, linear_data):
+    """E (b x - b mean)² = b² Var(x), with the error of a mean of squares: b² sd((x - mean)²) / sqrt(n)."""
+    x, _ = linear_data
+    result = compute_importance(linear_model(WEIGHTS), linear_data, methods="ablation")["ablation"]
+    squares = (WEIGHTS * (x - x.mean(axis=0))) ** 2
+    assert result.importances_mean == pytest.approx(squares.mean(axis=0), rel=1e-4)
+    assert result.std_error == pytest.approx(squares.std(axis=0, ddof=1) / math.sqrt(4000), rel=1e-3)
+    assert result.importances.shape == (4, 1)
+
+
+def test_ablation_of_integers_puts_the_most_frequent_value(rng):
+    """A table of weights w: the loss rises by mean (w[c] - w[most frequent])² where the model is exact."""
+    codes = rng.choice(3, size=(500, 1), p=[0.2, 0.5, 0.3])
+    inputs = keras.Input((1,), dtype="int32")
+    embedding = keras.layers.Embedding(3, 1)
+    model = keras.Model(inputs, keras.layers.Flatten()(embedding(inputs)))
+    table = np.array([1.0, -2.0, 4.0])
+    embedding.set_weights([table[:, None]])
+    model.compile(loss="mse")
+    data = (codes, table[codes[:, 0]])
+    result = compute_importance(model, data, methods="ablation")["ablation"]
+    assert result.importances_mean == pytest.approx(np.mean((table[codes] - table[1]) ** 2), rel=1e-5)
+
+
+def test_integrated_gradients_of_a_linear_model_are_the_sizes_of_its_terms(linear_model, linear_data):
+    """|b| mean |x - mean|, whatever the way; the direction is that of the gradient."""
+    x, _ = linear_data
+    method = IntegratedGradients(n_steps=3)
+    result = compute_importance(linear_model(WEIGHTS), linear_data, methods=[method])[method.name]
+    sizes = np.abs(WEIGHTS * (x - x.mean(axis=0)))
+    assert result.importances_mean == pytest.approx(sizes.mean(axis=0), rel=1e-4)
+    assert result.std_error == pytest.approx(sizes.std(axis=0, ddof=1) / math.sqrt(4000), rel=1e-3)
+    assert result.direction == pytest.approx(WEIGHTS * x.std(axis=0), rel=1e-4)
+
+
+def test_integrated_gradients_share_a_product_and_add_up_to_the_output(rng):
+    """On the way from m to x the product x1 x2 gives x1 (x1 - m1)(x2 + m2) / 2, and as much to x2.
+
+    The sum is x1 x2 - m1 m2, which a group of both columns gets as a whole.
+    """
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.ops.prod(inputs, axis=1, keepdims=True))
+    model.compile(loss="mse")
+    x = rng.standard_normal((1000, 2)) + [1.0, 2.0]
+    data, m = (x, x.prod(axis=1)), x.mean(axis=0)
+    apart, joint = (
+        compute_importance(model, data, methods="integrated_gradients", features=one)
+        for one in (None, {"both": [0, 1]})
+    )
+    expected = [np.mean(np.abs((x[:, j] - m[j]) * (x[:, 1 - j] + m[1 - j]) / 2)) for j in (0, 1)]
+    assert apart["integrated_gradients"].importances_mean == pytest.approx(expected, rel=1e-4)
+    whole = np.mean(np.abs(x.prod(axis=1) - m.prod()))
+    assert joint["integrated_gradients"].importances_mean == pytest.approx([whole], rel=1e-4)
+
+
+def test_integrated_gradients_see_a_saturated_feature_that_gradients_miss(rng):
+    """tanh(10 x) with |x| > 1 is flat at every row, and goes from 0 to 1 on the way."""
+    inputs = keras.Input((1,))
+    model = keras.Model(inputs, keras.ops.tanh(10 * inputs))
+    model.compile(loss="mse")
+    x = np.concatenate([one := 1 + rng.random((200, 1)), -one])
+    method = IntegratedGradients(n_steps=200)
+    found = compute_importance(model, (x, np.sign(x)), methods=["gradient", method])
+    assert found["gradient"].importances_mean[0] < 1e-5
+    assert found["integrated_gradients"].importances_mean[0] == pytest.approx(1, rel=0.01)
 
 
 @pytest.mark.long

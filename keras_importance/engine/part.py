@@ -51,6 +51,11 @@ class Replacement:
     donated: tuple[Array | None, ...]
     kept: tuple[Array | None, ...] | None = None
 
+    @property
+    def has_donors(self) -> bool:
+        """Whether a row gets anything of other rows, so that two rows share a score."""
+        return any(one is not None for one in self.donated)
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:

@@ -76,8 +76,11 @@ def replacing(
         parts = [] if given is None else [ops.take(given, donor, axis=0)]
         if held is not None:
             has_draws = len(held.shape) > len(own.shape)
-            parts.append(_draws(held, row, donor.shape[0]) if has_draws else ops.take(held, row, axis=0))
-        found.append(sum(parts[1:], parts[0]))
+            parts.append(
+                _draws(held, row, donor.shape[0]) if has_draws else ops.take(held, row, axis=0)[None]
+            )
+        value = sum(parts[1:], parts[0])
+        found.append(ops.broadcast_to(value, (*donor.shape, *own.shape[1:])))
     return found
 
 

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from keras_importance.errors import InvalidArgumentError
+from keras_importance.methods.ablation import AblationImportance
 from keras_importance.methods.base import ImportanceMethod, Interrupted, Scores
 from keras_importance.methods.conditional import ConditionalPermutation
 from keras_importance.methods.conditional_lofo import ConditionalLOFO
 from keras_importance.methods.gradient import GradientImportance
+from keras_importance.methods.integrated_gradients import IntegratedGradients
 from keras_importance.methods.linearised import LinearisedPermutation
 from keras_importance.methods.lofo import LOFOImportance
 from keras_importance.methods.permutation import PermutationImportance
@@ -17,19 +19,23 @@ from keras_importance.methods.perturbation import PerturbationMethod
 
 METHODS: dict[str, type[ImportanceMethod]] = {
     "gradient": GradientImportance,
+    "integrated_gradients": IntegratedGradients,
     "permutation": PermutationImportance,
     "linearised_permutation": LinearisedPermutation,
     "conditional_permutation": ConditionalPermutation,
+    "ablation": AblationImportance,
     "conditional_lofo": ConditionalLOFO,
     "lofo": LOFOImportance,
 }
 
 __all__ = [
     "METHODS",
+    "AblationImportance",
     "ConditionalLOFO",
     "ConditionalPermutation",
     "GradientImportance",
     "ImportanceMethod",
+    "IntegratedGradients",
     "Interrupted",
     "LOFOImportance",
     "LinearisedPermutation",

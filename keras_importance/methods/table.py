@@ -79,7 +79,7 @@ class Table:
             self._baseline = float(found.baseline)
 
     def _enter_errors(self, numbers: Integers, worsening: Array, baseline: Array) -> None:
-        influence = Influence.of(worsening, self.donors, self._weights, self._blocks)
+        influence = self._influence(worsening)
         self.std_error[numbers] = influence.standard_error()
         if self.degrees is None:
             self.degrees = np.full(len(self.std_error), math.nan)
@@ -94,6 +94,10 @@ class Table:
             self._draws = np.full(shape, math.nan, np.float32)
         self._draws[numbers] = influence.draws(multipliers)
 
+    def _influence(self, worsening: Array) -> Influence:
+        donors = self.donors if self._replacement.has_donors else None
+        return Influence.of(worsening, donors, self._weights, self._blocks)
+
     def _compared_with(self, baseline: Array) -> _Reference:
         """What the rows lose by the best constant prediction, or with all features shuffled."""
         constant = self._of_rows_used(self._evaluator.constant_scores)
@@ -103,7 +107,7 @@ class Table:
                 self._replacement, self.donors, everything, rows=self.rows
             )
             lost = self._evaluator.worsening(found.scores, found.baseline)[0]
-            influence = Influence.of(lost, self.donors, self._weights, self._blocks)
+            influence = self._influence(lost)
             mean = float(weighted_mean(lost, self._weights).mean())
             error = float(influence.standard_error())
             return _Reference(mean, error, "all features shuffled", influence.psi)

@@ -1,0 +1,208 @@
+"""What all methods that differentiate the model share: which scalars, and how a feature's parts join."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_importance.data import ValidationData
+from keras_importance.engine import Evaluator
+from keras_importance.engine.gradients import InputGradients
+from keras_importance.features import Column
+from keras_importance.methods.base import ImportanceMethod, need_targets
+from keras_importance.statistics import Floats, influence_standard_error
+
+Array = NDArray[Any]
+
+Of = Literal["auto", "output", "loss"]
+
+# Up to here each output is differentiated by itself; beyond, they are added up with random signs.
+_MAX_OUTPUTS = 16
+_CROSSENTROPIES = (
+    keras.losses.CategoricalCrossentropy,
+    keras.losses.CategoricalFocalCrossentropy,
+    keras.losses.SparseCategoricalCrossentropy,
+)
+_CROSSENTROPY_NAMES = ("categorical_crossentropy", "sparse_categorical_crossentropy")
+
+
+class DifferentiatingMethod(ImportanceMethod):
+    """Differentiates the outputs, or the loss, with respect to the inputs.
+
+    Several outputs count by the length of the gradients of all of them, `sqrt(sum_m g_m²)`; beyond 16
+    outputs that is estimated with random signs, 1.6% too low on average. A classifier trained with
+    categorical cross-entropy is differentiated at the log-probability of the true class: the
+    probabilities sum to 1, and so have no gradient of their sum.
+
+    Source: Hutchinson (1990), Communications in Statistics 19(2), for random signs.
+
+    Args:
+        of: `"output"`, `"loss"`, or `"auto"`: the loss for categorical cross-entropy, else the output.
+        name: name in results and tags; None for the class's own.
+    """
+
+    def __init__(self, of: Of = "auto", *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.of = self._one_of("of", of, Of)
+
+    def check(self, evaluator: Evaluator) -> None:
+        """Raises `InvalidArgumentError` where the loss is differentiated and there are no targets."""
+        if self.is_of_loss(evaluator):
+            need_targets(self, evaluator)
+
+    def is_of_loss(self, evaluator: Evaluator) -> bool:
+        """Whether the loss is differentiated, not the output."""
+        return self.of == "loss" or (
+            self.of == "auto" and _is_crossentropy(getattr(evaluator.model, "loss", None))
+        )
+
+    def passes(self, evaluator: Evaluator, data: ValidationData) -> list[InputGradients]:
+        """Gradients of each row's scalars: the squares of several add up to those of all outputs."""
+        if self.is_of_loss(evaluator):
+            return [evaluator.loss_gradients(data)]
+        return _output_gradients(evaluator, data)
+
+    def _one_of(self, argument: str, value: Any, known: Any) -> Any:
+        if value not in get_args(known):
+            choices = ", ".join(map(repr, get_args(known)))
+            raise ValueError(f"{type(self).__name__} got {argument}={value!r}. Pass one of {choices}.")
+        return value
+
+
+# --- which scalars are differentiated -----------------------------------------------------------
+
+
+def _is_crossentropy(loss: Any) -> bool:
+    if isinstance(loss, str):
+        return loss in _CROSSENTROPY_NAMES or loss in {one.__name__ for one in _CROSSENTROPIES}
+    return isinstance(loss, _CROSSENTROPIES) or (getattr(loss, "__name__", None) in _CROSSENTROPY_NAMES)
+
+
+def _output_gradients(evaluator: Evaluator, data: ValidationData) -> list[InputGradients]:
+    """Gradients whose squares add up to those of all outputs, exactly or on average over signs."""
+    n_outputs = sum(math.prod(shape[1:]) for shape in evaluator.output_shapes)
+    if n_outputs <= _MAX_OUTPUTS:
+        return [evaluator.output_gradients(one[None], data) for one in np.eye(n_outputs)]
+    rng = evaluator.rng()
+    scale = 1 / math.sqrt(_MAX_OUTPUTS)
+    return [
+        evaluator.output_gradients(scale * rng.choice([-1.0, 1.0], size=(data.n_rows, n_outputs)), data)
+        for _ in range(_MAX_OUTPUTS)
+    ]
+
+
+def notes_of(evaluator: Evaluator, gradients: InputGradients) -> dict[str, str]:
+    """Why a feature has no gradient, by its name."""
+    numbers = range(len(evaluator.data.inputs))
+    reasons = {n: evaluator.why_no_gradient(n) for n in numbers if not gradients.has(n)}
+    return {
+        feature.name: reason
+        for feature in evaluator.features.features
+        for number, _ in feature.columns
+        if (reason := reasons.get(number)) is not None
+    }
+
+
+# --- features and their parts ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Features, or parts of features, of as many steps and as many columns.
+
+    Attributes:
+        features: number of the feature, for each part.
+        score: `(n_parts,)`.
+        influence: `(n_rows, n_parts)` what each row adds to the score; None where `std_error` says
+            all that is needed of it.
+        by_step: `(n_steps, n_parts)`.
+        direction: `(n_parts,)`, NaN where a part has several columns.
+        std_error: `(n_parts,)` standard error of the score, where `influence` is None.
+    """
+
+    features: list[int]
+    score: Floats
+    influence: Floats | None
+    by_step: Floats
+    direction: Floats
+    std_error: Floats | None = None
+
+
+PartKey = tuple[int, int]
+"""Number of steps and number of columns."""
+Members = list[tuple[int, tuple[Column, ...]]]
+"""Number of a feature, and those of its columns that have as many steps."""
+
+
+def parts_of(evaluator: Evaluator, notes: Mapping[str, str]) -> dict[PartKey, Members]:
+    """The features with a gradient, sorted by the shape of their columns."""
+    steps = [math.prod(values.shape[1:-1]) for values in evaluator.data.inputs]
+    parts: dict[PartKey, Members] = {}
+    for number, feature in enumerate(evaluator.features.features):
+        if feature.name in notes:
+            continue
+        by_steps: dict[int, list[Column]] = {}
+        for column in feature.columns:
+            by_steps.setdefault(steps[column[0]], []).append(column)
+        for n_steps, columns in by_steps.items():
+            parts.setdefault((n_steps, len(columns)), []).append((number, tuple(columns)))
+    return parts
+
+
+def column_of(leaf: Array | None, column: int, n_rows: int, n_steps: int) -> Array:
+    """`(n_rows, n_steps)`; zeros for an input that the model ignores."""
+    if leaf is None:
+        return np.zeros((n_rows, n_steps))
+    return leaf.reshape(n_rows, n_steps, -1)[:, :, column]
+
+
+def joined(
+    evaluator: Evaluator, data: ValidationData, parts: Sequence[Part], *, signed: bool
+) -> dict[str, Any]:
+    """The arrays of a result; the parts of a feature over inputs of unequal steps add up in squares."""
+    n_features = len(evaluator.features)
+    squares = np.full(n_features, math.nan)
+    direction = np.full(n_features, math.nan)
+    std_error = np.full(n_features, math.nan)
+    n_parts = np.zeros(n_features, int)
+    chained: dict[int, Floats] = {}
+    for part in parts:
+        squares[part.features] = np.nan_to_num(squares[part.features]) + part.score**2
+        direction[part.features] = part.direction
+        n_parts[part.features] += 1
+        if part.influence is None:
+            std_error[part.features] = part.std_error
+            continue
+        for place, feature in enumerate(part.features):
+            added = part.score[place] * part.influence[:, place]
+            chained[feature] = chained.get(feature, 0.0) + added
+    score = np.sqrt(squares)
+    for feature, influence in chained.items():
+        scaled = influence / score[feature] if score[feature] > 0 else 0.0 * influence
+        std_error[feature] = influence_standard_error(scaled, data.blocks)
+    direction[n_parts > 1] = math.nan
+    return {
+        "importances": score[:, None],
+        "std_error": std_error,
+        "direction": direction if signed else None,
+        "by_step": _by_step(evaluator, parts),
+    }
+
+
+def _by_step(evaluator: Evaluator, parts: Sequence[Part]) -> Floats | None:
+    """The map of steps x features, where the sequences have one common number of steps."""
+    lengths = {values.shape[1] for values in evaluator.data.inputs if values.ndim == 3}
+    if len(lengths) != 1 or any(values.ndim > 3 for values in evaluator.data.inputs):
+        return None
+    n_steps = lengths.pop()
+    by_step = np.full((n_steps, len(evaluator.features)), math.nan)
+    for part in parts:
+        if len(part.by_step) == n_steps:
+            by_step[:, part.features] = part.by_step
+    return by_step
