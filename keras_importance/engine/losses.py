@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from keras_importance.engine.masking import get_keras_mask
+from keras_importance.engine.outputs import Output
 from keras_importance.errors import InvalidArgumentError
 
 _CROSSENTROPY = {
@@ -63,6 +64,16 @@ def compiled_loss(model: Any) -> CompiledLoss:
         return float(keras.ops.convert_to_numpy(total(_loss_of_all, y_true, y_pred)))
 
     return CompiledLoss(of_rows=partial(total, _loss_rows), of_all_rows=of_all_rows)
+
+
+def loss_of_output(model: Any, output: Output) -> CompiledLoss:
+    """The compiled loss of one of several outputs, without its share in the sum of all."""
+    identifier = output.of_argument(model.loss)
+
+    def of_all_rows(y_true: Any, y_pred: Any) -> float:
+        return float(keras.ops.convert_to_numpy(_loss_of_all(identifier, y_true, y_pred)))
+
+    return CompiledLoss(of_rows=partial(_loss_rows, identifier), of_all_rows=of_all_rows)
 
 
 def _flat_outputs(model: Any, y_pred: Any) -> dict[Any, Any]:

@@ -13,8 +13,16 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.engine.losses import compiled_loss, kind_of_labels, row_values, same_rank
+from keras_importance.engine.losses import (
+    CompiledLoss,
+    compiled_loss,
+    kind_of_labels,
+    loss_of_output,
+    row_values,
+    same_rank,
+)
 from keras_importance.engine.masking import get_keras_mask
+from keras_importance.engine.outputs import Output, outputs_of
 from keras_importance.errors import InvalidArgumentError, reason_of
 from keras_importance.statistics import generator
 
@@ -77,6 +85,7 @@ class Metric:
             raise InvalidArgumentError(
                 f"got metric {self.name!r} and outputs of shapes {list(output_shapes)}, which the "
                 "targets don't match. Pass metric='loss', or targets of the shape of a single output; "
+                "of several outputs name one, as in metric='<output>_loss'; "
                 "or give the callable an attribute direction='up' or 'down'."
             )
         shuffled = right[generator(seed, "metric").permutation(len(right))]
@@ -152,6 +161,46 @@ class Metric:
         return replace(self, row_scores=None)
 
 
+@dataclass(frozen=True)
+class _MetricOfOutput(Metric):
+    """A metric of one of several outputs, which takes the targets and predictions of all."""
+
+    of: Metric | None = None
+    output: Output | None = None
+
+    @classmethod
+    def made(cls, of: Metric, output: Output) -> Metric:
+        """The metric of an output, from one that takes this output alone."""
+
+        def taking_all(function: Callable[..., Any] | None) -> Callable[..., Any] | None:
+            if function is None:
+                return None
+
+            def taken(y_true: Any, y_pred: Any, *weights: Any) -> Any:
+                return function(output.of_targets(y_true), output.of_predictions(y_pred), *weights)
+
+            return taken
+
+        return cls(
+            name=of.name,
+            row_scores=taking_all(of.row_scores),
+            set_score=taking_all(of.set_score),
+            takes_weights=of.takes_weights,
+            worse_is=of.worse_is,
+            of=of,
+            output=output,
+        )
+
+    def resolved(
+        self, y_true: Any, output_shapes: Sequence[tuple[int, ...]], weights: Any, seed: int
+    ) -> Metric:
+        """The same metric, tried out on the targets of its output."""
+        assert self.of is not None and self.output is not None  # noqa: S101, PT018 (`made` knows both)
+        shape = output_shapes[self.output.number]
+        of = self.of.resolved(self.output.of_targets(y_true), [shape], weights, seed)
+        return self.made(of, self.output)
+
+
 def _check_broadcast(metric: Metric, y_true: Any, y_pred: Any) -> None:
     """Refuses a callable that subtracts `(n,)` from `(n, 1)` and so compares every row with every other.
 
@@ -180,8 +229,9 @@ def metric_from_argument(argument: Any, model: Any) -> Metric:
     """The metric that the user's `metric` argument means.
 
     Args:
-        argument: `"loss"`, the name of a compiled metric, a `keras.metrics.Metric` or a callable
-            `(y_true, y_pred) -> per-row values or a scalar`.
+        argument: `"loss"`, the name of a compiled metric, of several outputs `"<output>_loss"` or
+            `"<output>_<metric>"`, a `keras.metrics.Metric` or a callable `(y_true, y_pred) -> per-row
+            values or a scalar`.
         model: the compiled model.
 
     Raises:
@@ -189,14 +239,7 @@ def metric_from_argument(argument: Any, model: Any) -> Metric:
     """
     if isinstance(argument, str):
         if argument == "loss":
-            loss = compiled_loss(model)
-            return Metric(
-                "loss",
-                row_scores=loss.of_rows,
-                set_score=lambda y_true, y_pred, _weights: loss.of_all_rows(y_true, y_pred),
-                takes_weights=False,
-                worse_is=1,
-            )
+            return _metric_of_loss("loss", compiled_loss(model))
         return _named_metric(argument, model)
     if isinstance(argument, keras.metrics.Metric):
         return _keras_metric(argument)
@@ -215,22 +258,66 @@ def metric_from_argument(argument: Any, model: Any) -> Metric:
 # --- compiled metrics, Keras metrics, callables -------------------------------------------------
 
 
+def _metric_of_loss(name: str, loss: CompiledLoss) -> Metric:
+    return Metric(
+        name,
+        row_scores=loss.of_rows,
+        set_score=lambda y_true, y_pred, _weights: loss.of_all_rows(y_true, y_pred),
+        takes_weights=False,
+        worse_is=1,
+    )
+
+
 def _named_metric(name: str, model: Any) -> Metric:
-    compiled = getattr(model, "_compile_metrics", None)
-    # Keras resolves its metrics in the first training step; before it, only this attribute has them.
-    given = [
-        one
-        for argument in ("_user_metrics", "_user_weighted_metrics")
-        for one in keras.tree.flatten(getattr(compiled, argument, None) or [])
-    ]
-    known = {_name_of(one): one for one in given if one is not None}
+    outputs = outputs_of(model)
+    known = _of_outputs(model, outputs) if outputs else _of_single_output(model)
     if name not in known:
         names = ", ".join(repr(one) for one in ("loss", *known))
         raise InvalidArgumentError(
             f"got the unknown metric {name!r}. The model is compiled with {names}; pass one of them, a "
             "keras.metrics.Metric or a callable (y_true, y_pred)."
         )
-    metric = known[name]
+    return known[name]()
+
+
+def _of_single_output(model: Any) -> dict[str, Callable[[], Metric]]:
+    """What makes each compiled metric, by its name."""
+    given = [one for argument in _compiled_metrics(model) for one in keras.tree.flatten(argument)]
+    return {_name_of(one): partial(_compiled_metric, one) for one in given if one is not None}
+
+
+def _of_outputs(model: Any, outputs: Sequence[Output]) -> dict[str, Callable[[], Metric]]:
+    """The same for the losses and metrics of several outputs, by their names in Keras' logs."""
+
+    def of_loss(name: str, output: Output) -> Metric:
+        return _MetricOfOutput.made(_metric_of_loss(name, loss_of_output(model, output)), output)
+
+    def of_metric(name: str, metric: Any, output: Output) -> Metric:
+        return _MetricOfOutput.made(replace(_compiled_metric(metric), name=name), output)
+
+    known: dict[str, Callable[[], Metric]] = {}
+    for output in outputs:
+        if getattr(model, "loss", None) is not None and output.of_argument(model.loss) is not None:
+            name = f"{output.name}_loss"
+            known[name] = partial(of_loss, name, output)
+        for argument in _compiled_metrics(model):
+            for metric in keras.tree.flatten(output.of_argument(argument)):
+                if metric is not None:
+                    name = f"{output.name}_{_name_of(metric)}"
+                    known[name] = partial(of_metric, name, metric, output)
+    return known
+
+
+def _compiled_metrics(model: Any) -> list[Any]:
+    """What `compile` was given as metrics and as weighted metrics."""
+    compiled = getattr(model, "_compile_metrics", None)
+    # Keras resolves its metrics in the first training step; before it, only these attributes have them.
+    names = ("_user_metrics", "_user_weighted_metrics")
+    return [getattr(compiled, name, None) or [] for name in names]
+
+
+def _compiled_metric(metric: Any) -> Metric:
+    name = _name_of(metric)
     if isinstance(metric, keras.metrics.Metric):
         return _keras_metric(metric)
     if isinstance(metric, str) and name.lower() in ("accuracy", "acc"):

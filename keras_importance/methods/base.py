@@ -109,7 +109,7 @@ class ImportanceMethod(ABC):
             Interrupted: at Ctrl-C, with the result of what was finished.
         """
         try:
-            scores = self.compute(evaluator)
+            scores = evaluator.within_memory(lambda: self.compute(evaluator))
         except Interrupted as interruption:
             raise Interrupted(self._result(interruption.found, evaluator, epoch)) from None
         return self._result(scores, evaluator, epoch)

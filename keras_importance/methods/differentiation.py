@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from keras_importance.data import ValidationData
 from keras_importance.engine import Evaluator
 from keras_importance.engine.gradients import InputGradients
+from keras_importance.engine.outputs import Output, outputs_of
+from keras_importance.errors import InvalidArgumentError
 from keras_importance.features import Column
 from keras_importance.methods.base import ImportanceMethod, need_targets
-from keras_importance.statistics import Floats, influence_standard_error
+from keras_importance.statistics import Floats, Integers, influence_standard_error
 
 Array = NDArray[Any]
 
@@ -44,29 +46,52 @@ class DifferentiatingMethod(ImportanceMethod):
 
     Args:
         of: `"output"`, `"loss"`, or `"auto"`: the loss for categorical cross-entropy, else the output.
+        output: name of the one output to differentiate, of several; None for all.
         name: name in results and tags; None for the class's own.
     """
 
-    def __init__(self, of: Of = "auto", *, name: str | None = None) -> None:
+    def __init__(self, of: Of = "auto", *, output: str | None = None, name: str | None = None) -> None:
         super().__init__(name=name)
         self.of = self._one_of("of", of, Of)
+        self.output = output
+        if output is not None and of == "loss":
+            raise ValueError(
+                f"{type(self).__name__} got of='loss' and output={output!r}. Pass one of them: the "
+                "loss is that of all outputs."
+            )
 
     def check(self, evaluator: Evaluator) -> None:
-        """Raises `InvalidArgumentError` where the loss is differentiated and there are no targets."""
+        """Raises `InvalidArgumentError` for an unknown output, or a loss without targets."""
         if self.is_of_loss(evaluator):
             need_targets(self, evaluator)
+        if self.output is not None and self.output not in _by_name(evaluator):
+            known = ", ".join(map(repr, _by_name(evaluator))) or "one output alone"
+            raise InvalidArgumentError(
+                f"got {self.name!r} importance of output={self.output!r}, and a model with {known}. "
+                "Pass one of its outputs, or None for all."
+            )
 
     def is_of_loss(self, evaluator: Evaluator) -> bool:
         """Whether the loss is differentiated, not the output."""
         return self.of == "loss" or (
-            self.of == "auto" and _is_crossentropy(getattr(evaluator.model, "loss", None))
+            self.of == "auto"
+            and self.output is None
+            and _is_crossentropy(getattr(evaluator.model, "loss", None))
         )
 
     def passes(self, evaluator: Evaluator, data: ValidationData) -> list[InputGradients]:
         """Gradients of each row's scalars: the squares of several add up to those of all outputs."""
         if self.is_of_loss(evaluator):
             return [evaluator.loss_gradients(data)]
-        return _output_gradients(evaluator, data)
+        return _output_gradients(evaluator, data, self._columns(evaluator))
+
+    def _columns(self, evaluator: Evaluator) -> Integers:
+        """Which values of the outputs are differentiated."""
+        sizes = [math.prod(shape[1:]) for shape in evaluator.output_shapes]
+        if self.output is None:
+            return np.arange(sum(sizes))
+        number = _by_name(evaluator)[self.output].number
+        return sum(sizes[:number]) + np.arange(sizes[number])
 
     def _one_of(self, argument: str, value: Any, known: Any) -> Any:
         if value not in get_args(known):
@@ -84,15 +109,22 @@ def _is_crossentropy(loss: Any) -> bool:
     return isinstance(loss, _CROSSENTROPIES) or (getattr(loss, "__name__", None) in _CROSSENTROPY_NAMES)
 
 
-def _output_gradients(evaluator: Evaluator, data: ValidationData) -> list[InputGradients]:
-    """Gradients whose squares add up to those of all outputs, exactly or on average over signs."""
-    n_outputs = sum(math.prod(shape[1:]) for shape in evaluator.output_shapes)
-    if n_outputs <= _MAX_OUTPUTS:
-        return [evaluator.output_gradients(one[None], data) for one in np.eye(n_outputs)]
+def _by_name(evaluator: Evaluator) -> dict[str, Output]:
+    return {output.name: output for output in outputs_of(evaluator.model)}
+
+
+def _output_gradients(
+    evaluator: Evaluator, data: ValidationData, columns: Integers
+) -> list[InputGradients]:
+    """Gradients whose squares add up to those of some outputs, exactly or on average over signs."""
+    units = np.eye(evaluator.n_outputs)[columns]
+    if len(columns) <= _MAX_OUTPUTS:
+        return [evaluator.output_gradients(one[None], data) for one in units]
     rng = evaluator.rng()
     scale = 1 / math.sqrt(_MAX_OUTPUTS)
+    shape = (data.n_rows, len(columns))
     return [
-        evaluator.output_gradients(scale * rng.choice([-1.0, 1.0], size=(data.n_rows, n_outputs)), data)
+        evaluator.output_gradients(scale * rng.choice([-1.0, 1.0], size=shape) @ units, data)
         for _ in range(_MAX_OUTPUTS)
     ]
 

@@ -56,15 +56,21 @@ class GradientImportance(DifferentiatingMethod):
         of: `"output"`, `"loss"`, or `"auto"`: the loss for categorical cross-entropy, else the output.
         aggregation: `"mean"` of the sizes, or `"rms"`, their root mean square, which stresses the
             rows with large gradients; over steps the squares are then added up, not averaged.
+        output: name of the one output to differentiate, of several; None for all.
         name: name in results and tags.
     """
 
     name = "gradient"
 
     def __init__(
-        self, of: Of = "auto", *, aggregation: Aggregation = "mean", name: str | None = None
+        self,
+        of: Of = "auto",
+        *,
+        aggregation: Aggregation = "mean",
+        output: str | None = None,
+        name: str | None = None,
     ) -> None:
-        super().__init__(of, name=name)
+        super().__init__(of, output=output, name=name)
         self.aggregation = self._one_of("aggregation", aggregation, Aggregation)
 
     def compute(self, evaluator: Evaluator) -> Scores:

@@ -59,13 +59,21 @@ class IntegratedGradients(DifferentiatingMethod):
     Args:
         n_steps: how many points of the way are looked at.
         of: `"output"`, `"loss"`, or `"auto"`: the loss for categorical cross-entropy, else the output.
+        output: name of the one output to differentiate, of several; None for all.
         name: name in results and tags.
     """
 
     name = "integrated_gradients"
 
-    def __init__(self, n_steps: int = 20, *, of: Of = "auto", name: str | None = None) -> None:
-        super().__init__(of, name=name)
+    def __init__(
+        self,
+        n_steps: int = 20,
+        *,
+        of: Of = "auto",
+        output: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(of, output=output, name=name)
         whole = isinstance(n_steps, (int, np.integer)) and not isinstance(n_steps, bool)
         if not whole or n_steps < 1:
             raise ValueError(

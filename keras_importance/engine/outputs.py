@@ -1,0 +1,64 @@
+"""Outputs of a model that has several: their names, and which target belongs to which."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+
+@dataclass(frozen=True)
+class Output:
+    """One of a model's outputs.
+
+    Attributes:
+        name: its name, as in Keras' logs.
+        number: its place among the flattened outputs.
+        names: the names of all outputs, in that order.
+    """
+
+    name: str
+    number: int
+    names: tuple[str, ...]
+
+    def of_predictions(self, y_pred: Any) -> Any:
+        """What the model returned for it."""
+        return keras.tree.flatten(y_pred)[self.number]
+
+    def of_targets(self, y_true: Any) -> Any:
+        """Its targets."""
+        if isinstance(y_true, dict) and self.name in y_true:
+            return y_true[self.name]
+        return keras.tree.flatten(y_true)[self.number]
+
+    def of_argument(self, value: Any) -> Any:
+        """What was given to `compile` for it: by name, by place, or one for all outputs."""
+        if isinstance(value, dict):
+            return value.get(self.name)
+        if isinstance(value, (list, tuple)) and len(value) == len(self.names):
+            return value[self.number]
+        return value
+
+
+def outputs_of(model: Any) -> list[Output]:
+    """The outputs of a model that has several, by the names that Keras' logs have for them.
+
+    None where they aren't known before the model has run, as of one written in Python; such a model is
+    known by what its `compile` was given by name.
+    """
+    names = tuple(_names(model))
+    return [Output(name, number, names) for number, name in enumerate(names)] if len(names) > 1 else []
+
+
+def _names(model: Any) -> list[str]:
+    tensors = getattr(model, "outputs", None) or []
+    if not tensors:
+        given = getattr(model, "loss", None)
+        return sorted(given) if isinstance(given, dict) else []
+    if len(tensors) == 1:
+        return ["output"]
+    paths = [path for path, _ in keras.tree.flatten_with_path(model.output)]
+    if all(path and all(isinstance(key, str) for key in path) for path in paths):
+        return ["/".join(path) for path in paths]
+    return [str(name) for name in model.output_names]
