@@ -61,6 +61,7 @@ def _section(result: ImportanceResult, history: ImportanceHistory) -> str:
     figures = [("ranking", plots.ranking(result))]
     if len(history.of(result.method)) > 1:
         figures.append(("importance over the epochs", plots.over_epochs(history, result.method)))
+        figures.append(("ranks over the epochs", plots.ranks(history, result.method)))
     if result.by_step is not None:
         figures.append(("importance of each time step", plots.over_steps(result)))
     pictures = "".join(_picture(figure, f"{result.method}: {what}") for what, figure in figures)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import math
-import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm, to_rgba_array
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
+from keras_importance import lettering
+from keras_importance.lettering import shortened
 from keras_importance.statistics import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.image import AxesImage
+    from numpy.typing import NDArray
 
     from keras_importance.result import ImportanceHistory, ImportanceResult
 
@@ -27,20 +31,29 @@ _UNSURE = "#9DB4C6"
 _INK = "#22303C"
 _FAINT = "#5D6B78"
 _GRID = "#E3E8EC"
+_PALE = "#CBD4DB"
+_OTHER = "#8593A0"
+# The first colours of lines in the tab.
+_LINE_STYLES = {_PALE: (0.9, 1.0), _OTHER: (1.1, 2.0)}
+_LINES = ("#0072B2", "#D55E00", "#009E73", "#B65F96", "#A87900", "#3A9FD6", "#6B4FA0")
 _SHADES = LinearSegmentedColormap.from_list(
     "importance", ["#F6F9FB", "#CFE3F1", "#7FB7DA", "#2C82BE", "#0B4A7F", "#06264A"]
 ).with_extremes(bad="#E8E4DC")
 
 _MAX_NAMED = 40
-_MAX_NAME_LENGTH = 34
+_MAX_RANKS = 20
+_MAX_DOTTED = 40
 _WIDTH = 8.2
+_PANEL_WIDTH = 5.0
 _ROW_HEIGHT = 0.24
 _MARGIN = 0.2
 _TITLE_HEIGHT = 0.66
-_LETTER_WIDTH = 0.074
 _GAP = 0.12
 _OTHERS_HEIGHT = 2.4
 _SCALE_HEIGHT = 3.0
+_SCALE_TICK_HEIGHT = 0.3
+_SMALL = 9
+_LARGE = 12
 _MAX_TICKS = 12
 _DPI = 110
 
@@ -68,9 +81,13 @@ def ranking(result: ImportanceResult, *, max_features: int = _MAX_NAMED) -> Figu
     )
     if not order:
         return _without_numbers(result)
-    names = [result.feature_names[i] for i in order]
+    names = lettering.labels([result.feature_names[i] for i in order])
     below = [_unit(result), *_not_shown(result, order)]
-    figure = _panels([len(order) * _ROW_HEIGHT], names, right=0.25, n_lines=len(below))
+    error = "" if result.error_source == "rows" else " of the shuffling alone"
+    # A gradient's size is above 0 for all that the network touches: no side of 0 to tell apart.
+    key = "" if math.isnan(result.baseline_score) else ": blue above 0, pale around 0, orange below 0"
+    head = _head(result, f"{_rows(result)} · 95% intervals{error}{key}")
+    figure = _panels([len(order) * _ROW_HEIGHT], head, left=_room(names), n_lines=len(below))
     axes = figure.axes[0]
     rows = np.arange(len(order))
     colours = [
@@ -86,13 +103,9 @@ def ranking(result: ImportanceResult, *, max_features: int = _MAX_NAMED) -> Figu
     axes.set_ylim(len(order) - 0.4, -0.6)
     _name_rows(axes, names)
     axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.grid(axis="x", color=_GRID, zorder=0)
     _frame(axes)
-    _label_x(axes, "\n".join(below))
-    error = "" if result.error_source == "rows" else " of the shuffling alone"
-    # A gradient's size is above 0 for all that the network touches: no side of 0 to tell apart.
-    key = "" if math.isnan(result.baseline_score) else ": blue above 0, pale around 0, orange below 0"
-    _title(figure, result, f"{_rows(result)} · 95% intervals{error}{key}")
+    axes.grid(axis="x", color=_GRID, zorder=0)
+    _label_x(axes, *below)
     return figure
 
 
@@ -105,24 +118,75 @@ def over_epochs(history: ImportanceHistory, method: str | None = None) -> Figure
         history: what to draw.
         method: name of the method; None for the first one.
     """
-    if not len(history) or method not in (None, *history.methods):
-        raise ValueError(
-            f"over_epochs got method={method!r} and a history with the methods {list(history.methods)}. "
-            "Pass one of them, and a history with results."
-        )
-    method = method or history.methods[0]
-    newest = history.newest[method]
-    results = [one for one in history.of(method) if one.feature_names == newest.feature_names]
+    newest, results = _results(history, method, "over_epochs")
     values = np.stack([one.importances_mean for one in results], axis=1)
     order = _by_importance(newest.importances_mean)
     if not order:
         return _without_numbers(newest)
-    figure = _heatmap(values, order, newest.feature_names)
+    head = _head(newest, f"{_unit(newest)} · {_rows(newest)}", " over time, up to")
+    figure = _heatmap(values, order, newest.feature_names, head)
     panel = _lowest_panel(figure)
     columns = range(0, len(results), -(-len(results) // _MAX_TICKS))
     panel.set_xticks(columns, [str(results[column].epoch) for column in columns])
     _label_x(panel, "epoch")
-    _title(figure, newest, f"{_unit(newest)} · {_rows(newest)}", " over time, up to")
+    return figure
+
+
+def ranks(
+    history: ImportanceHistory, method: str | None = None, *, max_features: int = _MAX_RANKS
+) -> Figure:
+    """A line for the rank of each of the now most important features, from epoch to epoch.
+
+    Of the features whose interval lies above 0 the first seven are in colour, the others grey. Pale ones
+    are too near 0 for their rank to say much; without a name, they ranked as high before. Hollow dots
+    were approximated within a time budget; beyond 40 epochs there are no dots.
+
+    Args:
+        history: what to draw.
+        method: name of the method; None for the first one.
+        max_features: how many ranks; a line below the axis says how many features rank lower.
+    """
+    newest, results = _results(history, method, "ranks")
+    order = _by_importance(newest.importances_mean)[:max_features]
+    if not order:
+        return _without_numbers(newest)
+    places = np.stack([one.rank for one in results], axis=1) - 1
+    epochs = [place if one.epoch is None else one.epoch for place, one in enumerate(results)]
+    is_exact = np.array([[how == "exact" for how in one.obtained] for one in results]).T
+    colours = _line_colours(newest, order)
+    with_dots = len(results) <= _MAX_DOTTED
+    key = " · pale: interval not above 0" if _PALE in colours else ""
+    if with_dots and not is_exact[order].all():
+        key += " · hollow: approximated"
+    names = lettering.labels([newest.feature_names[i] for i in order])
+    numbers = [str(place + 1) for place in range(len(order))]
+    passing = np.setdiff1d(np.flatnonzero((places < len(order)).any(axis=1)), order)
+    below = ["epoch", *_ranked_lower(newest, len(order), len(passing))]
+    figure = _panels(
+        [len(order) * _ROW_HEIGHT],
+        _head(newest, f"1: most important · {_rows(newest)}{key}", ", ranks up to"),
+        left=_room(numbers),
+        right=_room(names),
+        n_lines=len(below),
+    )
+    axes = figure.axes[0]
+    lines = [np.column_stack([epochs, places[i]]) for i in passing]
+    axes.add_collection(LineCollection(lines, colors=_PALE, linewidths=0.9, zorder=1))
+    for row, i in enumerate(order):
+        width, height = _LINE_STYLES.get(colours[row], (2.2, 4.0 - row / len(order)))
+        axes.plot(epochs, places[i], color=colours[row], linewidth=width, zorder=height)
+    if with_dots:
+        _dots(axes, epochs, places[order], is_exact[order], colours)
+    margin = 0.02 * (epochs[-1] - epochs[0]) or 0.5
+    axes.set_xlim(epochs[0] - margin, epochs[-1] + margin)
+    axes.set_ylim(len(order) - 0.5, -0.5)
+    _name_rows(axes, numbers, _FAINT)
+    _name_rows(axes, names, [_FAINT if one in _LINE_STYLES else one for one in colours], at_right=True)
+    # Around a single epoch the locator would find fractions of it.
+    whole = MaxNLocator(_MAX_TICKS, integer=True)
+    axes.xaxis.set_major_locator(whole if len(epochs) > 1 else FixedLocator(epochs))
+    _frame(axes)
+    _label_x(axes, *below)
     return figure
 
 
@@ -145,41 +209,124 @@ def over_steps(result: ImportanceResult) -> Figure:
     order = [i for i in _by_importance(total) if i in with_steps]
     if not order:
         return _without_numbers(result)
-    figure = _heatmap(result.by_step.T, order, result.feature_names)
+    head = _head(result, f"{_unit(result)} · {_rows(result)}", " at each time step,")
+    figure = _heatmap(result.by_step.T, order, result.feature_names, head)
     panel = _lowest_panel(figure)
     panel.xaxis.set_major_locator(MaxNLocator(_MAX_TICKS, integer=True))
     _label_x(panel, "time step")
-    _title(figure, result, f"{_unit(result)} · {_rows(result)}", " at each time step,")
     return figure
+
+
+def method_title(method: str) -> str:
+    """What the pictures call a method."""
+    return _WHAT.get(method, method.replace("_", " ").capitalize())
 
 
 def _without_numbers(result: ImportanceResult) -> Figure:
-    figure = _panels([_ROW_HEIGHT], (), right=0.25)
+    head = _head(result, "No feature has a number here: the report says why.")
+    figure = _panels([_ROW_HEIGHT], head, left=_MARGIN)
     figure.axes[0].set_axis_off()
-    _title(figure, result, "No feature has a number here: the report says why.")
     return figure
+
+
+def _results(
+    history: ImportanceHistory, method: str | None, plot: str
+) -> tuple[ImportanceResult, list[ImportanceResult]]:
+    """The newest result of the method, and all of it on the same features."""
+    if not len(history) or method not in (None, *history.methods):
+        raise ValueError(
+            f"{plot} got method={method!r} and a history with the methods {list(history.methods)}. "
+            "Pass one of them, and a history with results."
+        )
+    method = method or history.methods[0]
+    newest = history.newest[method]
+    return newest, [one for one in history.of(method) if one.feature_names == newest.feature_names]
+
+
+# --- ranks --------------------------------------------------------------------------------------
+
+
+def _line_colours(result: ImportanceResult, order: Sequence[int]) -> list[str]:
+    colours, unused, low = [], list(_LINES), result.ci_low
+    for i in order:
+        # Without an interval there is nothing that would speak against the rank.
+        if low[i] <= 0:
+            colours.append(_PALE)
+        else:
+            colours.append(unused.pop(0) if unused else _OTHER)
+    return colours
+
+
+def _dots(
+    axes: Axes, epochs: Sequence[int], places: Floats, is_exact: NDArray[Any], colours: Sequence[str]
+) -> None:
+    sizes = np.array([{_PALE: 0.0, _OTHER: 9.0}.get(one, 20.0) for one in colours])
+    edges: Any = np.repeat(to_rgba_array(colours), len(epochs), axis=0)
+    axes.scatter(
+        np.tile(epochs, len(colours)),
+        places.ravel(),
+        np.repeat(sizes, len(epochs)),
+        facecolors=np.where(is_exact.reshape(-1, 1), edges, 1.0),
+        edgecolors=edges,
+        linewidths=1.1,
+        zorder=5,
+    )
+
+
+def _ranked_lower(result: ImportanceResult, n_shown: int, n_passing: int) -> list[str]:
+    n_lower = int(np.isfinite(result.importances_mean).sum()) - n_shown
+    if n_lower <= 0:
+        return []
+    lower = "1 more feature ranks" if n_lower == 1 else f"{n_lower:,} more features rank"
+    return [f"{lower} lower{f'; {n_passing:,} ranked higher before' if n_passing else ''}"]
 
 
 # --- shared drawing -----------------------------------------------------------------------------
 
 
-def _panels(heights: Sequence[float], names: Sequence[str], *, right: float, n_lines: int = 1) -> Figure:
-    """A figure of panels below one another, with room for names at the left and lines below.
+class _Picture(Figure):
+    """A figure that a notebook shows: it draws others only once pyplot was imported."""
+
+    def _repr_png_(self) -> bytes:
+        file = io.BytesIO()
+        self.savefig(file, format="png")
+        return file.getvalue()
+
+
+def _panels(
+    heights: Sequence[float],
+    head: tuple[str, str],
+    *,
+    left: float,
+    right: float = 0.25,
+    n_lines: int = 1,
+) -> Figure:
+    """A figure of panels below one another, under title and subtitle, with room for lines below.
 
     All lengths in inches. The room is computed, not measured: matplotlib's own layout engines draw
     everything twice.
     """
-    left = _MARGIN + 0.1 + _LETTER_WIDTH * max((_letters(shortened(name)) for name in names), default=0)
+    sizes = ((_LARGE, _title_weight(head[0])), (_SMALL, "normal"))
+    widths = [lettering.width(text, *size) for text, size in zip(head, sizes, strict=True)]
+    width = max(_WIDTH, left + _PANEL_WIDTH + right, *(2 * _MARGIN + one for one in widths))
     bottom = 0.28 + 0.17 * n_lines
     height = _TITLE_HEIGHT + sum(heights) + _GAP * (len(heights) - 1) + bottom
-    figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor="white")
+    figure = _Picture(figsize=(width, height), dpi=_DPI, facecolor="white")
+    # A style of the user's may ask for one.
+    figure.set_layout_engine("none")
     top = height - _TITLE_HEIGHT
     for panel_height in heights:
         top -= panel_height
-        box = (left, top, _WIDTH - left - right, panel_height)
-        figure.add_axes(_in_parts(figure, box))
+        box = (left, top, width - left - right, panel_height)
+        figure.add_axes(_in_parts(figure, box), facecolor="white")
         top -= _GAP
+    _write_head(figure, head)
     return figure
+
+
+def _room(names: Sequence[str]) -> float:
+    """How much room the names need beside a panel."""
+    return _MARGIN + 0.1 + max((lettering.width(name, _SMALL) for name in names), default=0.0)
 
 
 def _in_parts(
@@ -189,20 +336,14 @@ def _in_parts(
     return box[0] / width, box[1] / height, box[2] / width, box[3] / height
 
 
-def _letters(name: str) -> float:
-    """How many small Latin letters the name is as wide as."""
-    return sum(
-        1.9 if unicodedata.east_asian_width(letter) in "WF" else 1.25 if letter.isupper() else 1.0
-        for letter in name
-    )
-
-
-def _heatmap(values: Floats, order: Sequence[int], names: Sequence[str]) -> Figure:
+def _heatmap(
+    values: Floats, order: Sequence[int], names: Sequence[str], head: tuple[str, str]
+) -> Figure:
     """One row per feature; the rows beyond those with names lie in a lower panel."""
     named, others = list(order)[:_MAX_NAMED], list(order)[_MAX_NAMED:]
     heights = [max(len(named), 1) * _ROW_HEIGHT, *([_OTHERS_HEIGHT] if others else [])]
-    shown_names = [names[i] for i in named]
-    figure = _panels(heights, shown_names, right=0.85)
+    shown_names = lettering.labels([names[i] for i in named])
+    figure = _panels(heights, head, left=_room(shown_names), right=0.85)
     top = np.nanmax(values[list(order)], initial=0.0)
     norm = PowerNorm(0.5, vmin=0.0, vmax=top if top > 0 else 1.0)
     for axes, rows in zip(figure.axes, (named, others), strict=False):
@@ -214,7 +355,7 @@ def _heatmap(values: Floats, order: Sequence[int], names: Sequence[str]) -> Figu
     _name_rows(figure.axes[0], shown_names)
     if others:
         figure.axes[1].set_yticks([])
-        figure.axes[1].set_ylabel(f"{len(others):,} other features", color=_FAINT, fontsize=9)
+        figure.axes[1].set_ylabel(f"{len(others):,} other features", color=_FAINT, fontsize=_SMALL)
     _colour_scale(figure, image, heights[0])
     return figure
 
@@ -222,10 +363,13 @@ def _heatmap(values: Floats, order: Sequence[int], names: Sequence[str]) -> Figu
 def _colour_scale(figure: Figure, image: AxesImage, room: float) -> None:
     height = min(room, _SCALE_HEIGHT)
     top = figure.get_figheight() - _TITLE_HEIGHT
-    axes = figure.add_axes(_in_parts(figure, (_WIDTH - 0.75, top - height, 0.14, height)))
+    left = figure.get_figwidth() - 0.75
+    box = _in_parts(figure, (left, top - height, 0.14, height))
+    axes = figure.add_axes(box, facecolor="white")
     bar: Any = figure.colorbar(image, cax=axes)
     bar.outline.set_visible(False)
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.grid(visible=False)
+    axes.yaxis.set_major_locator(MaxNLocator(min(5, max(1, int(height / _SCALE_TICK_HEIGHT)))))
     axes.tick_params(length=0, colors=_FAINT, labelsize=8)
 
 
@@ -234,39 +378,59 @@ def _lowest_panel(figure: Figure) -> Axes:
     return figure.axes[-2]
 
 
-def _name_rows(axes: Axes, names: Sequence[str]) -> None:
+def _name_rows(
+    axes: Axes, names: Sequence[str], colours: str | Sequence[str] = _INK, *, at_right: bool = False
+) -> None:
     """Writes the names beside the rows: as texts, since matplotlib takes twice as long for ticks."""
     axes.set_yticks([])
+    x, gap, side = (1, 4, "left") if at_right else (0, -4, "right")
     for row, name in enumerate(names):
+        colour = colours if isinstance(colours, str) else colours[row]
         axes.annotate(
-            shortened(name), (0, row), (-4, 0), axes.get_yaxis_transform(), "offset points",
-            ha="right", va="center_baseline", fontsize=9, color=_INK, parse_math=False,
+            name, (x, row), (gap, 0), axes.get_yaxis_transform(), "offset points",
+            ha=side, va="center_baseline", color=colour, **_lettered(name),
         )  # fmt: skip
 
 
 def _frame(axes: Axes) -> None:
+    axes.grid(visible=False)
     axes.spines[:].set_visible(False)
-    axes.tick_params(length=0, colors=_INK, labelsize=9)
+    axes.tick_params(length=0, colors=_INK, labelsize=_SMALL)
 
 
-def _label_x(axes: Axes, text: str) -> None:
-    axes.set_xlabel(text, color=_FAINT, fontsize=9, parse_math=False)
+def _label_x(axes: Axes, *lines: str) -> None:
+    text = "\n".join(map(lettering.drawable, lines))
+    axes.set_xlabel(text, color=_FAINT, **_lettered(text.replace("\n", " ")))
 
 
-def _title(figure: Figure, result: ImportanceResult, subtitle: str, over: str = ",") -> None:
-    what = _WHAT.get(result.method, result.method.replace("_", " ").capitalize())
-    where = "" if result.epoch is None else f"{over} epoch {result.epoch}"
-    lines: tuple[tuple[str, float, dict[str, Any]], ...] = (
-        (
-            f"{what}{where or over.split(',')[0]}",
-            0.24,
-            {"color": _INK, "fontsize": 12, "weight": "bold"},
-        ),
-        (subtitle, 0.47, {"color": _FAINT, "fontsize": 9}),
+def _lettered(text: str, size: int = _SMALL) -> dict[str, Any]:
+    """How to draw a text as it is: no formulas, and in fonts that have its letters."""
+    return {
+        "fontsize": size, "family": lettering.families(text), "parse_math": False, "usetex": False,
+    }  # fmt: skip
+
+
+def _head(result: ImportanceResult, subtitle: str, over: str = ",") -> tuple[str, str]:
+    """Title and subtitle."""
+    where = over.split(",")[0] if result.epoch is None else f"{over} epoch {result.epoch}"
+    title = f"{method_title(result.method)}{where}"
+    return lettering.drawable(title), lettering.drawable(subtitle)
+
+
+def _title_weight(title: str) -> str:
+    # Bold fonts have far fewer letters.
+    return "bold" if title.isascii() else "normal"
+
+
+def _write_head(figure: Figure, head: tuple[str, str]) -> None:
+    title, subtitle = head
+    styles: tuple[tuple[str, float, dict[str, Any]], ...] = (
+        (title, 0.24, {"color": _INK, "weight": _title_weight(title), **_lettered(title, _LARGE)}),
+        (subtitle, 0.47, {"color": _FAINT, **_lettered(subtitle)}),
     )
-    for text, depth, style in lines:
+    for text, depth, style in styles:
         x, y, *_ = _in_parts(figure, (_MARGIN, figure.get_figheight() - depth, 0, 0))
-        figure.text(x, y, text, va="center", parse_math=False, **style)
+        figure.text(x, y, text, va="center", **style)
 
 
 def _rows(result: ImportanceResult) -> str:
@@ -275,11 +439,12 @@ def _rows(result: ImportanceResult) -> str:
 
 
 def _unit(result: ImportanceResult) -> str:
+    metric = shortened(result.metric)
     if result.method == "gradient":
-        return f"change of the {result.metric} per standard deviation"
+        return f"change of the {metric} per standard deviation"
     if math.isnan(result.baseline_score):
-        return f"importance ({result.metric})"
-    return f"how much {result.metric} worsens (now {result.baseline_score:.4g})"
+        return f"importance ({metric})"
+    return f"how much {metric} worsens (now {result.baseline_score:.4g})"
 
 
 def _not_shown(result: ImportanceResult, shown: Sequence[int]) -> list[str]:
@@ -304,12 +469,3 @@ def _by_importance(values: Floats) -> list[int]:
     """The features with a number, most important first."""
     order = np.argsort(-np.nan_to_num(values), kind="stable")
     return [int(i) for i in order if np.isfinite(values[i])]
-
-
-def shortened(name: str, length: int = _MAX_NAME_LENGTH) -> str:
-    """The name with its middle left out where it is too long to stand beside a picture."""
-    name = " ".join(name.split())
-    if len(name) <= length:
-        return name
-    head = (length - 1) * 2 // 3
-    return f"{name[:head]}…{name[head + 1 - length :]}"

@@ -16,8 +16,8 @@ ROOT = Path(keras_importance.__file__).parent
 
 # From the ground up; a room may import rooms of lower floors, and of its own folder.
 FLOORS = [
-    {"errors", "progress", "running_fit", "statistics", "tensorboard_plugin"},
-    {"drift", "held_out", "plots", "splits", "trials"},
+    {"errors", "lettering", "progress", "running_fit", "statistics", "tensorboard_plugin"},
+    {"arrays", "drift", "held_out", "plots", "sampling", "splits", "trials"},
     {"html"},
     {"arguments", "batches", "categories", "features", "residuals", "result"},
     {"budget", "data", "detectors", "findings"},
@@ -31,9 +31,9 @@ FLOORS = [
     {"standalone", "callback"},
 ]
 COMPUTES = {
-    "data", "features", "engine", "leave_one_out", "masks", "methods", "masked_score", "probe", "study",
+    "arrays", "data", "features", "engine", "leave_one_out", "masks", "methods", "masked_score", "probe", "sampling", "study",
 }  # fmt: skip
-TELLS = {"html", "plots", "writers", "detectors", "findings", "console"}
+TELLS = {"html", "lettering", "plots", "writers", "detectors", "findings", "console"}
 
 
 def room(path: Path) -> str:

@@ -114,6 +114,7 @@ def test_a_page_holds_all_pictures_and_needs_nothing_else(tmp_path):
     assert [one["alt"] for one in images] == [
         "permutation: ranking",
         "permutation: importance over the epochs",
+        "permutation: ranks over the epochs",
         "permutation: importance of each time step",
     ]
     assert all(one["src"].startswith("data:image/png;base64,iVBOR") for one in images)

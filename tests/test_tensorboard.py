@@ -10,12 +10,14 @@ import shutil
 import subprocess
 import sys
 import threading
+from itertools import pairwise
 
 import keras
 import matplotlib.image
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.util.tensor_util import make_ndarray
 
 from keras_importance import (
@@ -41,19 +43,16 @@ def read(run):
     return values, plugins
 
 
-@pytest.fixture
-def sequences(rng):
-    x = rng.standard_normal((200, 6, 3)).astype("float32")
-    return x, x[:, -1, 0]
-
-
-@pytest.fixture
-def run(tmp_path, sequences):
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
     """A real fit of three epochs: the callback and what it wrote."""
+    tmp_path = tmp_path_factory.mktemp("run")
+    keras.utils.set_random_seed(0)
+    x = np.random.default_rng(0).standard_normal((200, 6, 3)).astype("float32")
     model = keras.Sequential([keras.layers.GRU(4), keras.layers.Dense(1)])
     model.compile("adam", "mse")
     importance = FeatureImportance(log_dir=tmp_path, features=["a", "b/c", "d"], time_budget=None)
-    model.fit(*sequences, validation_split=0.5, epochs=3, verbose=0, callbacks=[importance])
+    model.fit(x, x[:, -1, 0], validation_split=0.5, epochs=3, verbose=0, callbacks=[importance])
     return importance, *read(tmp_path / "importance")
 
 
@@ -62,6 +61,7 @@ def test_every_tag_of_the_contract_is_there(run):
     kinds = {
         "scalars": {
             *(f"importance_{method}/{name}" for method in ("gradient", "permutation") for name in ("a", "b/c", "d")),
+            *(f"importance_{method}_bounds/{name}/{part}" for method in ("gradient", "permutation") for name in ("a", "b/c", "d") for part in ("value", "lower", "upper")),
             *(f"importance_drift/{method}_{measure}" for method in ("gradient", "permutation") for measure in ("jensen_shannon", "top_k_overlap")),
             "importance_drift/gradient_spearman",
             "importance_drift/permutation_top_k_overlap_floor",
@@ -72,10 +72,11 @@ def test_every_tag_of_the_contract_is_there(run):
             "importance_cost/share_of_epoch",
         },
         "images": {
-            *(f"importance_{method}_images/{name}" for method in ("gradient", "permutation") for name in ("ranking", "over_epochs")),
+            *(f"importance_{method}_images/{name}" for method in ("gradient", "permutation") for name in ("ranking", "over_epochs", "ranks")),
             "importance_gradient_images/over_steps",
         },
         "text": {"importance_report/flags"},
+        "custom_scalars": {"custom_scalars__config__"},
     }  # fmt: skip
     for kind, tags in kinds.items():
         written = {tag for tag, plugin in plugins.items() if plugin == kind}
@@ -119,7 +120,8 @@ def test_images_are_pngs_of_the_size_they_say(run):
     _, values, plugins = run
     for tag, plugin in plugins.items():
         if plugin == "images":
-            assert set(values[tag]) == {0, 1, 2}
+            # Of one epoch there is no change of ranks to see.
+            assert set(values[tag]) == ({1, 2} if tag.endswith("/ranks") else {0, 1, 2})
             width, height, png = values[tag][2]
             pixels = matplotlib.image.imread(io.BytesIO(png))
             assert pixels.shape[:2] == (int(height), int(width))
@@ -235,6 +237,113 @@ def test_names_beyond_the_font_make_no_noise(tmp_path):
     writer.write(EpochReport(0, ImportanceHistory((one,)), 1.0))
     writer.close()
     assert "importance_permutation/風速" in read(tmp_path / "importance")[0]
+
+
+# --- margin charts ------------------------------------------------------------------------------
+
+
+def layouts(values):
+    """`{step: {category: {feature: (value tag, lower tag, upper tag)}}}`, as shown from the top."""
+    return {
+        step: {
+            category.title: {
+                chart.title: (series.value, series.lower, series.upper)
+                for chart in reversed(category.chart)
+                for series in chart.margin.series
+            }
+            for category in layout_pb2.Layout.FromString(stored.item()).category
+        }
+        for step, stored in values.get("custom_scalars__config__", {}).items()
+    }
+
+
+def written(directory, *results):
+    """What a writer wrote of the results, one epoch after the other."""
+    writer, history = TensorBoardWriter(directory), ImportanceHistory(results)
+    for epoch in history.epochs:
+        report = EpochReport(epoch, history.before(epoch + 1), 1.0, with_pictures=False)
+        writer.write(report)
+    writer._undrawn = None
+    writer.close()
+    return read(directory / "importance")[0]
+
+
+def test_each_method_has_a_category_with_a_chart_of_each_feature(run):
+    _, values, _ = run
+    newest = layouts(values)[max(layouts(values))]
+    assert list(newest) == ["Gradient importance", "Permutation importance"]
+    assert all(set(charts) == {"a", "b/c", "d"} for charts in newest.values())
+
+
+def test_the_charts_show_importances_and_their_intervals(run):
+    importance, values, _ = run
+    newest = layouts(values)[max(layouts(values))]
+    charts = dict(zip(("gradient", "permutation"), newest.values(), strict=True))
+    for result in importance.history:
+        numbers = zip(result.importances_mean, result.ci_low, result.ci_high, strict=True)
+        for name, expected in zip(result.feature_names, numbers, strict=True):
+            drawn = [values[tag][result.epoch] for tag in charts[result.method][name]]
+            assert drawn == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["a/b", "$x.*(", "a|b", "風速", "line\nbreak", "a/lower", ""])
+def test_the_charts_name_tags_that_are_there_whatever_a_feature_is_called(tmp_path, name):
+    values = written(tmp_path, dataclasses.replace(wide(0, 2), feature_names=(name, "a")))
+    charts = layouts(values)[0]["Permutation importance"]
+    assert set(charts) == {name, "a"}
+    tags = {tag for of_feature in charts.values() for tag in of_feature}
+    assert len(tags) == 6
+    assert tags <= set(values)
+
+
+def test_value_and_bounds_have_the_same_steps(tmp_path):
+    """TensorBoard draws nothing otherwise: where a number was approximated, all three are left out."""
+    errors, obtained = np.array([0.1, math.nan, 0.1]), ("exact", "screened", "exact")
+    screened = dataclasses.replace(wide(1, 3), std_error=errors, obtained=obtained)
+    values = written(tmp_path, wide(0, 3), screened, wide(2, 3))
+    for name, steps in {"x0": {0, 1, 2}, "x1": {0, 2}}.items():
+        for part in ("value", "lower", "upper"):
+            assert set(values[f"importance_permutation_bounds/{name}/{part}"]) == steps
+    assert set(values["importance_permutation/x1"]) == {0, 1, 2}
+
+
+def test_without_intervals_there_are_no_charts(tmp_path):
+    values = written(tmp_path, dataclasses.replace(wide(0, 3), std_error=np.full(3, math.nan)))
+    assert not layouts(values)
+    assert not [tag for tag in values if "bounds" in tag]
+
+
+def test_up_to_twenty_features_all_have_a_chart(tmp_path):
+    values = written(tmp_path, wide(0, 20))
+    assert list(layouts(values)[0]["Permutation importance"]) == [f"x{i}" for i in range(20)]
+
+
+def test_of_more_features_the_top_ten_have_charts_and_late_ones_find_room(tmp_path):
+    """Others lead at each epoch; at the 2nd, 4th, 8th ... evaluation there is room for two more."""
+    values = written(tmp_path, *(wide(epoch, 60, top=10 * epoch) for epoch in range(33)))
+    charts = {step: set(one["Permutation importance"]) for step, one in layouts(values).items()}
+    counts = {step: len(names) for step, names in charts.items()}
+    assert counts == {0: 10, 1: 12, 3: 14, 7: 16, 15: 18, 31: 20}
+    assert charts[0] == {f"x{i}" for i in range(10)}
+    assert all(charts[step] < charts[later] for step, later in pairwise(sorted(charts)))
+
+
+def test_charts_are_ordered_anew_whenever_the_number_of_evaluations_has_doubled(tmp_path):
+    values = written(tmp_path, *(wide(epoch, 3, top=epoch) for epoch in range(8)))
+    orders = {step: "".join(one["Permutation importance"]) for step, one in layouts(values).items()}
+    assert orders == {0: "x0x1x2", 1: "x1x2x0", 3: "x0x1x2", 7: "x1x2x0"}
+
+
+def test_the_layout_is_written_again_where_the_directory_was_deleted(tmp_path):
+    writer = TensorBoardWriter(tmp_path)
+    history = ImportanceHistory(tuple(wide(epoch, 3) for epoch in range(6)))
+    writer.write(EpochReport(4, history.before(5), 1.0, with_pictures=False))
+    shutil.rmtree(tmp_path)
+    with pytest.warns(ImportanceWarning, match="deleted"):
+        writer.write(EpochReport(5, history, 1.0, with_pictures=False))
+    writer._undrawn = None
+    writer.close()
+    assert set(layouts(read(tmp_path / "importance")[0])) == {5}
 
 
 # --- what moved ---------------------------------------------------------------------------------

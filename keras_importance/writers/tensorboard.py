@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 import os
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tensorboard.compat.proto import event_pb2, summary_pb2
+from tensorboard.plugins.custom_scalar import metadata as layout_metadata
 from tensorboard.plugins.image import metadata as image_metadata
 from tensorboard.plugins.scalar import metadata as scalar_metadata
 from tensorboard.plugins.text import metadata as text_metadata
@@ -27,11 +28,14 @@ from keras_importance.findings import Finding, disagreements
 from keras_importance.result import ImportanceHistory, ImportanceResult, Verdict, Verdicts
 from keras_importance.tensorboard_plugin import stored
 from keras_importance.writers.base import EpochReport, Writer
+from keras_importance.writers.margin_charts import MarginCharts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RUN = "importance"
+
+_EVENT_FILES = "events.out.tfevents.*"
 
 # TensorBoard draws some thousand curves at most, and people read far fewer.
 _MAX_CURVES = 200
@@ -56,10 +60,12 @@ class TensorBoardWriter(Writer):
 
     def __init__(self, log_dir: str | os.PathLike[str]) -> None:
         self.log_dir = os.path.join(os.fspath(log_dir), RUN)
-        self._failed = False
+        self._failed = self._was_deleted = False
         self._undrawn: EpochReport | None = None
         # Carried on from report to report: the whole history would be compared anew in each epoch.
         self._stability: dict[str, Stability] = {}
+        self._charts = MarginCharts()
+        self._layout = b""
         self._events = self._new_events()
 
     def write(self, report: EpochReport) -> None:
@@ -70,7 +76,7 @@ class TensorBoardWriter(Writer):
         """
         last = _last_steps(report)
         self._stability.update(_stability(report, last, self._stability))
-        values = [*_scalars(report), *_drift(last), *_flags(report)]
+        values = [*_scalars(report), *_bounds(report, self._charts), *_drift(last), *_flags(report)]
         values.append(_table(report, last, self._stability))
         values += _for_the_tab(report)
         pictures: list[Any] = []
@@ -88,10 +94,13 @@ class TensorBoardWriter(Writer):
             wall_time=time.time(), step=epoch, summary=summary_pb2.Summary(value=values)
         )
         self._renew_where_lost()
+        layout = self._charts.layout()
+        if layout != self._layout:
+            event.summary.value.append(_layout(layout))
         self._failed = True
         self._events.add_event(event)
         self._events.flush()
-        self._failed = False
+        self._failed, self._layout = False, layout
 
     def _new_events(self) -> EventFileWriter:
         try:
@@ -105,15 +114,17 @@ class TensorBoardWriter(Writer):
 
     def _renew_where_lost(self) -> None:
         """Begins a new file where the old one is gone or failed: TensorBoard's never recovers."""
-        is_deleted = "://" not in self.log_dir and not os.path.isdir(self.log_dir)
-        if is_deleted:
+        # Not the directory: another writer may have made it again.
+        is_deleted = "://" not in self.log_dir and not any(Path(self.log_dir).glob(_EVENT_FILES))
+        if is_deleted and not self._was_deleted:
+            self._was_deleted = True
             warn(
                 f"TensorBoardWriter found {self.log_dir!r} deleted and started it again; the epochs "
                 "before are lost."
             )
         if is_deleted or self._failed:
             self._release()
-            self._events = self._new_events()
+            self._events, self._layout = self._new_events(), b""
 
     def close(self) -> None:
         """Draws what was put off, and closes the event file."""
@@ -162,6 +173,12 @@ def _scalars(report: EpochReport) -> Iterator[Any]:
         for name, value in zip(result.feature_names, result.importances_mean, strict=True):
             if name in logged:
                 yield from _scalar(f"importance_{result.method}/{name}", value)
+
+
+def _bounds(report: EpochReport, charts: MarginCharts) -> Iterator[Any]:
+    for result in report.results:
+        for tag, value in charts.scalars(result):
+            yield from _scalar(tag, value)
 
 
 def _drift(last: Iterable[Step]) -> Iterator[Any]:
@@ -236,6 +253,8 @@ def _pictures(report: EpochReport) -> Iterator[tuple[str, Callable[[], Figure]]]
         tag = f"importance_{result.method}_images"
         yield f"{tag}/ranking", partial(plots.ranking, result)
         yield f"{tag}/over_epochs", partial(plots.over_epochs, report.history, result.method)
+        if len(report.history.of(result.method)) > 1:
+            yield f"{tag}/ranks", partial(plots.ranks, report.history, result.method)
         if result.by_step is not None:
             yield f"{tag}/over_steps", partial(plots.over_steps, result)
 
@@ -381,10 +400,10 @@ def _scalar(tag: str, value: float) -> Iterator[Any]:
 
 def _image(tag: str, figure: Figure) -> Any:
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        # Letters that the font lacks come out as boxes; a warning for each would say no more.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(buffer, format="png")
+    # A style of the user's may ask for another size or ground. The last bytes are a tenth of the time.
+    figure.savefig(
+        buffer, format="png", dpi=figure.dpi, facecolor="white", pil_kwargs={"compress_level": 3}
+    )
     width, height = figure.canvas.get_width_height()
     encoded = [str(width).encode(), str(height).encode(), buffer.getvalue()]
     return summary_pb2.Summary.Value(
@@ -399,6 +418,14 @@ def _text(tag: str, text: str) -> Any:
         tag=tag,
         metadata=text_metadata.create_summary_metadata("", ""),
         tensor=make_tensor_proto([text.encode()], dtype=np.dtype(object)),
+    )
+
+
+def _layout(layout: bytes) -> Any:
+    return summary_pb2.Summary.Value(
+        tag=layout_metadata.CONFIG_SUMMARY_TAG,
+        metadata=layout_metadata.create_summary_metadata(),
+        tensor=make_tensor_proto(layout, dtype=np.dtype(object)),
     )
 
 
