@@ -11,20 +11,27 @@ import keras
 import numpy as np
 
 from keras_importance import arguments, caveats
+from keras_importance.batches import check_is_batched
 from keras_importance.budget import Budget, Effort
 from keras_importance.confirmation import Confirmation, confirmed
 from keras_importance.console import evaluation_line, verdict_line
 from keras_importance.detectors import detectors_from_argument
-from keras_importance.engine import Evaluator, is_chief, no_footprint
+from keras_importance.engine import Evaluator, is_chief, no_footprint, why_no_fit
 from keras_importance.errors import InvalidArgumentError, speaking_as, warn
 from keras_importance.features import FeatureSet
 from keras_importance.methods import Interrupted, methods_from_argument
 from keras_importance.preparation import prepared_evaluator
 from keras_importance.result import ImportanceHistory, ImportanceResult, Verdict
-from keras_importance.running_fit import fit_arguments
+from keras_importance.running_fit import fit_arguments, tuner_trial
 from keras_importance.training import Training
 from keras_importance.training_rows import TrainingRows
-from keras_importance.writers import EpochReport, TensorBoardWriter, Writer
+from keras_importance.writers import (
+    EpochReport,
+    HistoryWriter,
+    TensorBoardWriter,
+    Writer,
+    kept_history,
+)
 
 # What is left of an evaluation's time for its verdicts.
 _JUDGING_SHARE = 0.2
@@ -53,7 +60,10 @@ class FeatureImportance(keras.callbacks.Callback):
 
     Args:
         validation_data: None for what `fit` itself validates on, else anything `fit` accepts as
-            validation data: `(x, y)`, `(x, y, sample_weight)`, a `tf.data.Dataset` or a `PyDataset`.
+            validation data: `(x, y)`, `(x, y, sample_weight)`, a `tf.data.Dataset`, a `PyDataset`, a
+            torch `DataLoader` or a grain dataset; Python generators, which could be read only once, are
+            refused. Sample weights count; `class_weight` of `fit`, which weighs the training, doesn't.
+            `validation_steps` ends the reading of datasets; arrays are used whole.
         methods: names (`"gradient"`, `"permutation"`) or instances of `ImportanceMethod`.
         features: None for one feature per column, named after DataFrame columns, dict keys or input
             names, else `x0, x1, ...`; a list with one name per column; or a dict `{group: members}` of
@@ -66,7 +76,8 @@ class FeatureImportance(keras.callbacks.Callback):
         log_dir: directory of the training's TensorBoard runs; the run `<log_dir>/importance` is
             written. None writes nothing.
         every: epochs between evaluations; the last epoch always counts.
-        max_samples: how many validation rows to use at most, drawn at random once; None for all.
+        max_samples: how many validation rows to use at most, drawn at random once, of each class its
+            share; None for all. Larger data are streamed: a few times the sample is in memory.
         detectors: what judges the features after each evaluation; None for
             `UselessFeatureDetector()` where permutation importance is computed, `()` for none.
         on_verdict: called with each `Verdict` whose state has changed, for those who want to act.
@@ -141,6 +152,9 @@ class FeatureImportance(keras.callbacks.Callback):
         self.add_to_logs = bool(add_to_logs)
         self.history = ImportanceHistory()
         self._training: Training | None = None
+        reason = why_no_fit()
+        if reason is not None:
+            warn(reason)
 
     @property
     def results(self) -> dict[str, ImportanceResult]:
@@ -238,10 +252,13 @@ class FeatureImportance(keras.callbacks.Callback):
         if training is None:
             return
         if training.epoch is None:
-            self.history = _same_features(self.history.before(epoch), training.evaluator.features)
-            training.n_evaluations = _n_evaluations(epoch, (self.params or {}).get("epochs"), self.every)
+            with training.contained("looking for an earlier history"):
+                self._begin_history(training, epoch)
             with training.contained("looking for caveats"):
                 self._warn_of_caveats(training)
+            if self._misses_evaluation(epoch - 1):
+                with training.contained("evaluating", epoch - 1):
+                    self._evaluate(training, epoch - 1, is_last=False)
         training.epoch, training.epoch_started = epoch, time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -253,10 +270,10 @@ class FeatureImportance(keras.callbacks.Callback):
         training.budget.earn(training.epoch_seconds)
         is_last = self.model.stop_training or epoch + 1 == (self.params or {}).get("epochs")
         is_due = (epoch + 1) % self.every == 0 and training.budget.allows_evaluation
-        with training.contained(f"in epoch {epoch}"):
+        with training.contained("evaluating", epoch):
             if training.evaluator.training is not None:
                 training.evaluator.training.note_epoch(self.model.optimizer)
-            if is_last or is_due:
+            if training.evaluator.agreed(is_last or is_due):
                 self._evaluate(training, epoch, is_last=is_last)
             if self.add_to_logs and logs is not None:
                 logs.update(self._as_logs(training.evaluator.features.names))
@@ -278,6 +295,7 @@ class FeatureImportance(keras.callbacks.Callback):
         try:
             with no_footprint(self.model), np.errstate(all="ignore"):
                 results = self._results_of_each_method(training, epoch, is_last=is_last)
+                training.note_unknown(results)
                 if not results:
                     return
                 self.history += results
@@ -307,7 +325,7 @@ class FeatureImportance(keras.callbacks.Callback):
         self, training: Training, epoch: int, *, is_last: bool
     ) -> list[ImportanceResult]:
         evaluator, budget = training.evaluator, training.budget
-        allowance = max(budget.for_last if is_last else budget.for_scoring, 0.0)
+        allowance = evaluator.agreed(max(budget.for_last if is_last else budget.for_scoring, 0.0))
         started = evaluator.clock()
         training.deadline = started + allowance
         deadline = started + allowance * (1 - _JUDGING_SHARE if self.detectors else 1)
@@ -317,7 +335,7 @@ class FeatureImportance(keras.callbacks.Callback):
             left = max(deadline - evaluator.clock(), 0.0)
             previous = self.results.get(method.name)
             evaluator.effort = Effort(left / 2 if others else left, previous, verbose=self.verbose > 0)
-            with training.contained(f"computing {method.name!r} importance in epoch {epoch}"):
+            with training.contained(f"computing {method.name!r} importance", epoch):
                 try:
                     results.append(method(evaluator, epoch))
                 except Interrupted as interruption:
@@ -331,7 +349,7 @@ class FeatureImportance(keras.callbacks.Callback):
         by_method = {one.method: one for one in results}
         for detector in (one for one in self.detectors if one.method in by_method):
             result = by_method[detector.method]
-            with training.contained(f"judging features in epoch {result.epoch}"):
+            with training.contained("judging features", result.epoch):
                 verdicts = detector(self.history, training.probe(self.methods, result))
                 changes = verdicts.changes(self.history.verdicts_before(result))
                 self.history += verdicts
@@ -356,7 +374,7 @@ class FeatureImportance(keras.callbacks.Callback):
 
     def _write(self, training: Training, report: EpochReport) -> None:
         for writer in training.writers:
-            with training.contained(f"writing with {type(writer).__name__}"):
+            with training.contained(f"writing with {type(writer).__name__}", report.epoch):
                 writer.write(report)
         if report.with_pictures and any(writer.draws for writer in training.writers):
             training.budget.note_pictures(report.seconds - report.seconds_before)
@@ -383,6 +401,7 @@ class FeatureImportance(keras.callbacks.Callback):
                     "validation_split= to fit, or FeatureImportance(validation_data=...)."
                 )
             source, steps = given.validation_data, given.validation_steps
+            check_is_batched(source)
         trains = any(method.trains for method in self.methods)
         return prepared_evaluator(
             self.model,
@@ -399,15 +418,54 @@ class FeatureImportance(keras.callbacks.Callback):
     def _new_writers(self) -> tuple[Writer, ...]:
         if not is_chief(self.model):
             return ()
-        if self.log_dir is None:
+        log_dir = self._run_dir()
+        if log_dir is None:
             return self.writers
         try:
-            return (TensorBoardWriter(self.log_dir), *self.writers)
+            tensorboard = TensorBoardWriter(log_dir)
         except OSError as error:
             raise InvalidArgumentError(
                 f"got log_dir={self.log_dir!r}, which can't be written to ({error}). Pass a directory "
                 "that can, or None."
             ) from error
+        if "://" in log_dir:
+            return tensorboard, *self.writers
+        # In this order: an epoch that a kill keeps out of the history is evaluated and written anew.
+        return tensorboard, HistoryWriter(log_dir), *self.writers
+
+    def _run_dir(self) -> str | None:
+        """Where this training's logs go: in a search each trial has a folder of its own."""
+        return self.log_dir and os.path.join(self.log_dir, tuner_trial() or "")
+
+    def _begin_history(self, training: Training, epoch: int) -> None:
+        """Goes on with what this callback found before, or another one that wrote into `log_dir`."""
+        self.history = _same_features(self.history.before(epoch), training.evaluator.features)
+        log_dir = self._run_dir()
+        if epoch and log_dir is not None and not len(self.history):
+            kept = training.comparable(kept_history(log_dir, epoch), self.methods)
+            self.history = training.evaluator.agreed(kept)
+        planned = _n_evaluations(epoch, (self.params or {}).get("epochs"), self.every)
+        if planned is not None:
+            done = len(self.history.epochs) + self._misses_evaluation(epoch - 1)
+            training.n_evaluations = done + planned
+        training.start_from(self.history)
+
+    def _misses_evaluation(self, epoch: int) -> bool:
+        """Whether an earlier process ended between the backup of an epoch and its evaluation.
+
+        The weights that were restored are those of the end of that epoch.
+        """
+        is_due = epoch >= 0 and (epoch + 1) % self.every == 0
+        given = fit_arguments(self.model)
+        return (
+            is_due
+            and epoch not in self.history.epochs
+            and given is not None
+            and any(
+                isinstance(one, keras.callbacks.BackupAndRestore) and one.save_freq == "epoch"
+                for one in given.callbacks
+            )
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """Without model and training, which a copy gets from its own `fit`."""

@@ -42,7 +42,10 @@ def about(what: str) -> Iterator[None]:
 
 def reason_of(error: BaseException) -> str:
     """The kind and the message of an exception on one line, without colours and tracebacks."""
-    text = " ".join(_COLOURS.sub("", str(error)).split())
+    try:
+        text = " ".join(_COLOURS.sub("", str(error)).split())
+    except Exception as failure:  # noqa: BLE001 (a message of the user's own that can't be told)
+        text = f"its message fails with {type(failure).__name__}"
     if len(text) > _MAX_REASON:
         # A graph's traceback comes before its message.
         text = (

@@ -34,11 +34,13 @@ class ModelProbe:
 
     def jointly(self, sets: Sequence[Sequence[int]]) -> ImportanceResult:
         """Importance of sets of features that are replaced together."""
-        return self.method.jointly(self.evaluator, sets, self.result)
+        return self.evaluator.within_memory(
+            lambda: self.method.jointly(self.evaluator, sets, self.result)
+        )
 
     def masked_score(self, numbers: Sequence[int]) -> Floats:
         """p-values of the masked-score test; NaN for those that the time budget had no room for.
 
         At least one is tested. The next evaluation begins with those that were left out.
         """
-        return self.masked.p_values(numbers, self.is_time_left)
+        return self.evaluator.within_memory(lambda: self.masked.p_values(numbers, self.is_time_left))

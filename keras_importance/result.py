@@ -6,9 +6,7 @@ import io
 import json
 import math
 import os
-import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 
 from keras_importance import html
 from keras_importance.drift import Drift, Mover, Stability, steps
+from keras_importance.errors import InvalidArgumentError, reason_of, speaking_as
 from keras_importance.statistics import Floats, Integers, tail_quantile
 
 if TYPE_CHECKING:
@@ -39,11 +38,6 @@ _VERDICT_ARRAYS: dict[str, Any] = {
 }  # fmt: skip
 _FORMAT = "keras_importance.history"
 _VERSION = 2
-# What NumPy and zipfile raise at bytes that are no archive of ours.
-_UNREADABLE = (
-    ValueError, KeyError, TypeError, AttributeError, RuntimeError, OSError, EOFError,
-    struct.error, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +124,12 @@ class ImportanceResult:
     explained: Explained | None = None
     draws: NDArray[np.float32] | None = None
     procedure: str = ""
+
+    def __repr__(self) -> str:
+        """What it is about, in one line: the arrays of many features fill a screen."""
+        return (
+            f"<ImportanceResult: {self.method} of {len(self.feature_names)} features in epoch {self.epoch}>"
+        )
 
     def __post_init__(self) -> None:
         n_features = len(self.feature_names)
@@ -338,6 +338,10 @@ class ImportanceHistory:
     results: tuple[ImportanceResult, ...] = ()
     judged: tuple[Verdicts, ...] = ()
 
+    def __repr__(self) -> str:
+        """What it holds, in one line."""
+        return f"<ImportanceHistory: {self.methods} in the epochs {self.epochs}>"
+
     def __add__(
         self, found: ImportanceResult | Verdicts | Iterable[ImportanceResult | Verdicts]
     ) -> ImportanceHistory:
@@ -375,6 +379,10 @@ class ImportanceHistory:
     def before(self, epoch: int) -> ImportanceHistory:
         """The results of earlier epochs."""
         return self._only(lambda one: _epoch_of(one) < epoch)
+
+    def at(self, epoch: int) -> ImportanceHistory:
+        """The results of one epoch."""
+        return self._only(lambda one: one.epoch == epoch)
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """The verdicts after each evaluation on each feature, in that order."""
@@ -504,8 +512,13 @@ class ImportanceHistory:
         """What a notebook shows: the newest results."""
         return html.table(self)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the history to one file, whole or not at all: a NumPy archive without pickles."""
+    def save(self, path: str | os.PathLike[str], *, compressed: bool = True) -> None:
+        """Writes the history to one file, whole or not at all: a NumPy archive without pickles.
+
+        Args:
+            path: the file, such as `"history.npz"`; its folder must exist.
+            compressed: False for a larger file that is written faster, of 1,000 features ten times.
+        """
         arrays: dict[str, Any] = {}
         headers = []
         target = _in_a_folder(path, "save")
@@ -519,38 +532,40 @@ class ImportanceHistory:
         judged = [
             _plain_parts(one, f"verdicts/{number}", arrays) for number, one in enumerate(self.judged)
         ]
-        header = {"format": _FORMAT, "version": _VERSION, "results": headers, "verdicts": judged}
+        header = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "results": headers,
+            "verdicts": judged,
+            "arrays": sorted(arrays),
+        }
+        arrays["header"] = np.array(json.dumps(header).encode())
         with _whole_or_not_at_all(target) as file:
-            np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)
+            (np.savez_compressed if compressed else np.savez)(file, **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ImportanceHistory:
-        """Reads what `save` wrote.
+        """Reads what `save` wrote; never runs code that a file brings along.
 
         Raises:
             FileNotFoundError: without such a file.
             ValueError: for a file that is damaged or was not written by `save`.
         """
-        content = io.BytesIO(Path(path).read_bytes())
-        try:
-            with np.load(content, allow_pickle=False) as archive:
-                header = json.loads(str(archive["header"]))
-                if (header["format"], header["version"]) != (_FORMAT, _VERSION):
-                    raise ValueError(f"it says {header['format']} version {header['version']}")
-                results = (
-                    _result_from(archive, number, parts)
-                    for number, parts in enumerate(header["results"])
-                )
-                judged = (
-                    _from_parts(Verdicts, parts, f"verdicts/{number}", archive)
-                    for number, parts in enumerate(header["verdicts"])
-                )
-                return cls(tuple(results), tuple(judged))
-        except _UNREADABLE as error:
-            raise ValueError(
-                f"ImportanceHistory.load got {os.fspath(path)!r}, which save() of this version did not "
-                f"write, or which is damaged ({error}). Save the history again."
-            ) from error
+        content = Path(path).read_bytes()
+        with speaking_as("ImportanceHistory.load"):
+            try:
+                return cls(*_read(content))
+            except _LaterVersionError as error:
+                raise InvalidArgumentError(
+                    f"got {os.fspath(path)!r}, which a later version of keras_importance wrote "
+                    f"({error}). Update keras_importance."
+                ) from error
+            except Exception as error:
+                # NumPy and zipfile raise about everything at bytes that aren't theirs.
+                raise InvalidArgumentError(
+                    f"got {os.fspath(path)!r}, which is {_kind_of(content)} ({reason_of(error)}). Pass "
+                    "a file that ImportanceHistory.save wrote."
+                ) from error
 
 
 _ARRAYS = (
@@ -642,6 +657,51 @@ def _from_parts(kind: type[_Kind], plain: dict[str, Any], place: str, archive: A
         name.removeprefix(f"{place}/"): archive[name] for name in archive if name.startswith(f"{place}/")
     }
     return kind(**plain, **stored)
+
+
+class _LaterVersionError(Exception):
+    """A file of a version that this one doesn't know."""
+
+
+def _read(content: bytes) -> tuple[tuple[ImportanceResult, ...], tuple[Verdicts, ...]]:
+    """The results and verdicts in the bytes of a file."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        header = json.loads(archive["header"].item())
+        if header["format"] != _FORMAT:
+            raise ValueError(f"it says {header['format']!r}")
+        if header["version"] > _VERSION:
+            raise _LaterVersionError(f"file version {header['version']}, and this one reads {_VERSION}")
+        if header["version"] != _VERSION:
+            raise ValueError(f"it has file version {header['version']}, and {_VERSION} is read")
+        # A few changed bytes can hide an array from an archive that is otherwise sound.
+        if "arrays" in header and set(header["arrays"]) != set(archive) - {"header"}:
+            raise ValueError("arrays are missing")
+        results = [_result_from(archive, *numbered) for numbered in enumerate(header["results"])]
+        judged = [
+            _from_parts(Verdicts, parts, f"verdicts/{number}", archive)
+            for number, parts in enumerate(header["verdicts"])
+        ]
+    return tuple(results), tuple(judged)
+
+
+def _kind_of(content: bytes) -> str:
+    """What a file is that could not be read."""
+    if not content:
+        return "empty"
+    if content.startswith(b"\x80"):
+        return "a pickle, which could hold code and is not loaded"
+    if content.startswith(b"\x93NUMPY"):
+        return "a single NumPy array"
+    if not content.startswith(b"PK"):
+        return f"no NumPy archive: it begins with {content[:12]!r}"
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            names = archive.namelist()
+    except Exception:  # noqa: BLE001 (it is damaged, which is what there is to say)
+        return "a damaged archive"
+    if "header.npy" in names:
+        return "a damaged history"
+    return f"an archive of something else: {', '.join(map(repr, names[:3])) or 'nothing'}"
 
 
 def _result_from(archive: Any, number: int, header: dict[str, Any]) -> ImportanceResult:

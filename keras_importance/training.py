@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+
+import numpy as np
 
 from keras_importance.budget import Budget
 from keras_importance.engine import Evaluator
@@ -14,8 +18,12 @@ from keras_importance.errors import reason_of, warn
 from keras_importance.masked_score import MaskedScore
 from keras_importance.methods import ImportanceMethod, PerturbationMethod
 from keras_importance.probe import ModelProbe
-from keras_importance.result import ImportanceResult
-from keras_importance.writers import Writer
+from keras_importance.result import ImportanceHistory, ImportanceResult
+from keras_importance.writers import HistoryWriter, Writer
+
+# One for all writers, whichever notices first and in whatever words.
+_DISK_FULL = ("writing", OSError)
+_UNKNOWN = ("computing", ArithmeticError)
 
 
 @dataclass
@@ -32,7 +40,7 @@ class Training:
         evaluated: the epoch of the last evaluation.
         n_evaluations: how many are planned; None where that isn't known.
         deadline: when the current evaluation should be over, by the evaluator's clock.
-        warned: reasons that were warned of.
+        warned: what was warned of: what failed, and with which kind of exception.
     """
 
     evaluator: Evaluator
@@ -44,7 +52,7 @@ class Training:
     evaluated: int | None = None
     n_evaluations: int | None = None
     deadline: float = math.inf
-    warned: set[str] = field(default_factory=set)
+    warned: set[tuple[str, type[Exception]]] = field(default_factory=set)
 
     @cached_property
     def masked_score(self) -> MaskedScore:
@@ -64,19 +72,77 @@ class Training:
             lambda: self.evaluator.clock() < self.deadline,
         )
 
+    def start_from(self, history: ImportanceHistory) -> None:
+        """Makes the files of the history hold what this training starts from."""
+        for writer in self.writers:
+            if isinstance(writer, HistoryWriter):
+                writer.start_from(history)
+
+    def comparable(
+        self, history: ImportanceHistory, methods: Sequence[ImportanceMethod]
+    ) -> ImportanceHistory:
+        """The results that are about the same features, methods and metric as those to come."""
+        evaluator, by_name = self.evaluator, {one.name: one for one in methods}
+
+        def is_comparable(one: ImportanceResult) -> bool:
+            method = by_name.get(one.method)
+            if method is None or one.feature_names != evaluator.features.names:
+                return False
+            is_scored = isinstance(method, PerturbationMethod) and evaluator.model.built
+            return not is_scored or one.metric == evaluator.metric.name
+
+        kept = [one for one in history if is_comparable(one)]
+        keys = {(one.method, one.epoch) for one in kept}
+        judged = [one for one in history.judged if (one.method, one.epoch) in keys]
+        if len(kept) < len(history):
+            lost = sorted({one.method for one in history} - {one.method for one in kept})
+            names = ", ".join(map(repr, lost)) or "some epochs"
+            warn(
+                f"FeatureImportance found an earlier history in log_dir, and leaves out {names}: "
+                "the features, methods or metric have changed."
+            )
+        return ImportanceHistory(tuple(kept), tuple(judged))
+
+    def note_unknown(self, results: Sequence[ImportanceResult]) -> None:
+        """Warns once where a method has no number at all, and doesn't say why."""
+        unknown = [one for one in results if not one.notes and np.isnan(one.importances_mean).all()]
+        if unknown and _UNKNOWN not in self.warned:
+            self.warned.add(_UNKNOWN)
+            names = " and ".join(repr(one.method) for one in unknown)
+            warn(
+                f"FeatureImportance has no numbers for {names} importance in epoch {unknown[0].epoch}: "
+                "the model's outputs or losses are not finite. The training goes on; "
+                "keras.callbacks.TerminateOnNaN() would end it."
+            )
+
     @contextmanager
-    def contained(self, what: str) -> Iterator[None]:
-        """Turns an exception into one warning per reason: nothing of ours may stop a training."""
+    def contained(self, what: str, epoch: int | None = None) -> Iterator[None]:
+        """Turns an exception into a warning: nothing of ours may stop a training.
+
+        What fails again in the same way, in this epoch or a later one, is not told again.
+        """
         try:
             yield
         except Exception as error:  # noqa: BLE001 (whatever it is, the training goes on)
-            reason = reason_of(error)
-            if reason not in self.warned:
-                self.warned.add(reason)
-                warn(f"FeatureImportance failed {what}; the training goes on. Reason: {reason}")
+            failure = _DISK_FULL if _says_that_a_disk_is_full(error) else (what, type(error))
+            if failure not in self.warned:
+                self.warned.add(failure)
+                when = "" if epoch is None else f" in epoch {epoch}"
+                until = ", without logs until there is room" if failure is _DISK_FULL else ""
+                warn(
+                    f"FeatureImportance failed {what}{when}; the training goes on{until}. "
+                    f"Reason: {reason_of(error)}"
+                )
 
     def close(self) -> None:
         """Closes the writers."""
         for writer in self.writers:
-            with self.contained(f"closing {type(writer).__name__}"):
+            # In the same words as a report that can't be written, which is told once.
+            with self.contained(f"writing with {type(writer).__name__}"):
                 writer.close()
+
+
+def _says_that_a_disk_is_full(error: Exception) -> bool:
+    """Whether there was no room for a file; TensorFlow's file system has kinds of errors of its own."""
+    is_ours = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return is_ours or os.strerror(errno.ENOSPC) in str(error)
