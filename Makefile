@@ -11,8 +11,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Which tables `make bench` prints, as in `make bench TABLES=--fit`; all by default.
 TABLES ?=
 
-.PHONY: help demo tensorboard test lint types unit test-long coverage beijing bench bench-backends \
-        bench-correlated bench-drift bench-intervals bench-lofo bench-lofo-backends bench-statistics \
+.PHONY: help demo tensorboard test test-backends lint types unit test-long coverage beijing bench bench-backends \
+        bench-correlated bench-drift bench-intervals bench-lofo bench-lofo-backends bench-scale bench-statistics \
         bench-tab bench-verdicts pictures screenshots clean
 .DEFAULT_GOAL := help
 
@@ -46,6 +46,20 @@ unit: $(READY)
 test-long: $(READY)  ## the tests that take minutes: make test-long CSV=path/to/file.csv
 	BEIJING_PM25_CSV='$(CSV)' $(BIN)/pytest -m long
 
+# What computes, or runs a model; the rest is the same on every backend.
+BACKEND_TESTS := $(patsubst %,tests/test_%.py,backends budget callback closed_forms conditional \
+	conditional_lofo correlated_features data engine faults footprint linearised lofo lofo_callback \
+	methods_contract metrics outputs progress twins verdicts)
+
+$(VENV)/.backends-ready: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,backends]'
+	touch $@
+
+test-backends: $(VENV)/.backends-ready  ## the tests of what computes, on JAX and on torch
+	for backend in jax torch; do \
+		KERAS_BACKEND=$$backend $(BIN)/pytest -n 2 $(BACKEND_TESTS) || exit 1; \
+	done
+
 coverage: $(READY)  ## which lines the fast tests reach
 	$(BIN)/pytest --cov --cov-report=term
 
@@ -64,6 +78,9 @@ bench-backends: $(VENV)/.bench-ready  ## the same on JAX and on torch
 		KERAS_BACKEND=$$backend $(BIN)/python tests/benchmarks/speed.py --permutation --gradient 2>/dev/null; \
 	done
 
+support-table: $(VENV)/.bench-ready  ## which models and data each method takes on each backend, beside peers (half an hour)
+	$(BIN)/python tests/benchmarks/support.py 2>/dev/null
+
 bench-intervals: $(READY)  ## how often the 95% intervals cover, beside the usual error bars
 	$(BIN)/python tests/benchmarks/intervals.py
 
@@ -80,6 +97,9 @@ bench-lofo-backends: $(VENV)/.bench-ready  ## how fast it is on JAX and on torch
 	for backend in jax torch; do \
 		KERAS_BACKEND=$$backend $(BIN)/python tests/benchmarks/leave_one_out.py --only speed 2>/dev/null; \
 	done
+
+bench-scale: $(READY)  ## what importance costs as rows, features and replicas grow (ten minutes)
+	$(BIN)/python tests/benchmarks/scale.py 2>/dev/null
 
 bench-statistics: bench-intervals bench-verdicts bench-correlated bench-drift  ## all tables about statistics (three quarters of an hour)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -11,9 +12,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_importance.arrays import as_input, as_numpy, column_names, listed
 from keras_importance.batches import ACCEPTED, Batch, batches
 from keras_importance.errors import InvalidArgumentError, reason_of
 from keras_importance.features import InputColumns
+from keras_importance.sampling import Reservoir
 from keras_importance.statistics import Floats, Integers, generator
 
 Array = NDArray[Any]
@@ -93,16 +96,22 @@ class ValidationData:
             InvalidArgumentError: for generators, unknown types, no rows, rows that don't match, values
                 that are not finite.
         """
-        sample = _Reservoir(max_samples, generator(seed, "sample"))
-        column_names: list[tuple[str, ...] | None] = []
+        sample = Reservoir(max_samples, generator(seed, "sample"))
+        names_of_columns: list[tuple[str, ...] | None] = []
         head: list[list[Array]] = []
-        for x, y, weight in batches(source, steps):
-            if sample.n_seen == 0:
-                column_names = [_column_names(leaf) for leaf in keras.tree.flatten(x)]
-            batch = _with_weight(_mapped(_as_numpy, (x, y, weight)))
-            if sample.n_seen < _ROWS_TO_COMPARE:
-                head.append([leaf[:_ROWS_TO_COMPARE] for leaf in keras.tree.flatten(batch[0])])
-            sample.add(batch, _n_rows(batch))
+        # Closed at once, whatever happens, so that random states are put back now, not some time later.
+        with closing(batches(source, steps)) as stream:
+            for x, y, weight in stream:
+                if any(leaf is None for leaf in keras.tree.flatten(x)) or not keras.tree.flatten(x):
+                    raise InvalidArgumentError(
+                        f"got validation data whose inputs hold None or nothing at all. Pass {ACCEPTED}."
+                    )
+                if sample.n_seen == 0:
+                    names_of_columns = [column_names(leaf) for leaf in keras.tree.flatten(x)]
+                batch = _with_weight((_mapped(as_input, x), *_mapped(as_numpy, (y, weight))))
+                if sample.n_seen < _ROWS_TO_COMPARE:
+                    head.append([leaf[:_ROWS_TO_COMPARE] for leaf in keras.tree.flatten(batch[0])])
+                sample.add(batch, batch[1], _n_rows(batch))
         if sample.n_seen == 0:
             raise InvalidArgumentError(
                 "got validation data without a single row of weight above 0. Pass at least a few "
@@ -120,7 +129,9 @@ class ValidationData:
         names = _input_names(x, input_names)
         columns = tuple(
             InputColumns(name or f"input_{number}", given or _default_names(values, name))
-            for number, (name, given, values) in enumerate(zip(names, column_names, inputs, strict=True))
+            for number, (name, given, values) in enumerate(
+                zip(names, names_of_columns, inputs, strict=True)
+            )
         )
         _check_finite(inputs, columns, y)
         return cls(
@@ -218,47 +229,6 @@ def _spread(values: Array, weights: Floats | None) -> Spread:
     return Spread(mean, w @ q / n_rows, w**2 @ q / n_rows, w**2 @ q**2 / n_rows, float(np.mean(w**2)))
 
 
-# --- sampling ---------------------------------------------------------------------------------
-
-
-class _Reservoir:
-    """A random sample of fixed size of rows that arrive in batches, kept in their order.
-
-    Every row draws a key; the rows with the smallest keys stay.
-    """
-
-    def __init__(self, size: int | None, rng: np.random.Generator) -> None:
-        self.n_seen = 0
-        self._size = size
-        self._rng = rng
-        self._batches: list[Any] = []
-        self._keys: list[Floats] = []
-        self._positions: list[Integers] = []
-
-    def add(self, batch: Any, n_rows: int) -> None:
-        self._batches.append(batch)
-        self._keys.append(self._rng.random(n_rows))
-        self._positions.append(np.arange(self.n_seen, self.n_seen + n_rows))
-        self.n_seen += n_rows
-        if self._size is not None and sum(map(len, self._keys)) > 2 * self._size:
-            self._shrink()
-
-    def rows(self) -> tuple[Batch, Integers]:
-        """The sampled rows and their positions in the source."""
-        self._shrink()
-        return self._batches[0], self._positions[0]
-
-    def _shrink(self) -> None:
-        if len(self._keys) == 1 and (self._size is None or len(self._keys[0]) <= self._size):
-            return
-        keys = np.concatenate(self._keys)
-        keep = np.sort(np.argsort(keys, kind="stable")[: self._size])
-        merged = _mapped(lambda *parts: np.concatenate(parts), *self._batches)
-        self._batches = [_mapped(lambda leaf: leaf[keep], merged)]
-        self._keys = [keys[keep]]
-        self._positions = [np.concatenate(self._positions)[keep]]
-
-
 def _repeated_rows(leaves: Sequence[Array]) -> Integers | None:
     """Numbers of the distinct rows, where some are there several times; None where none is.
 
@@ -290,36 +260,6 @@ def _mapped(function: Callable[..., Any], *nests: Any) -> Any:
     return keras.tree.map_structure(function, *nests, none_is_leaf=False)
 
 
-def _as_numpy(leaf: Any) -> Array:
-    if hasattr(leaf, "to_numpy"):
-        values = np.asarray(leaf.to_numpy())
-    elif isinstance(leaf, (np.ndarray, list, int, float, str)):
-        values = np.asarray(leaf)
-    elif hasattr(leaf, "row_splits"):
-        raise InvalidArgumentError(
-            f"got validation data with a {type(leaf).__name__}, whose rows differ in length. Pad it to "
-            "a dense array."
-        )
-    else:
-        values = np.asarray(keras.ops.convert_to_numpy(leaf))
-    if hasattr(leaf, "toarray"):
-        raise InvalidArgumentError(
-            f"got validation data as a sparse {type(leaf).__name__}. Pass validation_data= with its "
-            ".toarray()."
-        )
-    if values.dtype == object and not isinstance(values.flat[0] if values.size else "", (str, bytes)):
-        raise InvalidArgumentError(
-            f"got validation data of mixed types (a {type(leaf).__name__} of dtype object). Convert "
-            "the columns to one numeric type, or pass a dict with one array per column."
-        )
-    if values.ndim == 0:
-        raise InvalidArgumentError(
-            f"got a single number or element as validation data, where rows were expected. Pass "
-            f"validation_data= as {ACCEPTED}; a tf.data.Dataset needs .batch(n)."
-        )
-    return values
-
-
 def _in_float_type(values: Array) -> Array:
     """Floats as `fit` feeds them to the model: in Keras' own float type."""
     return values.astype(keras.config.floatx()) if values.dtype.kind == "f" else values
@@ -341,11 +281,6 @@ def _n_rows(batch: Batch) -> int:
             "and weights as rows of inputs."
         )
     return lengths[0][1]
-
-
-def _column_names(leaf: Any) -> tuple[str, ...] | None:
-    columns = getattr(leaf, "columns", None)
-    return None if columns is None else tuple(str(column) for column in columns)
 
 
 def _default_names(values: Array, input_name: str | None) -> tuple[str, ...]:
@@ -398,20 +333,16 @@ def _check_finite(inputs: Iterable[Array], columns: Sequence[InputColumns], targ
     for values, names in zip(inputs, columns, strict=True):
         if values.dtype.kind == "f" and not np.all(np.isfinite(values)):
             bad = ~np.isfinite(values.reshape(-1, len(names.columns)))
-            listed = [names.columns[c] for c in np.flatnonzero(bad.any(axis=0))[:8]]
+            names_of_bad = [names.columns[c] for c in np.flatnonzero(bad.any(axis=0))]
             raise InvalidArgumentError(
-                f"got NaN or infinite values in the validation data, in {_plural(listed)} "
-                f"{', '.join(map(repr, listed))} ({int(bad.sum())} values). Impute or drop them."
+                f"got NaN or infinite values in the validation data, in "
+                f"{listed(names_of_bad)} ({int(bad.sum())} values). Impute or drop them."
             )
     for values in keras.tree.flatten(targets):
         if values is not None and values.dtype.kind == "f" and not np.all(np.isfinite(values)):
             raise InvalidArgumentError(
                 "got NaN or infinite values in the targets of the validation data. Drop those rows."
             )
-
-
-def _plural(names: Sequence[str]) -> str:
-    return "column" if len(names) == 1 else "columns"
 
 
 def _block_length(window: int, n_rows: int) -> int:

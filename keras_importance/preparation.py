@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_importance.clustering import correlated_groups
 from keras_importance.data import ValidationData
-from keras_importance.engine import Evaluator, input_names
+from keras_importance.engine import Evaluator, input_names, joined_rows, joined_training_rows
 from keras_importance.features import FeatureSet
 from keras_importance.methods import ImportanceMethod
 from keras_importance.training_rows import TrainingRows
@@ -37,6 +37,8 @@ def prepared_evaluator(
         input_names=input_names(model),
         seed=seed,
     )
+    data = joined_rows(data, model, max_samples=max_samples, seed=seed)
+    training = training and joined_training_rows(training, model)
     if isinstance(features, str) and features == "correlated":
         features = correlated_groups(data)
     named = FeatureSet.from_argument(features, data.columns, in_written_order=data.in_written_order)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any
 
-from tqdm.auto import tqdm
+from tqdm import TqdmWarning
+
+with warnings.catch_warnings():
+    # Notebooks without ipywidgets get the bar of a console, which needs no warning.
+    warnings.simplefilter("ignore", TqdmWarning)
+    from tqdm.auto import tqdm
 
 _PATIENCE = 3.0
 _SECONDS_BETWEEN_LINES = 30.0

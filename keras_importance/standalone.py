@@ -38,7 +38,8 @@ def compute_importance(
 
     Args:
         model: a compiled Keras model.
-        validation_data: `(x, y)` or `(x, y, sample_weight)`, a `tf.data.Dataset` or a `PyDataset`.
+        validation_data: `(x, y)` or `(x, y, sample_weight)`, a `tf.data.Dataset`, a `PyDataset`, a torch
+            `DataLoader` or a grain dataset.
         methods: names (`"gradient"`, `"permutation"`) or instances of `ImportanceMethod`.
         features: None, a list of names, a dict `{group: members}`, or `"correlated"`; see
             `FeatureImportance`.

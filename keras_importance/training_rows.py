@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_importance.batches import batches
 from keras_importance.data import ValidationData
 from keras_importance.errors import InvalidArgumentError, about
 from keras_importance.running_fit import FitArguments
@@ -55,7 +57,8 @@ class TrainingRows:
             data = ValidationData.read(source, steps=fit.steps_per_epoch)
         batch_size = fit.batch_size or _BATCH_SIZE
         if is_dataset:
-            batch_size = len(keras.tree.flatten(next(iter(fit.x)))[0])
+            with closing(batches(fit.x, 1)) as first:
+                batch_size = len(keras.tree.flatten(next(first)[0])[0])
         if fit.class_weight is not None:
             data = replace(data, weights=_with_class_weights(data, fit.class_weight))
         return cls(data, int(batch_size), fit.shuffle is not False and not is_dataset)

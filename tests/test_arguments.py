@@ -21,7 +21,7 @@ AT_ONCE = {
     "every=True": ({"every": True}, "got every=True"),
     "max_samples": ({"max_samples": 1}, "got max_samples=1. Pass a whole number, 2 or more"),
     "seed": ({"seed": -1}, "got seed=-1"),
-    "unknown method": ({"methods": ["gradiant"]}, "got the unknown method 'gradiant'. Pass some of 'gradient', 'perm"),
+    "unknown method": ({"methods": ["gradiant"]}, "got the unknown method 'gradiant'. Pass some of 'gradient', .*'permutation'"),
     "method class": ({"methods": [PermutationImportance]}, r"Pass an instance: PermutationImportance\(\)"),
     "no method": ({"methods": []}, "got no methods"),
     "method twice": ({"methods": ["gradient", "gradient"]}, "two methods of the same name"),
@@ -86,9 +86,8 @@ def test_arguments_that_do_not_fit_are_refused_before_training(
         (lambda x, y: (x, None), "validation data without targets"),
         (lambda x, y: (x[:, :3], y), "validation data that the model can't take.*Pass rows like those of the training"),
         (lambda x, y: (x.tolist(), y), "a single number or element as validation data"),
-        (lambda x, y: tf.data.Dataset.from_tensor_slices((x, y)), r"needs .batch\(n\)"),
     ],
-    ids=["NaN", "zero rows", "unequal", "no targets", "columns", "lists", "unbatched"],
+    ids=["NaN", "zero rows", "unequal", "no targets", "columns", "lists"],
 )  # fmt: skip
 def test_unusable_validation_data_are_refused_before_training(
     source, spoil, message, small_model, small_data
@@ -105,6 +104,43 @@ def test_unusable_validation_data_are_refused_before_training(
         )
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+def test_single_rows_that_fit_cannot_take_are_refused_before_training(small_model, small_data):
+    """`fit` itself fails on them only in its first validation, after an epoch of training."""
+    rows = tf.data.Dataset.from_tensor_slices(small_data)
+    with pytest.raises(
+        ValueError, match=r"FeatureImportance got a .* of single rows.*needs .batch\(n\)"
+    ):
+        small_model().fit(*small_data, validation_data=rows, verbose=0, callbacks=[FeatureImportance()])
+
+
+def _read_once():
+    """Iterators that would be used up by reading, and what the error calls them."""
+    rows = [(np.zeros((2, 4)), np.zeros(2))]
+    return {
+        "generator": ((one for one in rows), "a Python generator"),
+        "iterator": (iter(rows), r"an iterator \(list_iterator\)"),
+        "map": (map(tuple, rows), r"an iterator \(map\)"),
+        "zip": (zip(rows, rows, strict=True), r"an iterator \(zip\)"),
+        "dataset": (iter(tf.data.Dataset.from_tensors(rows[0])), r"an iterator \(OwnedIterator\)"),
+    }
+
+
+@pytest.mark.parametrize("source", ["fit", "callback"])
+@pytest.mark.parametrize("kind", list(_read_once()))
+def test_what_can_be_read_only_once_is_refused_and_not_consumed(kind, source, small_model, small_data):
+    iterator, what = _read_once()[kind]
+    with pytest.raises(
+        ValueError, match=f"FeatureImportance got {what} as validation data.*Pass validation"
+    ):
+        small_model().fit(
+            *small_data,
+            validation_data=iterator if source == "fit" else None,
+            verbose=0,
+            callbacks=[FeatureImportance(iterator if source == "callback" else None)],
+        )
+    assert next(iterator) is not None
 
 
 def test_validation_data_of_too_many_parts_are_refused(linear_model, small_data):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from functools import cache
+
 import keras
 import numpy as np
 import pandas as pd
@@ -10,6 +13,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keras_importance import FeatureImportance
 from keras_importance.data import ValidationData
 from keras_importance.errors import InvalidArgumentError
 
@@ -151,6 +155,312 @@ def test_a_generator_is_refused_and_not_consumed():
     with pytest.raises(InvalidArgumentError, match=r"generator.*Pass validation_data="):
         ValidationData.read(batches())
     assert not drawn
+
+
+# --- tf.data ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "nest", [(X, Y, W), ({"a": X, "b": X[:, :2]}, X), (X, X[:, :1])], ids=["number", "dict", "lengths"]
+)
+def test_single_rows_of_a_dataset_are_put_into_batches(nest):
+    rows = tf.data.Dataset.from_tensor_slices(nest)
+    single, together = ValidationData.read(rows), ValidationData.read(nest)
+    for one, other in zip(single.inputs, together.inputs, strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(single.targets, together.targets)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda ds: ds.cache(), lambda ds: ds.prefetch(2), lambda ds: ds.unbatch().batch(5), lambda ds: ds.shuffle(3)],
+    ids=["cached", "prefetched", "batched anew", "shuffled"],
+)  # fmt: skip
+def test_a_dataset_made_from_others_gives_the_same_rows(change):
+    data = ValidationData.read(change(tf.data.Dataset.from_tensor_slices((X, Y, W)).batch(3)))
+    order = np.argsort(data.targets)
+    np.testing.assert_array_equal(data.inputs[0][order], X)
+    np.testing.assert_allclose(data.weights[order], W)
+
+
+def test_sparse_rows_are_read_as_dense_ones():
+    eye = tf.sparse.from_dense(np.eye(8))
+    data = ValidationData.read(tf.data.Dataset.from_tensor_slices((eye, Y)).batch(3))
+    np.testing.assert_array_equal(data.inputs[0], np.eye(8))
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        tf.data.Dataset.from_tensor_slices((RAGGED, Y[:2])).batch(2),
+        tf.data.Dataset.from_tensor_slices((RAGGED, Y[:2])),
+        tf.data.Dataset.from_tensor_slices((RAGGED, Y[:2])).map(lambda x, y: (x.to_tensor() if hasattr(x, "to_tensor") else x, y)),
+        tf.data.Dataset.from_tensor_slices((RAGGED, Y[:2])).batch(1).map(lambda x, y: (x.to_tensor(), y)),
+    ],
+    ids=["ragged", "single", "unequal", "padded by batch"],
+)  # fmt: skip
+def test_rows_of_unequal_length_are_refused(dataset):
+    with pytest.raises(InvalidArgumentError, match=r"differ in (length|the shape of a row).* Pad"):
+        ValidationData.read(dataset)
+
+
+# --- pandas -------------------------------------------------------------------------------------
+
+
+FRAME = pd.DataFrame(
+    {
+        "float": X[:, 0],
+        "int": np.arange(8),
+        "bool": Y > 3,
+        "Int64": pd.array(range(8), dtype="Int64"),
+        "Float64": pd.array(Y / 8, dtype="Float64"),
+        "boolean": pd.array(Y > 5, dtype="boolean"),
+        "rank": pd.Categorical([3, 1, 2, 3, 1, 2, 3, 1]),
+        "object": pd.Series([1, 2.5, True, 4, 5, 6, 7, 8], dtype=object),
+        "text": list("abcdabcd"),
+        "letter": pd.Categorical(list("abcdabcd")),
+        "day": pd.date_range("2020-01-01", periods=8),
+        "some": pd.array([1, None, 3, 4, 5, 6, 7, 8], dtype="Int64"),
+        "none": pd.Series([1, 2, 3, None, 5, 6, 7, 8], dtype=object),
+        "gap": ["a", None] * 4,
+    }
+)  # fmt: skip
+NUMBERS = ["float", "int", "bool", "Int64", "Float64", "boolean", "rank", "object"]
+
+
+def test_columns_of_numbers_of_every_type_become_one_array():
+    data = ValidationData.read((FRAME[NUMBERS], Y))
+    expected = np.column_stack([FRAME[name].astype(float) for name in NUMBERS])
+    np.testing.assert_array_equal(data.inputs[0], expected.astype("float32"))
+    assert data.columns[0].columns == tuple(NUMBERS)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_series_is_a_column_of_the_same_values(name):
+    """`fit`, too, makes `(n_rows, 1)` of a Series among the inputs."""
+    data = ValidationData.read(({"a": FRAME[name], "b": X}, FRAME[name]))
+    assert data.inputs[0].shape == (8, 1)
+    np.testing.assert_allclose(data.inputs[0][:, 0], FRAME[name].astype(float))
+    np.testing.assert_allclose(data.targets, FRAME[name].astype(float))
+
+
+def test_a_table_of_texts_keeps_them():
+    data = ValidationData.read((FRAME[["text", "text"]], FRAME["text"]))
+    assert data.inputs[0].tolist() == [[one, one] for one in "abcdabcd"]
+    assert data.targets.tolist() == list("abcdabcd")
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (["float", "text"], r"text beside numbers, in column 'text'\. Pass a dict with one array per column"),
+        (["float", "letter"], r"column 'letter' of categories that are no numbers.*\.cat\.codes"),
+        (["float", "day"], r"column 'day' of type datetime64.*Convert it to numbers"),
+        (["float", "some"], r"NaN or infinite values.*in column 'some' \(1 values\)"),
+        (["none", "some"], r"NaN or infinite values.*in columns 'none', 'some' \(2 values\)"),
+        (["text", "gap"], r"missing values in the validation data, in column 'gap' \(4 values\)"),
+    ],
+    ids=["text", "category", "date", "NA", "None", "text"],
+)  # fmt: skip
+def test_columns_that_are_no_numbers_are_named(columns, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        ValidationData.read((FRAME[columns], Y))
+    if "text" not in columns:
+        with pytest.raises(InvalidArgumentError, match=message.replace("s 'none'", " 'none'")[:40]):
+            ValidationData.read(({name: FRAME[name] for name in columns}, Y))
+
+
+def test_polars_is_read_like_pandas():
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"a": Y, "b": np.arange(8)})
+    data = ValidationData.read((frame, polars.Series(Y)))
+    np.testing.assert_array_equal(data.inputs[0], np.column_stack([Y, np.arange(8)]))
+    assert data.columns[0].columns == ("a", "b")
+
+
+# --- classes ------------------------------------------------------------------------------------
+
+
+LABELS = np.repeat([0, 1, 2], [70, 25, 5])
+TARGETS = {
+    "whole": LABELS,
+    "column": LABELS[:, None].astype("float32"),
+    "bool": LABELS > 0,
+    "text": np.array(["no", "yes", "perhaps"])[LABELS],
+    "one-hot": np.eye(3)[LABELS],
+}
+
+
+def _as_labels(targets):
+    if targets.ndim == 2:
+        targets = targets.argmax(axis=1) if targets.shape[1] > 1 else targets[:, 0]
+    return np.unique(targets, return_inverse=True)[1]
+
+
+@pytest.mark.parametrize("targets", TARGETS.values(), ids=TARGETS)
+def test_each_class_has_its_share_of_the_sample(targets):
+    """20 of 100 rows: a fifth of each class."""
+    data = ValidationData.read((np.arange(100.0), targets), max_samples=20)
+    np.testing.assert_array_equal(
+        np.bincount(_as_labels(data.targets)) * 5, np.bincount(_as_labels(targets))
+    )
+    assert np.all(np.diff(data.inputs[0]) > 0)
+
+
+def test_shares_are_rounded_by_largest_remainders():
+    """10 of 70, 25 and 5 rows: 7, 2.5 and 0.5, of which one of the halves is rounded up by chance."""
+    counts = {
+        tuple(np.bincount(ValidationData.read((LABELS, LABELS), max_samples=10, seed=seed).targets, minlength=3))
+        for seed in range(20)
+    }  # fmt: skip
+    assert counts == {(7, 3, 0), (7, 2, 1)}
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [np.arange(5000) % 101, np.linspace(0, 1, 5000), np.r_[np.arange(4000) % 3, np.full(1000, 0.5)], np.ones((5000, 2)), None],
+    ids=["many", "numbers", "numbers at the end", "labels", "none"],
+)  # fmt: skip
+def test_what_are_no_classes_is_sampled_as_without_targets(targets):
+    rows = np.arange(5000.0)
+    source = rows if targets is None else (rows, targets)
+    expected = ValidationData.read(rows, max_samples=300).inputs[0]
+    batched = tf.data.Dataset.from_tensor_slices(source).batch(700)
+    for one in (source, batched):
+        np.testing.assert_array_equal(ValidationData.read(one, max_samples=300).inputs[0], expected)
+
+
+@pytest.mark.parametrize("order", ["sorted", "mixed"])
+@pytest.mark.parametrize("n_classes", [2, 90])
+def test_the_sample_of_classes_does_not_depend_on_the_batches(order, n_classes):
+    """Of classes that come one after the other, too, and of rare ones."""
+    rng = np.random.default_rng(1)
+    labels = (n_classes * rng.random(20000) ** 3).astype(int)
+    labels = np.sort(labels) if order == "sorted" else labels
+    rows = np.arange(20000.0)
+    expected = ValidationData.read((rows, labels), max_samples=400)
+    for size in (50, 7001):
+        batched = tf.data.Dataset.from_tensor_slices((rows, labels)).batch(size)
+        found = ValidationData.read(batched, max_samples=400)
+        np.testing.assert_array_equal(found.inputs[0], expected.inputs[0])
+    exact = np.bincount(labels) * 400 / 20000
+    assert np.all(np.abs(np.bincount(expected.targets, minlength=len(exact)) - exact) < 1)
+
+
+def test_means_over_a_sample_of_classes_are_unbiased_and_their_errors_conservative():
+    """Values whose class explains half of their variance: the error of the mean is sqrt(1/2) of the naive one.
+
+    600 samples of 50 of 5,000 rows: the mean of means is off by 2.4% of its sd at 1 sigma, and the
+    finite-population factor is sqrt(0.99).
+    """
+    rng = np.random.default_rng(0)
+    labels = rng.integers(2, size=5000)
+    values = 2.0 * labels + rng.standard_normal(5000)
+    samples = [
+        ValidationData.read((values, labels), max_samples=50, seed=seed).inputs[0] for seed in range(600)
+    ]
+    means, naive = np.mean(samples, axis=1), np.std(samples, axis=1, ddof=1).mean() / np.sqrt(50)
+    assert abs(means.mean() - values.mean()) < 4 * means.std() / np.sqrt(600)
+    assert means.std() / naive == pytest.approx(np.sqrt(0.5), rel=0.15)
+
+
+@pytest.mark.parametrize("n_classes", [1, 10], ids=["plain", "classes"])
+def test_more_rows_than_fit_into_memory_need_a_few_times_the_sample(n_classes):
+    """200,000 rows of 100 floats, of which 2,000 are kept: 80 MB read, 0.8 MB returned."""
+
+    class Endless(keras.utils.PyDataset):
+        def __len__(self):
+            return 200
+
+        def __getitem__(self, index):
+            x = np.full((1000, 100), index, "float32")
+            y = np.arange(1000) % 10 if n_classes > 1 else np.linspace(0, 1, 1000)
+            return x, y
+
+    tracemalloc.start()
+    data = ValidationData.read(Endless(), max_samples=2000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert data.n_rows == 2000
+    assert data.n_available == 200_000
+    assert peak < 8 * data.inputs[0].nbytes
+
+
+# --- what fit is told about its validation --------------------------------------------------------
+
+
+def _importances(x, y, *, rate=0.0, own=None, inputs=None, **fit):
+    """`(n_epochs, n_methods, n_features)` importances to a model that learns at a rate, by default nothing."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((3,)) if inputs is None else inputs
+    joined = keras.layers.Concatenate()(list(inputs.values())) if isinstance(inputs, dict) else inputs
+    model = keras.Model(inputs, keras.layers.Dense(1)(joined))
+    model.compile(keras.optimizers.SGD(rate), "mse")
+    importance = FeatureImportance(own, detectors=(), time_budget=None)
+    model.fit(x, y, epochs=2, shuffle=False, verbose=0, callbacks=[importance], **fit)
+    history = importance.history
+    return np.stack([[one.importances_mean for one in history.at(epoch)] for epoch in history.epochs])
+
+
+def test_class_weights_of_fit_are_ignored():
+    """They weigh the training alone; what a model that learns nothing uses is the same with them."""
+    labels = (Y > 3).astype("float32")
+    given = {"validation_data": (X, labels)}
+    with_weights = _importances(X, labels, class_weight={0: 1.0, 1: 9.0}, **given)
+    np.testing.assert_array_equal(with_weights, _importances(X, labels, **given))
+
+
+def test_validation_freq_leaves_no_epoch_out():
+    given = {"validation_data": (X, Y), "rate": 1e-4}
+    seldom = _importances(X, Y, validation_freq=2, **given)
+    assert len(seldom) == 2
+    np.testing.assert_allclose(seldom, _importances(X, Y, **given), atol=1e-6)
+
+
+def test_arrays_are_used_whole_however_fit_cuts_them():
+    """With `validation_steps`, `fit` takes other batches of arrays each epoch; we take all rows."""
+    cut = {"validation_data": (X, Y, W), "validation_steps": 2, "validation_batch_size": 2}
+    np.testing.assert_allclose(_importances(X, Y, **cut), _of_weighted_arrays(), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["dataframe", "tf.data", "PyDataset"])
+def test_sample_weights_of_every_source_count(kind):
+    found = _importances(X, Y, own=SOURCES[kind])
+    np.testing.assert_allclose(found, _of_weighted_arrays(), atol=1e-6)
+    assert np.abs(found - _of_arrays()).max() > 1e-3
+
+
+@cache
+def _of_weighted_arrays():
+    return _importances(X, Y, own=(X, Y, W))
+
+
+@cache
+def _of_arrays():
+    return _importances(X, Y, own=(X, Y))
+
+
+def test_rows_that_fit_splits_off_a_dataframe_are_those_of_the_array():
+    frame = pd.DataFrame({"a": X[:, 0], "b": np.arange(8), "c": Y > 3})
+    values = frame.to_numpy(dtype="float32")
+    found = _importances(frame, pd.Series(Y), validation_split=0.75)
+    np.testing.assert_allclose(found, _importances(values, Y, validation_split=0.75), atol=1e-6)
+
+
+def test_columns_of_a_dataframe_as_a_dict_of_inputs_are_those_of_arrays():
+    frame = pd.DataFrame(X, columns=["c", "a", "b"])
+    inputs = {name: keras.Input((1,), name=name) for name in frame}
+    series = {name: frame[name] for name in frame}
+    arrays = {name: frame[name].to_numpy()[:, None] for name in frame}
+    found = _importances(series, frame["a"], inputs=inputs, validation_data=(series, frame["a"]))
+    expected = _importances(arrays, X[:, 1], inputs=inputs, validation_data=(arrays, X[:, 1]))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_an_endless_dataset_counts_for_the_steps_that_fit_takes():
+    endless = tf.data.Dataset.from_tensor_slices((X, Y)).batch(2).repeat()
+    found = _importances(X, Y, validation_data=endless, validation_steps=3)
+    np.testing.assert_allclose(found, _importances(X, Y, own=(X[:6], Y[:6])), atol=1e-6)
 
 
 def _with(value, at):

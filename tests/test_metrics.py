@@ -238,7 +238,8 @@ def test_a_loss_that_is_no_mean_over_rows_is_scored_on_all_rows(loss, linear_mod
     x, y = small_data
     model = linear_model([2.0, -0.5, 0.0, 0.0], loss=loss)
     result = permutation(model, small_data)
-    expected = float(loss(y[:, None], keras.ops.convert_to_tensor(model.predict(x, verbose=0))))
+    both = (keras.ops.convert_to_tensor(one) for one in (y[:, None], model.predict(x, verbose=0)))
+    expected = float(loss(*both))
     assert result.baseline_score == pytest.approx(expected, rel=1e-4)
     assert result.error_source == "repeats"
     assert np.all(result.importances_mean[:2] > 3 * result.std_error[:2])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import keras
@@ -45,6 +44,7 @@ class AveragedPart(Part):
         self._on_device = self._compiler.on_device
         self._score_means = self._compiler(self._scores_of_means)
         self._masks: dict[str, Array] = {}
+        self._warm: set[int] = set()
 
     def _of_block(self, targets: Any, found: Any, row: Any, n_slots: int) -> Any:  # noqa: ARG002
         """Outputs `(n_slots, n_rows, ...)`, and their masks, which leave a program only when named."""
@@ -100,23 +100,28 @@ class AveragedPart(Part):
         share = self._on_device((is_real / n_repeats).astype(found.dtype))
         n_at_once, size = self._means_shape()
 
-        def score(start: int, first: int) -> None:
+        def score(block: tuple[int, int]) -> Array:
+            start, first = block
             position = np.minimum(np.arange(start, start + size), n_rows - 1)
             number = np.minimum(np.arange(first, first + n_at_once), n_features - 1)
-            block = slots[np.ix_(number, repeat)][..., None], position
+            slot = slots[np.ix_(number, repeat)][..., None], position
             given, masks = keras.tree.map_structure(
-                self._on_device, (taken(outputs, block), taken(self._masks, position))
+                self._on_device, (taken(outputs, slot), taken(self._masks, position))
             )
             row = self._on_device(sample.rows[position].astype(np.int32))
-            values = ops.convert_to_numpy(self._score_means(given, masks, self._targets, share, row))
-            place = found[first : first + n_at_once, :, start : start + size]
-            place[...] = values[: len(place), :n_repeats, : place.shape[2]]
+            scores = self._score_means(given, masks, self._targets, share, row)
+            return np.asarray(ops.convert_to_numpy(scores))
 
         starts, firsts = range(0, n_rows, size), range(0, n_features, n_at_once)
         blocks = [(start, first) for start in starts for first in firsts]
-        score(*blocks[0])  # by itself, as the first time it compiles
-        with ThreadPoolExecutor(self._compiler.calls_at_once) as pool:
-            list(pool.map(lambda block: score(*block), blocks[1:]))
+        places = self._replicas.places(len(blocks))
+        with self._replicas.pool() as pool:
+            scored = self._replicas.map(score, blocks, places, pool, self._warm)
+            for (start, first), values in zip(
+                blocks, self._replicas.brought(scored, places), strict=True
+            ):
+                place = found[first : first + n_at_once, :, start : start + size]
+                place[...] = values[: len(place), :n_repeats, : place.shape[2]]
         return found
 
     def _means_shape(self) -> tuple[int, int]:

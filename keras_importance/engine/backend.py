@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import json
+import os
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, Protocol, cast
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_importance.engine.placement import REPLICA, Placement
+from keras_importance.engine.replicas import Replicas
 from keras_importance.errors import InvalidArgumentError
 
 SUPPORTED = ("tensorflow", "jax", "torch")
@@ -52,17 +57,18 @@ class Backend(Protocol):
     def on_device(self, values: NDArray[np.generic]) -> Any:
         """The values as a tensor that stays where the model computes."""
 
-    def random_state(self) -> Any:
-        """The state of the backend's global generator, where Keras draws from it."""
-
-    def set_random_state(self, state: Any) -> None:
-        """Puts it back."""
-
     def snapshot(self, variable: Any) -> Any:
         """The value of a Keras variable, which stays as it is when the variable changes."""
 
     def is_chief(self, model: Any) -> bool:
         """Whether this process is the one that writes."""
+
+    def placement(self, model: Any) -> Placement:
+        """Where copies of the model's weights are.
+
+        Raises:
+            InvalidArgumentError: where no process holds all of them.
+        """
 
 
 def current() -> Backend:
@@ -82,6 +88,34 @@ def is_chief(model: Any) -> bool:
     return current().is_chief(model)
 
 
+def why_no_fit() -> str | None:
+    """Why Keras' own `fit` won't train as this process is set up; None where it may.
+
+    Under `MultiWorkerMirroredStrategy` it fails before it calls any callback, in Keras 3.15 with
+    "Attempt to convert a value (PerReplica...) to a Tensor". What can be seen before is how workers are
+    told of one another.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return None
+    try:
+        workers = json.loads(os.environ.get("TF_CONFIG", "{}"))["cluster"]["worker"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    if len(workers) < 2:
+        return None
+    return (
+        f"TF_CONFIG names {len(workers)} workers, and fit of Keras 3.15 can't train under "
+        "MultiWorkerMirroredStrategy: it fails with a PerReplica that it can't convert. Train over "
+        "several machines with KERAS_BACKEND=jax and keras.distribution.DataParallel, on one machine "
+        "with tf.distribute.MirroredStrategy."
+    )
+
+
+def replicas_of(model: Any) -> Replicas:
+    """The copies of the model that blocks of rows are spread over."""
+    return Replicas(current().placement(model), current().CALLS_AT_ONCE)
+
+
 class Compiler:
     """Compiles programs that run one model, and adds up what that took.
 
@@ -92,15 +126,22 @@ class Compiler:
         calls_at_once: from how many threads programs are best called.
         seconds: what one-time compilation took so far: the time of calls that compile, beyond that of
             the next call.
+        share: how much of what usually goes through the model at once does; less where memory ran out.
     """
 
     def __init__(self, model: Any) -> None:
         self._backend = current()
         self.model = model
         self.seconds = 0.0
+        self.share = 1.0
         self.on_device = self._backend.on_device
         self.gradients = self._backend.gradients
         self.calls_at_once = self._backend.CALLS_AT_ONCE
+
+    @cached_property
+    def replicas(self) -> Replicas:
+        """The copies of the model that blocks of rows are spread over."""
+        return replicas_of(self.model)
 
     def __call__(self, program: Callable[..., Any], *, fuse: bool = True) -> Callable[..., Any]:
         """The program compiled; see `Backend.compiled`."""
@@ -108,6 +149,7 @@ class Compiler:
             return self._backend.compiled(self.model, program, fuse)
         traces: list[float] = []
         corrected: list[float] = []
+        seen: set[int | None] = set()
 
         def traced(*arguments: Any) -> Any:
             traces.append(time.perf_counter())
@@ -119,7 +161,10 @@ class Compiler:
             n_traces, started = len(traces), time.perf_counter()
             result = compiled(*arguments)
             seconds = time.perf_counter() - started
-            if len(traces) > n_traces:
+            # Traced once, a program is compiled for each device.
+            is_new = REPLICA.get() not in seen
+            seen.add(REPLICA.get())
+            if len(traces) > n_traces or is_new:
                 self.seconds += seconds
                 corrected.append(seconds)
             elif corrected:

@@ -36,21 +36,30 @@ def declared_batch(model: Any) -> int | None:
     return next((int(one.shape[0]) for one in inputs if one.shape[0] is not None), None)
 
 
-def rows_at_once(model: Any, data: ValidationData, *, in_parts: bool) -> int:
+def rows_at_once(model: Any, data: ValidationData, *, in_parts: bool, share: float = 1.0) -> int:
     """How many rows are differentiated at once; the number that the model declares, if any.
 
     Args:
         model: the model.
         data: the rows.
         in_parts: whether parts of the rows may be asked for, so that smaller chunks save work.
+        share: how much of that, where memory ran out.
     """
     widest = widest_layer(model, data)
     fitting = max(1, min(_MAX_ROWS, _MAX_PART // widest)) if in_parts else _rows_that_fit(widest)
+    fitting = max(1, int(share * min(fitting, data.n_rows)))
     return declared_batch(model) or evenly(data.n_rows, fitting)
 
 
 def block_shape(
-    n_rows: int, n_slots: int, *, widest: int, held: int, declared: int | None, calls_at_once: int
+    n_rows: int,
+    n_slots: int,
+    *,
+    widest: int,
+    held: int,
+    declared: int | None,
+    calls_at_once: int,
+    share: float = 1.0,
 ) -> tuple[int, int]:
     """`(n_slots, n_rows)` of a block: pairs of feature and repeat x rows.
 
@@ -61,11 +70,14 @@ def block_shape(
         held: values of a row that replace its own, for all repeats.
         declared: the number of rows that the model's inputs are fixed to; None for any.
         calls_at_once: how many blocks are in work at once; where it is one, smaller ones are faster.
+        share: how much of that, where memory ran out.
     """
     if declared is not None:
         return 1, declared
     most = max(1, _rows_that_fit(widest) * calls_at_once // _CALLS)
-    rows = min(most, max(_FEW_ROWS, most // n_slots), max(1, _MAX_PREPARED_VALUES // held))
+    most = max(1, int(share * min(most, n_slots * n_rows)))
+    prepared = max(1, int(share * _MAX_PREPARED_VALUES) // held)
+    rows = min(most, max(_FEW_ROWS, most // n_slots), prepared)
     rows = evenly(n_rows, rows)
     return evenly(n_slots, max(1, most // rows)), rows
 

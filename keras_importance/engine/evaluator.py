@@ -23,11 +23,12 @@ from keras_importance.engine.constant import constant_scores
 from keras_importance.engine.gradients import Differentiator, InputGradients, Moments
 from keras_importance.engine.joint import JointScorer
 from keras_importance.engine.linearised import LinearisedScorer
+from keras_importance.engine.memory import is_out_of_memory
 from keras_importance.engine.metrics import Metric, metric_from_argument
 from keras_importance.engine.part import Array, DeviceData, FeatureScores, Replacement, Sample
 from keras_importance.engine.scoring import Scorer
 from keras_importance.errors import InvalidArgumentError, reason_of
-from keras_importance.features import FeatureSet
+from keras_importance.features import Column, Feature, FeatureSet
 from keras_importance.statistics import Donors, Floats, Integers, generator
 from keras_importance.training_rows import TrainingRows
 
@@ -39,6 +40,9 @@ _FEW_ROWS = 16
 # Draws of the errors: the 95% quantile of 200 is off by 1.5 points; for very many features half of them.
 _N_DRAWS = 200
 _MANY = 1000
+# Where a thousandth of the usual is too much, it isn't what is lacking.
+_SMALLEST_SHARE = 2**-10
+_IN_BLOCKS = ("_scorer", "_averaged_scorer", "_linearised_scorer", "_joint_scorer", "_differentiator")
 
 
 class Evaluator:
@@ -153,7 +157,12 @@ class Evaluator:
 
     def clock(self) -> float:
         """Seconds that run on while the model computes, and stand still while it is compiled."""
-        return time.perf_counter() - self.compiler.seconds - self.unlimited_seconds
+        # All processes go by the clock of the first, or they would decide differently.
+        return self.agreed(time.perf_counter() - self.compiler.seconds - self.unlimited_seconds)
+
+    def agreed(self, decision: Made) -> Made:
+        """What the first process decides, where several train the model together."""
+        return self.compiler.replicas.agreed(decision)
 
     @contextmanager
     def off_the_clock(self) -> Iterator[None]:
@@ -163,6 +172,22 @@ class Evaluator:
             yield
         finally:
             self.unlimited_seconds += self.clock() - started
+
+    def within_memory(self, compute: Callable[[], Made]) -> Made:
+        """What `compute` returns; each time that memory runs out, anew with half as much at once.
+
+        What it takes now and in later evaluations is the time of more and smaller blocks.
+        """
+        while True:
+            try:
+                return compute()
+            except Exception as error:
+                if not is_out_of_memory(error) or self.compiler.share <= _SMALLEST_SHARE:
+                    raise
+            # Here and not above, where the exception still holds what filled the memory.
+            self.compiler.share /= 2
+            for name in _IN_BLOCKS:
+                self.__dict__.pop(name, None)
 
     # --- outputs --------------------------------------------------------------------------------
 
@@ -185,14 +210,33 @@ class Evaluator:
         name, values = self.data.columns[number].name, self.data.inputs[number]
         if values.dtype.kind != "f":
             return f"input {name!r} holds {values.dtype} values, which have no gradient"
-        if self._depends_on(number):
+        columns = range(len(self.data.columns[number].columns))
+        if self._depends_on(Feature(name, tuple((number, column) for column in columns))):
             return f"the model turns input {name!r} into whole numbers: no gradient"
         return None
 
-    def _depends_on(self, number: int) -> bool:
-        """Whether the outputs change when a few rows of an input trade places."""
+    def why_zero_is_no_gradient(self, feature: Feature) -> str | None:
+        """Why a gradient of 0 at every row is none; None where the feature has no effect.
+
+        Some backends return 0 for what the model rounds, as the codes of an embedding.
+        """
+        if all(self._is_whole(column) for column in feature.columns) and self._depends_on(feature):
+            return f"the model turns {feature.name!r} into whole numbers: no gradient"
+        return None
+
+    def _is_whole(self, column: Column) -> bool:
+        number, place = column
+        values = self.data.inputs[number]
+        values = values if values.ndim == 1 else values[..., place]
+        return values.dtype.kind == "f" and bool(np.all(values == np.rint(values)))
+
+    def _depends_on(self, feature: Feature) -> bool:
+        """Whether the outputs change when a few rows of a feature trade places."""
         leaves = self._few_rows()
-        moved = [np.roll(leaf, 1, axis=0) if i == number else leaf for i, leaf in enumerate(leaves)]
+        moved = [leaf.copy() for leaf in leaves]
+        for number, place in feature.columns:
+            column = ... if leaves[number].ndim == 1 else (..., place)
+            moved[number][column] = np.roll(leaves[number][column], 1, axis=0)
         both = (keras.tree.flatten(self._outputs(rows)) for rows in (leaves, moved))
         pairs = zip(*both, strict=True)
         return any(not np.array_equal(*pair) for pair in pairs)
@@ -306,7 +350,7 @@ class Evaluator:
 
     def _rate(self, scorer: Scorer, replacement: Replacement, donors: Donors) -> tuple[float, int]:
         sample = self._sample(replacement, donors, None)
-        return scorer.seconds_per_score(sample), scorer.rows_in_block(sample)
+        return self.agreed(scorer.seconds_per_score(sample)), scorer.rows_in_block(sample)
 
     def _sample(self, replacement: Replacement, donors: Donors, rows: Integers | None) -> Sample:
         rows = np.arange(self.data.n_rows) if rows is None else rows

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import keras
@@ -25,7 +27,8 @@ def no_footprint(model: Any) -> Iterator[None]:
     """Puts back the model's non-trainable state and all global random states that Keras may draw from.
 
     Layers that draw random numbers, count calls or update statistics in inference mode too (a sampling
-    layer, Monte Carlo dropout) would otherwise change the training that goes on.
+    layer, Monte Carlo dropout) would otherwise change the training that goes on. A metric may draw from
+    any library that is imported, whichever is the backend.
     """
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
     generator = _global_generator()
@@ -34,7 +37,7 @@ def no_footprint(model: Any) -> Iterator[None]:
         variables.append(generator.state)
     snapshot = backend.current().snapshot
     values = [snapshot(variable) for variable in variables]
-    backend_state = backend.current().random_state()
+    put_back = [*_torch_states(), *_tensorflow_states()]
     try:
         yield
     finally:
@@ -42,7 +45,8 @@ def no_footprint(model: Any) -> Iterator[None]:
             variable.assign(value)
         if generator is None:
             _forget_global_generator()
-        backend.current().set_random_state(backend_state)
+        for restore in put_back:
+            restore()
         random.setstate(python_state)
         np.random.set_state(numpy_state)  # noqa: NPY002
 
@@ -72,3 +76,25 @@ def _global_generator() -> Any:
 def _forget_global_generator() -> None:
     if global_state is not None:
         global_state.set_global_attribute(_GLOBAL_GENERATOR, None)
+
+
+def _torch_states() -> Iterator[Callable[[], None]]:
+    """What puts back torch's global generators, from which Keras' dropout draws on torch."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    yield partial(torch.set_rng_state, torch.get_rng_state())
+    if torch.cuda.is_initialized():  # each GPU has a generator of its own
+        yield partial(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())
+
+
+def _tensorflow_states() -> Iterator[Callable[[], None]]:
+    """What puts back TensorFlow's global generator, where somebody has asked for it.
+
+    The public function would make one. What its operations without a generator draw from, no one can put
+    back; the engine runs none of them outside of compiled programs, which draw from states of their own.
+    """
+    module = sys.modules.get("tensorflow.python.ops.stateful_random_ops")
+    generator = getattr(module, "global_generator", None)
+    if generator is not None:
+        yield partial(generator.reset, generator.state.numpy())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from keras_importance.data import ValidationData
 from keras_importance.engine.backend import Call, Compiler
 from keras_importance.engine.blocks import declared_batch, rows_at_once
+from keras_importance.engine.replicas import Replicas
 from keras_importance.statistics import Floats, Integers
 
 ops = keras.ops
@@ -27,27 +29,35 @@ class InputGradients:
 
     Attributes:
         chunks: for each chunk of rows, for each input a tensor of its shape; None where the scalar has
-            no gradient there.
+            no gradient there. None for a chunk of another process.
         n_rows: how many rows there are, padding apart.
+        replicas: where the chunks are.
     """
 
-    chunks: list[list[Any | None]]
+    chunks: list[list[Any | None] | None]
     n_rows: int
+    replicas: Replicas
 
     def has(self, number: int) -> bool:
         """Whether there is a gradient with respect to an input."""
-        return self.chunks[0][number] is not None
+        return self._own[number] is not None
+
+    @property
+    def _own(self) -> list[Any | None]:
+        """A chunk of this process."""
+        return next(chunk for chunk in self.chunks if chunk is not None)
 
     def tensor(self, number: int) -> Any:
         """The gradients of all rows with respect to one input."""
-        return ops.concatenate([chunk[number] for chunk in self.chunks])[: self.n_rows]
+        own = [None if chunk is None else chunk[number] for chunk in self.chunks]
+        return _joined(own, self.n_rows, self.replicas)
 
     @cached_property
     def arrays(self) -> list[Array | None]:
         """The gradients as arrays of the shapes of the inputs."""
         return [
             ops.convert_to_numpy(self.tensor(number)) if self.has(number) else None
-            for number in range(len(self.chunks[0]))
+            for number in range(len(self._own))
         ]
 
 
@@ -110,7 +120,11 @@ class Differentiator:
         self._transform = transform
         self._compiler = compiler
         self._on_device = compiler.on_device
-        self.rows_at_once = rows_at_once(compiler.model, data, in_parts=in_parts)
+        self._replicas = compiler.replicas
+        self._warm: dict[Callable[..., Any], set[int]] = defaultdict(set)
+        self.rows_at_once = rows_at_once(compiler.model, data, in_parts=in_parts, share=compiler.share)
+        if declared_batch(compiler.model) is None:
+            self.rows_at_once = self._replicas.block_of(data.n_rows, self.rows_at_once)
         self._of_outputs = compiler(self._output_program)
         self._moments = compiler(_moments)
         self._values = compiler(self._flat_outputs)
@@ -120,33 +134,34 @@ class Differentiator:
 
     def values(self, data: ValidationData) -> Any:
         """The outputs that are differentiated, `(n_rows, n_outputs)`."""
-        return ops.concatenate([self._values(one.inputs) for one in self._chunks(data)])[: data.n_rows]
+        chunks = [(one.inputs,) for one in self._chunks(data)]
+        found = self._each(self._values, chunks)
+        return _joined(found, data.n_rows, self._replicas)
 
     def of_outputs(self, directions: Array, data: ValidationData) -> InputGradients:
         """Gradients of `sum_m directions[i, m] · output_m(x_i)`; one row of directions serves all."""
         weights = self._on_device(np.asarray(directions, keras.config.floatx()))
-        chunks = [
-            list(self._of_outputs(chunk.inputs, weights, chunk.rows)) for chunk in self._chunks(data)
-        ]
-        return InputGradients(chunks, data.n_rows)
+        chunks = [(one.inputs, weights, one.rows) for one in self._chunks(data)]
+        return InputGradients(self._each(self._of_outputs, chunks), data.n_rows, self._replicas)
 
     def of_loss(self, row_scores: Callable[[Any, Any], Any], data: ValidationData) -> InputGradients:
         """Gradients of the row scores of a loss."""
         if self._of_loss is None:
             self._of_loss = self._compiler(partial(self._loss_program, row_scores))
-        chunks = [list(self._of_loss(chunk.inputs, chunk.targets)) for chunk in self._chunks(data)]
-        return InputGradients(chunks, data.n_rows)
+        chunks = [(one.inputs, one.targets) for one in self._chunks(data)]
+        return InputGradients(self._each(self._of_loss, chunks), data.n_rows, self._replicas)
 
     def loss_slopes(self, row_scores: Callable[[Any, Any], Any], data: ValidationData) -> Floats:
         """`(n_rows, n_outputs)` slopes of a loss in the outputs, or in the logits of probabilities."""
         if self._of_slopes is None:
             self._of_slopes = self._compiler(partial(self._slope_program, row_scores))
-        found = []
-        for chunk in self._chunks_of(data, min(self.rows_at_once, data.n_rows)):
-            pairs = self._of_slopes(chunk.inputs, chunk.targets)
-            flat = [_in_logits(*map(ops.convert_to_numpy, pair)) for pair in pairs]
-            found.append(np.concatenate(flat, axis=1))
-        return np.concatenate(found)[: data.n_rows].astype(np.float64)
+        size = min(self.rows_at_once, data.n_rows)
+        chunks = [(one.inputs, one.targets) for one in self._chunks_of(data, size)]
+        found = [
+            None if pairs is None else np.concatenate([_in_logits(*pair) for pair in pairs], axis=1)
+            for pairs in _arrays(self._each(self._of_slopes, chunks))
+        ]
+        return np.concatenate(self._replicas.gathered(found))[: data.n_rows].astype(np.float64)
 
     def moments(
         self, passes: Sequence[InputGradients], numbers: Sequence[int], data: ValidationData
@@ -156,12 +171,17 @@ class Differentiator:
             self._on_device(data.spreads[number].mean.astype(keras.config.floatx()))
             for number in numbers
         ]
-        parts = []
-        for place, chunk in enumerate(self._chunks(data)):
-            gradients = [[one.chunks[place][number] for one in passes] for number in numbers]
-            inputs = [chunk.inputs[number] for number in numbers]
-            found = self._moments(gradients, inputs, means, chunk.weights)
-            parts.append([[ops.convert_to_numpy(one) for one in of_input] for of_input in found])
+        of_passes = zip(*(one.chunks for one in passes), strict=True)
+        chunks = [
+            (
+                [[None if one is None else one[number] for one in of_chunk] for number in numbers],
+                [chunk.inputs[number] for number in numbers],
+                means,
+                chunk.weights,
+            )
+            for chunk, of_chunk in zip(self._chunks(data), of_passes, strict=True)
+        ]
+        parts = self._replicas.gathered([_arrays(one) for one in self._each(self._moments, chunks)])
         return [
             Moments(
                 *[
@@ -201,6 +221,17 @@ class Differentiator:
                 )
             )
         return found
+
+    def _each(self, program: Callable[..., Any], chunks: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """What a program makes of each chunk, on the replicas in turn; None for another process's."""
+
+        def run(chunk: tuple[Any, ...]) -> Any:
+            return program(*chunk)
+
+        if self._replicas.n == 1:
+            return list(map(run, chunks))
+        with self._replicas.pool() as pool:
+            return list(self._replicas.map(run, chunks, pool=pool, warm=self._warm[program]))
 
     def _taken(self, leaf: Array, rows: Integers) -> Any:
         return self._on_device(leaf[rows])
@@ -247,6 +278,17 @@ class Differentiator:
             (ops.zeros_like(leaf) if slope is None else slope, leaf)
             for slope, leaf in zip(slopes, leaves, strict=True)
         ]
+
+
+def _joined(chunks: Sequence[Any], n_rows: int, replicas: Replicas) -> Any:
+    """The rows of all chunks as one tensor, brought together from where they are."""
+    if replicas.n > 1:
+        return ops.convert_to_tensor(np.concatenate(replicas.gathered(_arrays(list(chunks))))[:n_rows])
+    return ops.concatenate(list(chunks))[:n_rows]
+
+
+def _arrays(nest: Any) -> Any:
+    return keras.tree.map_structure(ops.convert_to_numpy, nest, none_is_leaf=False)
 
 
 def _in_logits(slopes: Array, outputs: Array) -> Array:

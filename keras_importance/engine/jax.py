@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,11 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
+from jax.experimental import multihost_utils
 from numpy.typing import NDArray
+
+from keras_importance.engine.placement import REPLICA, Placement
+from keras_importance.errors import InvalidArgumentError
 
 COMPILES = True
 CALLS_AT_ONCE = 1
@@ -31,7 +36,7 @@ def compiled(model: Any, program: Callable[..., Any], fuse: bool) -> Callable[..
     function = jax.jit(stateless) if fuse else stateless
 
     def run(*arguments: Any) -> Any:
-        return function([variable.value for variable in model.variables], *arguments)
+        return function(_copies_here([variable.value for variable in model.variables]), *arguments)
 
     return run
 
@@ -76,15 +81,6 @@ def on_device(values: NDArray[np.generic]) -> Any:
     return jnp.asarray(values)
 
 
-def random_state() -> Any:
-    """Nothing: Keras draws with seeds of its own."""
-    return None
-
-
-def set_random_state(state: Any) -> None:
-    """Nothing to put back."""
-
-
 def snapshot(variable: Any) -> Any:
     """A copy of the value of a Keras variable: training gives its own buffers away."""
     return jnp.copy(variable.value)
@@ -93,3 +89,58 @@ def snapshot(variable: Any) -> Any:
 def is_chief(model: Any) -> bool:  # noqa: ARG001 (other backends ask the model)
     """Whether this process is the one that writes."""
     return bool(jax.process_index() == 0)
+
+
+def placement(model: Any) -> Placement:
+    """The devices that each hold all weights, as under `DataParallel`, and the processes they are of."""
+    values = [variable.value for variable in getattr(model, "variables", ())]
+    meshes = [value.sharding.mesh for value in values if _is_spread(value)]
+    if not meshes:
+        return Placement()
+    n_processes = len({device.process_index for device in meshes[0].devices.flat})
+    if not all(value.is_fully_replicated for value in values):
+        if n_processes > 1:
+            raise InvalidArgumentError(
+                "got a model whose weights are split over processes (ModelParallel), none of which can "
+                "run it alone. Use keras.distribution.DataParallel, or compute_importance on the saved "
+                "model in one process."
+            )
+        return Placement()
+    devices = [one for one in meshes[0].devices.flat if one.process_index == jax.process_index()]
+    return Placement(
+        [partial(_on, *one) for one in enumerate(devices)],
+        n_processes,
+        jax.process_index() if n_processes > 1 else 0,
+        _exchanged,
+    )
+
+
+def _is_spread(value: Any) -> bool:
+    return isinstance(value.sharding, jax.sharding.NamedSharding) and len(value.sharding.device_set) > 1
+
+
+def _copies_here(values: list[Any]) -> list[Any]:
+    """The copies of all values on the replica in use; as they are where some are split over devices."""
+    if not all(value.is_fully_replicated for value in values):
+        return values
+    replica = REPLICA.get() or 0
+    return [value.addressable_data(replica) if _is_spread(value) else value for value in values]
+
+
+@contextmanager
+def _on(replica: int, device: Any) -> Iterator[None]:
+    token = REPLICA.set(replica)
+    try:
+        with jax.default_device(device):
+            yield
+    finally:
+        REPLICA.reset(token)
+
+
+def _exchanged(value: bytes) -> list[bytes]:
+    """The bytes of all processes: their lengths first, as all must send as many."""
+    lengths = multihost_utils.process_allgather(np.array([len(value)], np.int32)).reshape(-1)
+    padded = np.zeros(int(lengths.max()), np.uint8)
+    padded[: len(value)] = np.frombuffer(value, np.uint8)
+    found = np.asarray(multihost_utils.process_allgather(padded)).reshape(len(lengths), -1)
+    return [row[:length].tobytes() for row, length in zip(found, lengths, strict=True)]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from keras_importance.data import ValidationData
 from keras_importance.engine.backend import Call, Compiler
-from keras_importance.engine.blocks import rows_at_once
+from keras_importance.engine.blocks import declared_batch, rows_at_once
 from keras_importance.engine.metrics import Metric
 from keras_importance.engine.part import DeviceData, FeatureScores, Sample
 from keras_importance.engine.prefix import whole_model
@@ -45,11 +45,14 @@ class JointScorer:
         metric: Metric,
     ) -> None:
         self._on_device = compiler.on_device
+        self._replicas = compiler.replicas
         self._targets, self._data = on_device.targets, data
         self._cut = whole_model(compiler.model, data, features)
         self._metric = metric
         self._n_features = len(features)
-        self._n_at_once = rows_at_once(compiler.model, data, in_parts=False)
+        self._n_at_once = rows_at_once(compiler.model, data, in_parts=False, share=compiler.share)
+        if declared_batch(compiler.model) is None:
+            self._n_at_once = self._replicas.block_of(data.n_rows, self._n_at_once)
         self._program = compiler(self._score)
 
     def perturbed(self, sample: Sample, sets: Sequence[Integers]) -> FeatureScores:
@@ -67,18 +70,20 @@ class JointScorer:
         is_member = np.zeros(self._n_features, bool)
         is_member[members] = True
         flags, number = self._on_device(is_member), self._on_device(np.array([repeat], np.int32))
-        outputs = []
-        for start in range(0, len(sample.rows), self._n_at_once):
+
+        def score(start: int) -> Any:
             # The last block is padded with the last row: one static shape.
             rows = np.minimum(np.arange(start, start + self._n_at_once), len(sample.rows) - 1)
             row, donor = sample.rows[rows], sample.donors[:, rows]
             arrays = (self._on_device(one.astype(np.int32)) for one in (row, donor))
-            outputs.append(self._program(*sample.tensors, self._targets, flags, number, *arrays))
+            found = self._program(*sample.tensors, self._targets, flags, number, *arrays)
+            return keras.tree.map_structure(ops.convert_to_numpy, found)
+
+        starts = range(0, len(sample.rows), self._n_at_once)
+        places = self._replicas.places(len(starts))
         found = keras.tree.map_structure(
-            lambda *parts: np.concatenate([ops.convert_to_numpy(one) for one in parts], axis=1)[
-                0, : len(sample.rows)
-            ],
-            *outputs,
+            lambda *parts: np.concatenate(parts, axis=1)[0, : len(sample.rows)],
+            *self._replicas.brought(self._replicas.map(score, starts, places), places),
         )
         return np.asarray(found if self._metric.row_scores is not None else self._scored(found, sample))
 

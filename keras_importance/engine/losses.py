@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -38,6 +39,8 @@ def compiled_loss(model: Any) -> CompiledLoss:
 
     Keras has no public per-row loss. Its regularisers are the same for every row and cancel out.
     """
+    if has_own_loss(model):
+        return _own_loss(model)
     loss = getattr(model, "loss", None)
     if loss is None:
         raise InvalidArgumentError(
@@ -64,6 +67,36 @@ def compiled_loss(model: Any) -> CompiledLoss:
         return float(keras.ops.convert_to_numpy(total(_loss_of_all, y_true, y_pred)))
 
     return CompiledLoss(of_rows=partial(total, _loss_rows), of_all_rows=of_all_rows)
+
+
+def has_own_loss(model: Any) -> bool:
+    """Whether the model's class computes its loss by itself."""
+    return type(model).compute_loss is not keras.Model.compute_loss
+
+
+def _own_loss(model: Any) -> CompiledLoss:
+    """The loss by the model's own `compute_loss`, which gets no inputs; for `of_rows` row by row."""
+    takes_training = "training" in inspect.signature(model.compute_loss).parameters
+    further = {"training": False} if takes_training else {}
+
+    def loss(y_true: Any, y_pred: Any) -> Any:
+        found = model.compute_loss(x=None, y=y_true, y_pred=y_pred, sample_weight=None, **further)
+        return keras.ops.convert_to_tensor(found)
+
+    def of_rows(y_true: Any, y_pred: Any) -> Any:
+        rows = keras.tree.map_structure(keras.ops.convert_to_tensor, (y_true, y_pred))
+
+        def of_row(row: Any) -> Any:
+            alone = keras.tree.map_structure(lambda leaf: leaf[None], row)
+            return keras.ops.mean(loss(*alone))
+
+        return keras.ops.vectorized_map(of_row, rows)
+
+    def of_all_rows(y_true: Any, y_pred: Any) -> float:
+        tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, (y_true, y_pred))
+        return float(keras.ops.convert_to_numpy(keras.ops.mean(loss(*tensors))))
+
+    return CompiledLoss(of_rows=of_rows, of_all_rows=of_all_rows)
 
 
 def loss_of_output(model: Any, output: Output) -> CompiledLoss:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from keras_importance.engine.losses import (
     CompiledLoss,
     compiled_loss,
+    has_own_loss,
     kind_of_labels,
     loss_of_output,
     row_values,
@@ -239,7 +240,10 @@ def metric_from_argument(argument: Any, model: Any) -> Metric:
     """
     if isinstance(argument, str):
         if argument == "loss":
-            return _metric_of_loss("loss", compiled_loss(model))
+            metric = _metric_of_loss("loss", compiled_loss(model))
+            # A loss of the model's own may take more than targets and outputs: it has to be tried out.
+            is_to_be_tried = has_own_loss(model) and not outputs_of(model)
+            return replace(metric, worse_is=None) if is_to_be_tried else metric
         return _named_metric(argument, model)
     if isinstance(argument, keras.metrics.Metric):
         return _keras_metric(argument)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from threading import Lock
 from typing import Any
 
 import keras
@@ -27,6 +26,7 @@ from keras_importance.engine.programs import (
     outputs,
     row_scores,
 )
+from keras_importance.engine.replicas import Places
 from keras_importance.statistics import Donors, Integers
 
 ops = keras.ops
@@ -159,6 +159,7 @@ class Part:
     ) -> None:
         self.features = cut.features
         self._compiler = compiler
+        self._replicas = compiler.replicas
         self._data = data
         self._targets = on_device.targets
         self._metric = metric
@@ -179,7 +180,7 @@ class Part:
     def scored(self, sample: Sample, numbers: Integers) -> Iterator[FeatureScores]:
         """Scores of those of the given features that belong to this part, a piece at a time."""
         blocks: dict[int, tuple[Any, Prepared]] = {}
-        pool = ThreadPoolExecutor(self._compiler.calls_at_once)
+        pool = self._replicas.pool()
         try:
             for group in self._groups:
                 mine = group.numbers[np.isin(group.numbers, numbers)]
@@ -217,7 +218,8 @@ class Part:
             return
         n_repeats, n_rows = sample.donors.shape
         n_slots, _ = self._block_shape(sample, group)
-        fitting = max(1, _MAX_SCORES_A_PIECE // (n_repeats * n_rows * self._values_a_score))
+        most = int(_MAX_SCORES_A_PIECE * self._compiler.share)
+        fitting = max(1, most // (n_repeats * n_rows * self._values_a_score))
         size = max(1, (_BLOCKS_A_PIECE * n_slots - 1) // n_repeats)
         if not self._keeps_blocks(sample):
             size = fitting  # blocks of rows are prepared anew for each piece: few are better
@@ -248,19 +250,26 @@ class Part:
             row, donor = self._block(sample, start, size)
             return row, self._prepare(*sample.tensors, row, donor)
 
-        def score(start: int, first: int) -> None:
+        def score(pair: tuple[int, int]) -> Any:
+            start, first = pair
             row, given = blocks[start]
-            found = self._run(group, given, row, _padded(slots[:, first : first + n_slots], n_slots))
-            scores.fill(found, first, start)
+            return self._run(group, given, row, _padded(slots[:, first : first + n_slots], n_slots))
 
-        if self._keeps_blocks(sample):
-            missing = [start for start in starts if start not in blocks]
-            blocks |= zip(missing, self._at_once(pool, prepare, missing), strict=True)
-            self._each(pool, score, [(start, first) for start in starts for first in chunks])
-        else:
-            for start in starts:
-                blocks = {start: prepare(start)}
-                self._each(pool, score, [(start, first) for first in chunks])
+        places = dict(zip(starts, self._replicas.places(len(starts)), strict=True))
+        keeps = self._keeps_blocks(sample)
+        n_at_once = len(starts) if keeps else self._replicas.n
+        for at in range(0, len(starts), n_at_once):
+            some = starts[at : at + n_at_once]
+            if not keeps:
+                blocks.clear()
+            missing = [start for start in some if start not in blocks]
+            of_missing = [places[start] for start in missing]
+            blocks |= zip(missing, self._at_once(pool, prepare, missing, of_missing), strict=True)
+            pairs = [(start, first) for start in some for first in chunks]
+            of_pairs = [places[start] for start, _ in pairs]
+            found = self._replicas.brought(self._each(pool, score, pairs, of_pairs), of_pairs)
+            for (start, first), one in zip(pairs, found, strict=True):
+                scores.fill(one, first, start)
         finished = self._finished(scores.nest, sample)
         self._n_scored += len(chunks) * n_slots * len(starts) * size
         self._seconds += time.perf_counter() - started - (self._compiler.seconds - compiled)
@@ -270,22 +279,37 @@ class Part:
             numbers, finished.reshape(len(numbers), n_repeats, *finished.shape[1:]), baseline
         )
 
-    def _each(self, pool: Executor, run: Callable[..., None], arguments: list[tuple[int, int]]) -> None:
-        """Runs every block, the first one alone, to see whether that changes the model's state."""
+    def _each(
+        self,
+        pool: Executor,
+        run: Callable[[tuple[int, int]], Any],
+        pairs: list[tuple[int, int]],
+        places: Places,
+    ) -> Iterator[Any]:
+        """Every block; at first one of each replica alone, as it compiles and may change the state."""
+        known: dict[tuple[int, int], Any] = {}
         if self._is_stateless is None:
             before = [ops.convert_to_numpy(one) for one in self._state()]
-            run(*arguments[0])
+            of_places = {place: pair for pair, place in reversed(list(zip(pairs, places, strict=True)))}
+            alone = [pair for place, pair in of_places.items() if place is not None]
+            of_alone = [place for place in of_places if place is not None]
+            known = dict(zip(alone, self._replicas.map(run, alone, of_alone), strict=True))
             after = [ops.convert_to_numpy(one) for one in self._state()]
             self._is_stateless = all(map(np.array_equal, before, after))
-            arguments = arguments[1:]
-        self._at_once(pool, lambda pair: run(*pair), arguments)
 
-    def _at_once(self, pool: Executor, run: Callable[[Any], Any], arguments: Sequence[Any]) -> list[Any]:
+        def found(pair: tuple[int, int]) -> Any:
+            return known.pop(pair) if pair in known else run(pair)
+
+        return self._at_once(pool, found, pairs, places)
+
+    def _at_once(
+        self, pool: Executor, run: Callable[[Any], Any], blocks: Sequence[Any], places: Places
+    ) -> Iterator[Any]:
         """Two calls at once keep the cores busy between the large operations of each.
 
         Not of a model that changes its state when it is run, which would depend on whose turn it was.
         """
-        return list((pool.map if self._is_stateless else map)(run, arguments))
+        return self._replicas.map(run, blocks, places, pool if self._is_stateless else None)
 
     def _state(self) -> list[Any]:
         return [variable.value for variable in self._compiler.model.non_trainable_variables]
@@ -340,9 +364,11 @@ class Part:
             held=self._most_repeats * self._held,
             declared=declared,
             calls_at_once=self._compiler.calls_at_once,
+            share=self._compiler.share,
         )
         n_own = 1 + self._most_repeats * len(group.numbers)
-        return min(shape[0], n_own), shape[1]
+        n_rows = shape[1] if declared else self._replicas.block_of(self._data.n_rows, shape[1])
+        return min(shape[0], n_own), n_rows
 
     def _block(self, sample: Sample, start: int, size: int) -> tuple[Any, Any]:
         """Rows and donors of a block, padded with the last row and repeat."""
@@ -356,7 +382,8 @@ class Part:
 
     def _keeps_blocks(self, sample: Sample) -> bool:
         """Whether the prepared blocks of all rows fit into memory."""
-        return self._most_repeats * len(sample.rows) * self._held <= _MAX_KEPT_VALUES
+        most = _MAX_KEPT_VALUES * self._compiler.share
+        return self._most_repeats * len(sample.rows) * self._held <= most
 
 
 def _by_width(cut: Cut) -> list[Integers]:
@@ -381,15 +408,13 @@ class _Filled:
 
     def __init__(self, n_slots: int, n_rows: int) -> None:
         self._shape = n_slots, n_rows
-        self._lock = Lock()
         self.nest: Any = None
 
     def fill(self, found: Any, slot: int, row: int) -> None:
-        with self._lock:
-            if self.nest is None:
-                self.nest = keras.tree.map_structure(
-                    lambda leaf: np.empty((*self._shape, *leaf.shape[2:]), leaf.dtype), found
-                )
+        if self.nest is None:
+            self.nest = keras.tree.map_structure(
+                lambda leaf: np.empty((*self._shape, *leaf.shape[2:]), leaf.dtype), found
+            )
 
         def write(whole: Array, leaf: Array) -> None:
             place = whole[slot : slot + len(leaf), row : row + leaf.shape[1]]

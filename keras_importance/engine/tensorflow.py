@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+
+from keras_importance.engine.placement import REPLICA, Placement
 
 COMPILES = True
 # XLA runs the small operations between the large ones of a program on one core.
@@ -27,8 +31,37 @@ _NOT_FOR_XLA = (
 
 
 def compiled(model: Any, program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:
-    """`program(call, *arguments)` as one graph, where `call(x)` is the model's inference."""
-    return jitted(partial(program, partial(model, training=False)), fuse)
+    """`program(call, *arguments)` as one graph, where `call(x)` is the model's inference.
+
+    On a replica the values of the model's variables are arguments. Those that training doesn't reduce,
+    as the means of BatchNormalization, are the first replica's on all: its copy is what gets saved.
+    """
+    call = partial(model, training=False)
+    as_it_is = jitted(partial(program, call), fuse)
+
+    def stateless(values: list[Any], *arguments: Any) -> Any:
+        with keras.StatelessScope(list(zip(model.variables, values, strict=True))):
+            return program(call, *arguments)
+
+    on_replica = jitted(stateless, fuse)
+
+    def run(*arguments: Any) -> Any:
+        replica = REPLICA.get()
+        if replica is None:
+            return as_it_is(*arguments)
+        return on_replica(_values_on(model, replica), *arguments)
+
+    return run
+
+
+def _values_on(model: Any, replica: int) -> list[Any]:
+    strategy = model.distribute_strategy
+    found = []
+    for variable in model.variables:
+        copies = strategy.experimental_local_results(variable.value)
+        is_shared = variable.trainable and len(copies) > replica
+        found.append(tf.convert_to_tensor(copies[replica] if is_shared else variable.value))
+    return found
 
 
 def jitted(program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:
@@ -89,15 +122,6 @@ def on_device(values: NDArray[np.generic]) -> Any:
     return tf.constant(values)
 
 
-def random_state() -> Any:
-    """Nothing: Keras draws with seeds of its own."""
-    return None
-
-
-def set_random_state(state: Any) -> None:
-    """Nothing to put back."""
-
-
 def snapshot(variable: Any) -> Any:
     """The value of a Keras variable, which stays as it is when the variable changes."""
     return tf.identity(variable.value)
@@ -107,3 +131,21 @@ def is_chief(model: Any) -> bool:
     """Whether this process is the one that writes, under the model's distribution strategy."""
     strategy = getattr(model, "distribute_strategy", None) or tf.distribute.get_strategy()
     return bool(strategy.extended.should_save_summary)
+
+
+def placement(model: Any) -> Placement:
+    """The replicas of a `MirroredStrategy`: the devices that each hold all weights."""
+    strategy = getattr(model, "distribute_strategy", None)
+    if not isinstance(strategy, tf.distribute.MirroredStrategy) or strategy.num_replicas_in_sync == 1:
+        return Placement()
+    return Placement([partial(_on, *one) for one in enumerate(strategy.extended.worker_devices)])
+
+
+@contextmanager
+def _on(replica: int, device: str) -> Iterator[None]:
+    token = REPLICA.set(replica)
+    try:
+        with tf.device(device):
+            yield
+    finally:
+        REPLICA.reset(token)

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from keras_importance.engine.placement import Placement
+
 COMPILES = False
 CALLS_AT_ONCE = 1
 
@@ -58,7 +60,8 @@ def gradients(function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> li
         watched = [
             leaf.detach().requires_grad_() if leaf.is_floating_point() else leaf for leaf in leaves
         ]
-        total = torch.sum(function(watched))
+        with keras.StatelessScope():  # what a layer assigns in place could not be differentiated
+            total = torch.sum(function(watched))
         differentiable = [leaf for leaf in watched if leaf.requires_grad]
         if not total.requires_grad or not differentiable:
             return [None] * len(watched)
@@ -72,16 +75,6 @@ def on_device(values: NDArray[np.generic]) -> Any:
     return keras.ops.convert_to_tensor(values)
 
 
-def random_state() -> Any:
-    """The state of the global generator, from which Keras' dropout draws on torch."""
-    return torch.get_rng_state()
-
-
-def set_random_state(state: Any) -> None:
-    """Puts the state of the global generator back."""
-    torch.set_rng_state(state)
-
-
 def snapshot(variable: Any) -> Any:
     """A copy of the value of a Keras variable."""
     return variable.value.detach().clone()
@@ -90,3 +83,8 @@ def snapshot(variable: Any) -> Any:
 def is_chief(model: Any) -> bool:  # noqa: ARG001 (other backends ask the model)
     """Whether this process is the one that writes."""
     return not torch.distributed.is_initialized() or bool(torch.distributed.get_rank() == 0)
+
+
+def placement(model: Any) -> Placement:  # noqa: ARG001 (other backends ask the model)
+    """The process alone: processes of torch don't train a Keras model together."""
+    return Placement()

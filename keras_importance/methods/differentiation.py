@@ -17,7 +17,7 @@ from keras_importance.engine.gradients import InputGradients
 from keras_importance.engine.outputs import Output, outputs_of
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.features import Column
-from keras_importance.methods.base import ImportanceMethod, need_targets
+from keras_importance.methods.base import ImportanceMethod, Scores, need_targets
 from keras_importance.statistics import Floats, Integers, influence_standard_error
 
 Array = NDArray[Any]
@@ -54,6 +54,10 @@ class DifferentiatingMethod(ImportanceMethod):
         super().__init__(name=name)
         self.of = self._one_of("of", of, Of)
         self.output = output
+        if output is not None and not isinstance(output, str):
+            raise ValueError(
+                f"{type(self).__name__} got output={output!r}. Pass the name of an output, or None for all."
+            )
         if output is not None and of == "loss":
             raise ValueError(
                 f"{type(self).__name__} got of='loss' and output={output!r}. Pass one of them: the "
@@ -84,6 +88,29 @@ class DifferentiatingMethod(ImportanceMethod):
         if self.is_of_loss(evaluator):
             return [evaluator.loss_gradients(data)]
         return _output_gradients(evaluator, data, self._columns(evaluator))
+
+    def scores(
+        self,
+        evaluator: Evaluator,
+        data: ValidationData,
+        parts: Sequence[Part],
+        notes: Mapping[str, str],
+        *,
+        n_passes: int,
+    ) -> Scores:
+        """The scores of the features from those of their parts, and why some have none."""
+        of_loss = self.is_of_loss(evaluator)
+        arrays = _joined(evaluator, data, parts, signed=not of_loss and n_passes == 1)
+        wrong = false_zeros(evaluator, arrays["importances"])
+        for values in (arrays["importances"], arrays["std_error"]):
+            values[list(wrong)] = math.nan
+        names = evaluator.features.names
+        return Scores(
+            metric="loss" if of_loss else "output",
+            notes={**notes, **{names[number]: reason for number, reason in wrong.items()}},
+            n_rows=data.n_rows,
+            **arrays,
+        )
 
     def _columns(self, evaluator: Evaluator) -> Integers:
         """Which values of the outputs are differentiated."""
@@ -141,6 +168,19 @@ def notes_of(evaluator: Evaluator, gradients: InputGradients) -> dict[str, str]:
     }
 
 
+def false_zeros(evaluator: Evaluator, importances: Floats) -> dict[int, str]:
+    """Why some features of importance 0 have no gradient, by their numbers.
+
+    Args:
+        evaluator: the evaluator.
+        importances: `(n_features, n_repeats)`.
+    """
+    features = evaluator.features.features
+    zero = np.flatnonzero(np.all(importances == 0, axis=1))
+    reasons = {int(one): evaluator.why_zero_is_no_gradient(features[one]) for one in zero}
+    return {number: reason for number, reason in reasons.items() if reason is not None}
+
+
 # --- features and their parts ---------------------------------------------------------------------
 
 
@@ -194,7 +234,7 @@ def column_of(leaf: Array | None, column: int, n_rows: int, n_steps: int) -> Arr
     return leaf.reshape(n_rows, n_steps, -1)[:, :, column]
 
 
-def joined(
+def _joined(
     evaluator: Evaluator, data: ValidationData, parts: Sequence[Part], *, signed: bool
 ) -> dict[str, Any]:
     """The arrays of a result; the parts of a feature over inputs of unequal steps add up in squares."""

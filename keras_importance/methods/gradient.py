@@ -20,7 +20,6 @@ from keras_importance.methods.differentiation import (
     Part,
     PartKey,
     column_of,
-    joined,
     notes_of,
     parts_of,
 )
@@ -86,10 +85,9 @@ class GradientImportance(DifferentiatingMethod):
                 parts += _parts_of_columns(evaluator, data, members, passes)
             else:
                 parts.append(_part(data, (n_steps, width), members, passes, self.aggregation))
-        of_loss = self.is_of_loss(evaluator)
-        arrays = joined(evaluator, data, parts, signed=not of_loss and len(passes) == 1)
+        scores = self.scores(evaluator, data, parts, notes, n_passes=len(passes))
         evaluator.learn_rate(self.name, started, data.n_rows)
-        return Scores(metric="loss" if of_loss else "output", notes=notes, n_rows=data.n_rows, **arrays)
+        return scores
 
 
 def _parts_of_columns(

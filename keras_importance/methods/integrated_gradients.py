@@ -20,7 +20,6 @@ from keras_importance.methods.differentiation import (
     Part,
     PartKey,
     column_of,
-    joined,
     notes_of,
     parts_of,
 )
@@ -98,10 +97,9 @@ class IntegratedGradients(DifferentiatingMethod):
             _part(data, key, members, attributions, gradients)
             for key, members in parts_of(evaluator, notes).items()
         ]
-        of_loss = self.is_of_loss(evaluator)
-        arrays = joined(evaluator, data, parts, signed=not of_loss and len(gradients) == 1)
+        scores = self.scores(evaluator, data, parts, notes, n_passes=len(gradients))
         evaluator.learn_rate(self.name, started, data.n_rows)
-        return Scores(metric="loss" if of_loss else "output", notes=notes, n_rows=data.n_rows, **arrays)
+        return scores
 
     def _on_the_way(
         self, evaluator: Evaluator, data: ValidationData, origin: Sequence[Array]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from keras_importance.engine import Evaluator, FeatureScores, Replacement
 from keras_importance.engine.linearised import MAX_OUTPUTS
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.base import Scores
+from keras_importance.methods.differentiation import false_zeros
 from keras_importance.methods.permutation import PermutationImportance
 
 
@@ -60,6 +62,9 @@ class LinearisedPermutation(PermutationImportance):
                 notes[feature.name] = known[0]
             else:
                 importances[number], std_error[number] = 0.0, 0.0
+        for wrong, reason in false_zeros(evaluator, importances).items():
+            importances[wrong], std_error[wrong] = math.nan, math.nan
+            notes[evaluator.features.names[wrong]] = reason
         evaluator.learn_rate(self.name, started, scores.n_rows)
         return replace(scores, importances=importances, std_error=std_error, notes=notes)
 

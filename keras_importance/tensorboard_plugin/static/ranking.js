@@ -24,6 +24,7 @@ const ROOM = 0.02;
 export function rankingView(app) {
   const head = html("div", { class: "head", role: "row" });
   const note = html("p", { class: "note" });
+  const changes = changesLine(app);
   const legend = html("div", { class: "legend" });
   const none = html("p", { class: "none", hidden: true }, "No feature matches the search.");
   let drawn = null;
@@ -42,7 +43,7 @@ export function rankingView(app) {
   const element = html(
     "section",
     { class: "view ranking" },
-    html("div", { class: "above" }, note, legend),
+    html("div", { class: "above" }, html("div", { class: "said" }, note, changes.element), legend),
     html("div", { class: "table" }, head, none, rows.element),
   );
 
@@ -60,6 +61,7 @@ export function rankingView(app) {
     element.style.setProperty("--columns", columns);
     updateHead(app, head, drawn);
     updateNote(app, note, drawn);
+    changes.update(drawn);
     updateLegend(app, legend);
     const items = ordered(app);
     none.hidden = items.length > 0;
@@ -204,6 +206,37 @@ function updateNote(app, note, drawn) {
     parts.push("one evaluation so far: trends and changes start with the second");
   if (app.run.unreadable) parts.push(`${app.run.unreadable} epochs could not be read`);
   setText(note, `${parts.join(" \u00b7 ")}.`);
+}
+
+// How many fell and rose, by more than the errors; who asks for either gets them first.
+function changesLine(app) {
+  const since = html("span");
+  const button = (key, ascending) =>
+    html("button", {
+      class: "count",
+      "data-moved": key,
+      title: `Show what ${key} most first`,
+      onclick: () => app.set({ sort: "change", ascending }),
+    });
+  const fell = button("fell", true);
+  const rose = button("rose", false);
+  const by = html("span", {}, " by more than the errors of both epochs.");
+  const element = html("p", { class: "changes" }, since, fell, ", ", rose, by);
+  function update(drawn) {
+    const { run } = app;
+    const rows = [drawn.since, drawn.now].map((one) => run.evaluated(drawn.lead, one));
+    element.hidden = rows[0] < 0 || rows[0] === rows[1] || drawn.since >= drawn.now;
+    if (element.hidden) return;
+    const counts = { fell: 0, rose: 0 };
+    for (let feature = 0; feature < run.width; feature += 1) {
+      const { value, isClear } = changeOf(run, drawn.lead, feature, drawn.since, drawn.now);
+      if (isClear) counts[value < 0 ? "fell" : "rose"] += 1;
+    }
+    setText(since, `Since epoch ${run.epochs[drawn.since]}: `);
+    setText(fell, `\u25bc ${counts.fell.toLocaleString("en")} fell`);
+    setText(rose, `\u25b2 ${counts.rose.toLocaleString("en")} rose`);
+  }
+  return { element, update };
 }
 
 function updateLegend(app, legend) {

@@ -1,0 +1,78 @@
+"""Rows of a training over several processes: shards are joined, copies count once."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_importance.data import ValidationData
+from keras_importance.engine.backend import replicas_of
+from keras_importance.engine.replicas import Replicas
+from keras_importance.statistics import Integers, generator
+from keras_importance.training_rows import TrainingRows
+
+
+def joined_rows(
+    data: ValidationData, model: Any, *, max_samples: int | None, seed: int
+) -> ValidationData:
+    """The rows that the processes validate on together, the same in each of them.
+
+    Where all hold the same rows, those; else each process holds a shard, and the sample is drawn from
+    all of them, from each in proportion to its rows.
+    """
+    replicas = replicas_of(model)
+    if _are_copies(data, replicas):
+        return data
+    shards = replicas.of_each_process(data)
+    joined = shards[0]
+    for shard in shards[1:]:
+        joined = joined.followed_by(shard)
+    if max_samples is None or joined.n_rows <= max_samples:
+        return joined
+    return joined.only(_in_proportion(shards, max_samples, seed))
+
+
+def joined_training_rows(training: TrainingRows, model: Any) -> TrainingRows:
+    """The rows that the processes train on together; a step takes a batch of each process."""
+    replicas = replicas_of(model)
+    if _are_copies(training.data, replicas):
+        return training
+    data = joined_rows(training.data, model, max_samples=None, seed=0)
+    n_processes = len(replicas.of_each_process(None))
+    return replace(training, data=data, batch_size=training.batch_size * n_processes)
+
+
+def _are_copies(data: ValidationData, replicas: Replicas) -> bool:
+    return len(set(replicas.of_each_process(_digest(data)))) == 1
+
+
+def _digest(data: ValidationData) -> bytes:
+    digest = hashlib.sha256()
+    for leaf in keras.tree.flatten((data.inputs, data.targets, data.weights)):
+        digest.update(_bytes(leaf))
+    return digest.digest()
+
+
+def _bytes(leaf: Any) -> bytes:
+    if leaf is None:
+        return b"None"
+    values: NDArray[Any] = np.asarray(leaf)
+    values = values.astype(str) if values.dtype == object else values
+    return f"{values.dtype} {values.shape} ".encode() + values.tobytes()
+
+
+def _in_proportion(shards: list[ValidationData], n_rows: int, seed: int) -> Integers:
+    """Which of the joined rows to keep: of each shard a share like that of its rows before sampling."""
+    ends = np.cumsum([shard.n_available for shard in shards])
+    bounds = np.rint(ends / ends[-1] * n_rows).astype(np.int64)
+    wanted = np.diff(bounds, prepend=0)
+    rng, first, kept = generator(seed, "shards"), 0, []
+    for shard, size in zip(shards, wanted, strict=True):
+        kept.append(first + rng.permutation(shard.n_rows)[:size])
+        first += shard.n_rows
+    return np.sort(np.concatenate(kept))
