@@ -109,6 +109,9 @@ bench-verdicts: $(READY)  ## how often verdicts are wrong, and how early they ar
 screenshots: $(READY)  ## take the pictures of the tab in TensorBoard (needs chromium and chromium-driver)
 	$(BIN)/python tests/browser/screenshots.py
 
+bench-clicks: $(READY)  ## how many clicks a question takes in the tab, and in the stock dashboards (needs chromium and chromium-driver)
+	$(BIN)/python tests/benchmarks/clicks.py
+
 bench-tab: $(READY)  ## how fast the tab in TensorBoard paints and answers (needs chromium and chromium-driver)
 	$(BIN)/python tests/benchmarks/tab.py
 
@@ -116,6 +119,9 @@ pictures: $(READY)  ## draw the pictures of the README: make pictures CSV=path/t
 	$(BIN)/python examples/quickstart.py --pictures docs/quickstart
 	$(BIN)/python examples/lofo.py --picture docs/lofo.png
 	$(BIN)/python examples/time_series.py $(if $(CSV),--csv '$(CSV)') --pictures docs/beijing
+
+notebook: $(READY)  ## run examples/notebook.ipynb and store it with its outputs
+	$(BIN)/python tests/run_notebook.py
 
 clean:  ## remove the environment and everything made
 	rm -rf $(VENV) logs .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build dist

@@ -36,6 +36,7 @@ def path(name: str, value: Any) -> str:
 
 def instances(name: str, value: Any, kind: type[Any], example: str) -> tuple[Any, ...]:
     """One instance, or several, as a tuple."""
+    value = value.tolist() if isinstance(value, np.ndarray) else value
     if isinstance(value, type) or not isinstance(value, (kind, Iterable)):
         raise InvalidArgumentError(f"got {name}={value!r}. Pass {example}.")
     given = [value] if isinstance(value, kind) else list(value)

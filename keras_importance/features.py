@@ -58,6 +58,7 @@ class FeatureSet:
                 and overlapping groups.
         """
         inputs = tuple(inputs)
+        argument = _plain(argument)
         columns = [(i, c) for i, one in enumerate(inputs) for c in range(len(one.columns))]
         names = _column_names(inputs)
         if isinstance(argument, Mapping):
@@ -91,6 +92,11 @@ class FeatureSet:
 
     def __len__(self) -> int:
         return len(self.features)
+
+
+def _plain(value: Any) -> Any:
+    """An array as a list, or as the one value that it holds."""
+    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def _writable(name: str) -> str:
@@ -149,6 +155,7 @@ def _groups(
 def _columns_of_members(
     group: Any, members: Any, name_of: Mapping[Column, str], inputs: Sequence[InputColumns]
 ) -> Iterable[Column]:
+    members = _plain(members)
     if not isinstance(members, (str, int, np.integer, Iterable)):
         members = [members]
     one = isinstance(members, (str, int, np.integer)) or _is_input_and_column(members, inputs)

@@ -284,7 +284,7 @@ def _ranked_lower(result: ImportanceResult, n_shown: int, n_passing: int) -> lis
 # --- shared drawing -----------------------------------------------------------------------------
 
 
-class _Picture(Figure):
+class Picture(Figure):
     """A figure that a notebook shows: it draws others only once pyplot was imported."""
 
     def _repr_png_(self) -> bytes:
@@ -311,7 +311,7 @@ def _panels(
     width = max(_WIDTH, left + _PANEL_WIDTH + right, *(2 * _MARGIN + one for one in widths))
     bottom = 0.28 + 0.17 * n_lines
     height = _TITLE_HEIGHT + sum(heights) + _GAP * (len(heights) - 1) + bottom
-    figure = _Picture(figsize=(width, height), dpi=_DPI, facecolor="white")
+    figure = Picture(figsize=(width, height), dpi=_DPI, facecolor="white")
     # A style of the user's may ask for one.
     figure.set_layout_engine("none")
     top = height - _TITLE_HEIGHT

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.ablation import AblationImportance
 from keras_importance.methods.base import ImportanceMethod, Interrupted, Scores
@@ -53,6 +55,8 @@ def methods_from_argument(argument: Any) -> tuple[ImportanceMethod, ...]:
         InvalidArgumentError: for unknown names, classes in place of instances, no method at all, or two
             of the same name.
     """
+    if isinstance(argument, np.ndarray):
+        argument = argument.tolist()
     given = (
         [argument]
         if isinstance(argument, (str, ImportanceMethod)) or not isinstance(argument, Iterable)

@@ -121,7 +121,7 @@ class DifferentiatingMethod(ImportanceMethod):
         return sum(sizes[:number]) + np.arange(sizes[number])
 
     def _one_of(self, argument: str, value: Any, known: Any) -> Any:
-        if value not in get_args(known):
+        if not isinstance(value, str) or value not in get_args(known):
             choices = ", ".join(map(repr, get_args(known)))
             raise ValueError(f"{type(self).__name__} got {argument}={value!r}. Pass one of {choices}.")
         return value

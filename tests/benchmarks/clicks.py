@@ -289,7 +289,7 @@ def deep(driver: Any, selector: str) -> list[Any]:
     return driver.execute_script(_DEEP, selector)  # type: ignore[no-any-return]  # what a script returns is untyped
 
 
-def until(condition: Callable[[], Any], seconds: float = 15) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
     """The first true value."""
     end = time.monotonic() + seconds
     while True:
