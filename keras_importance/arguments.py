@@ -19,6 +19,13 @@ def whole_number(name: str, value: Any, *, at_least: int) -> int:
     return int(value)
 
 
+def flag(name: str, value: Any) -> bool:
+    """The value, if it is yes or no."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise InvalidArgumentError(f"got {name}={value!r}. Pass True or False.")
+    return bool(value)
+
+
 def share(name: str, value: Any, *, example: str, below: float = math.inf) -> float:
     """The value, if it is a number above 0 and below the bound."""
     is_number = isinstance(value, (int, float, np.floating)) and not isinstance(value, bool)

@@ -146,10 +146,10 @@ class FeatureImportance(keras.callbacks.Callback):
             )
             self.on_verdict = arguments.function("on_verdict", on_verdict)
             self.log_dir = None if log_dir is None else arguments.path("log_dir", log_dir)
+            self.add_to_logs = arguments.flag("add_to_logs", add_to_logs)
         self.validation_data = validation_data
         self.features = features
         self.metric = metric
-        self.add_to_logs = bool(add_to_logs)
         self.history = ImportanceHistory()
         self._training: Training | None = None
         reason = why_no_fit()

@@ -118,6 +118,7 @@ class ValidationData:
                 "hundred rows."
             )
         (x, y, weight), positions = sample.rows()
+        y = y if any(leaf is not None for leaf in keras.tree.flatten(y)) else None
         inputs = tuple(_in_float_type(leaf) for leaf in keras.tree.flatten(x))
         window = _overlapping_window([np.concatenate(parts) for parts in zip(*head, strict=True)])
         if sample.n_seen <= window:
@@ -235,7 +236,8 @@ def _repeated_rows(leaves: Sequence[Array]) -> Integers | None:
     Rows of few categories agree by chance. So copies count as such only beside values that tell all
     distinct rows apart.
     """
-    flat = [leaf.reshape(len(leaf), -1) for leaf in leaves if leaf.dtype.kind in "fiub"]
+    known = [leaf for leaf in leaves if leaf is not None and leaf.dtype.kind in "fiub"]
+    flat = [leaf.reshape(len(leaf), -1) for leaf in known]
     if not flat:
         return None
     keys = [b"".join(parts) for parts in zip(*(map(bytes, leaf) for leaf in flat), strict=True)]

@@ -199,9 +199,13 @@ def test_metrics_of_two_outputs_are_refused_before_training(small_data):
     model = keras.Model(inputs, outputs)
     model.compile("adam", "mse", metrics=[["mae"], ["mae"]])
     x, y = small_data
-    for metric in (lambda y, p: 0.0, "mae", keras.metrics.MeanAbsoluteError()):
-        with pytest.raises(ValueError, match=r"targets don't match. Pass metric='loss'"):
+    for metric in (lambda y, p: 0.0, keras.metrics.MeanAbsoluteError()):
+        with pytest.raises(
+            ValueError, match=r"targets don't match. Pass metric='loss'.*'<output>_loss'"
+        ):
             compute_importance(model, (x, [y, y]), metric=metric)
+    with pytest.raises(ValueError, match="unknown metric 'mae'.*'a_mae'.*'b_mae'"):
+        compute_importance(model, (x, [y, y]), metric="mae")
 
 
 def test_a_model_without_a_loss_is_refused(small_data):

@@ -68,3 +68,13 @@ def test_the_benchmark_of_drift_prints_both_tables():
     command = [sys.executable, str(SPEED.with_name("drift.py")), "--replicates", "2"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
     assert run.stdout.count("oscillate") >= 4
+
+
+@pytest.mark.long
+def test_the_benchmark_of_scale_prints_all_tables():
+    command = [sys.executable, str(SPEED.with_name("scale.py")), "--quick", "--runs", "1"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
+    assert run.stdout.count("### ") == 4
+    rows = [line for line in run.stdout.splitlines() if line.startswith("| ") and "---" not in line]
+    assert len(rows) == 4 + 3 + 2 + 2 + 6 + 1
+    assert "nan" not in run.stdout
