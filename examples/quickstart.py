@@ -69,9 +69,9 @@ def main() -> None:
     if arguments.pictures:
         arguments.pictures.mkdir(parents=True, exist_ok=True)
         plots.ranking(importance.results["permutation"]).savefig(arguments.pictures / "ranking.png")
-        plots.over_epochs(importance.history, "permutation").savefig(
-            arguments.pictures / "over_epochs.png"
-        )
+        for draw in (plots.over_epochs, plots.ranks):
+            figure = draw(importance.history, "permutation")
+            figure.savefig(arguments.pictures / f"{draw.__name__}.png")
 
 
 if __name__ == "__main__":

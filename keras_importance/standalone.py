@@ -57,6 +57,11 @@ def compute_importance(
     """
     with speaking_as("compute_importance"), no_footprint(model):
         chosen = methods_from_argument(methods)
+        if max_samples is not None:
+            max_samples = whole_number("max_samples", max_samples, at_least=2)
+        seed = whole_number("seed", seed, at_least=0)
+        verbose = int(verbose) if isinstance(verbose, bool) else verbose
+        verbose = whole_number("verbose", verbose, at_least=0)
         evaluator = prepared_evaluator(
             model,
             validation_data,

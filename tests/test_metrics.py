@@ -322,3 +322,44 @@ def test_the_models_own_metric_keeps_its_state(rng):
         permutation(model, (x, y), metric=metric)
     for old, new in zip(before, auc.variables, strict=True):
         np.testing.assert_array_equal(old, keras.ops.convert_to_numpy(new))
+
+
+class OwnLoss(keras.Model):
+    """Computes its loss by itself, whatever it is compiled with."""
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return keras.ops.mean(keras.ops.abs(y - y_pred) ** 1.5)
+
+
+class LossOfInputs(keras.Model):
+    """Computes a loss that takes the inputs, in the old form without `training`."""
+
+    def compute_loss(self, x, y, y_pred, sample_weight=None):
+        return keras.ops.mean(keras.ops.square(y - y_pred) * keras.ops.abs(x[:, :1]))
+
+
+def of_class(cls):
+    inputs = keras.Input((4,))
+    model = cls(inputs, keras.layers.Dense(1)(inputs))
+    model.compile("sgd", "mse")
+    return model
+
+
+def test_the_loss_is_the_models_own_where_its_class_computes_it(small_data):
+    x, y = small_data[0], small_data[1][:, None]
+    model = of_class(OwnLoss)
+    result = permutation(model, (x, y))
+    errors = np.abs(y - model.predict(x, verbose=0)) ** 1.5
+    assert result.baseline_score == pytest.approx(errors.mean(), rel=1e-5)
+    assert result.error_source == "rows"
+    centre = np.abs(y - np.median(y)) ** 1.5
+    assert result.explained.reference == "constant"
+    assert result.explained.loss <= centre.mean() - errors.mean() + 1e-3
+
+
+def test_a_loss_of_the_models_own_that_takes_inputs_is_refused_before_training(small_data):
+    x, y = small_data[0], small_data[1][:, None]
+    with pytest.raises(ValueError, match=r"got metric 'loss', which fails.*Pass a callable"):
+        permutation(of_class(LossOfInputs), (x, y))
+    mse = compute_importance(of_class(LossOfInputs), (x, y), metric=lambda y, p: np.square(y - p)[:, 0])
+    assert np.all(np.isfinite(mse["permutation"].importances_mean))
