@@ -11,7 +11,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Which tables `make bench` prints, as in `make bench TABLES=--fit`; all by default.
 TABLES ?=
 
-.PHONY: help demo tensorboard test test-backends lint types unit test-long coverage beijing bench bench-backends \
+.PHONY: help demo tensorboard test test-backends lint types unit test-long fuzz coverage beijing bench bench-backends \
         bench-correlated bench-drift bench-intervals bench-lofo bench-lofo-backends bench-scale bench-statistics \
         bench-tab bench-verdicts pictures screenshots clean
 .DEFAULT_GOAL := help
@@ -59,6 +59,11 @@ test-backends: $(VENV)/.backends-ready  ## the tests of what computes, on JAX an
 	for backend in jax torch; do \
 		KERAS_BACKEND=$$backend $(BIN)/pytest -n 2 $(BACKEND_TESTS) || exit 1; \
 	done
+
+FUZZ_EXAMPLES ?= 1000
+
+fuzz: $(READY)  ## thousands of generated models and arguments, and fewer trainings (FUZZ_EXAMPLES=1000, KERAS_BACKEND=torch is faster)
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest -q -s tests/test_fuzz.py
 
 coverage: $(READY)  ## which lines the fast tests reach
 	$(BIN)/pytest --cov --cov-report=term

@@ -523,3 +523,54 @@ def test_a_training_ends_as_without_the_callback(case, arguments, data):
     assert (
         not (is_finite and case.n_rows > 6) or "lofo" in message or "overlapping windows" in message
     ), message
+
+
+# --- what was found --------------------------------------------------------------------------------
+
+
+def test_lists_in_arrays_are_lists():
+    inputs = COLUMNS[0]
+    groups = FeatureSet.from_argument({"pair": np.array([0, 1]), "one": np.array(2)}, inputs)
+    assert groups.names == ("pair", "one")
+    assert FeatureSet.from_argument(np.array(["a", "b", "c"]), inputs).names == ("a", "b", "c")
+    assert [one.name for one in methods_from_argument(np.array(["gradient"]))] == ["gradient"]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: methods_from_argument(np.array(3)), "got the unknown method 3"),
+        (lambda: FeatureSet.from_argument(np.array(3), COLUMNS[0]), "got features=3"),
+        (lambda: FeatureImportance(writers=np.array(3)), "FeatureImportance got writers=3"),
+        (lambda: FeatureImportance(add_to_logs=np.zeros(2)), "FeatureImportance got add_to_logs="),
+        (lambda: METHOD_CLASSES["gradient"](np.zeros(2)), r"GradientImportance got of=array"),
+        (lambda: METHOD_CLASSES["gradient"](output=[]), r"GradientImportance got output=\[\]"),
+        (lambda: ValidationData.read((None, np.zeros(3))), "got validation data whose inputs hold None"),
+    ],
+)  # fmt: skip
+def test_arrays_and_none_in_place_of_an_argument_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.parametrize(("name", "value"), [("seed", -1), ("max_samples", 1.5), ("verbose", "auto")])
+def test_plain_arguments_are_checked_without_a_training_too(name, value, linear_model, small_data):
+    with pytest.raises(ValueError, match=f"compute_importance got {name}={value!r}"):
+        compute_importance(linear_model([1.0] * 4), small_data, **{name: value})
+
+
+def test_targets_of_none_are_no_targets():
+    assert ValidationData.read((np.arange(3.0), [None])).targets is None
+
+
+def test_booleans_have_a_linearised_importance(rng):
+    """Booleans can't be subtracted; on torch a model's outputs have a gradient in its other input."""
+    inputs = {"flag": keras.Input((1,), name="flag"), "size": keras.Input((1,), name="size")}
+    model = keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Concatenate()(list(inputs.values()))))
+    model.compile(loss="mse")
+    size = rng.standard_normal((20, 1)).astype("float32")
+    rows = {"flag": rng.integers(2, size=(20, 1)).astype(bool), "size": size}
+    result = compute_importance(model, (rows, size), methods="linearised_permutation")
+    assert np.isnan(result["linearised_permutation"].importances_mean[0])
+    assert "no gradient" in result["linearised_permutation"].notes["flag"]
+    assert np.isfinite(result["linearised_permutation"].importances_mean[1])

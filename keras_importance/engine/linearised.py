@@ -165,6 +165,8 @@ def _effects(
         g = ops.take(jacobian, position, axis=1)
         n_outputs = g.shape[0]
         columns = g.shape[-1] if len(g.shape) > 2 else 1
+        # Cast first: booleans can't be subtracted, and unsigned numbers wrap around.
+        own = ops.take(inputs[number], row, axis=0)
         change = ops.cast(new[number], g.dtype) - ops.cast(own, g.dtype)
         change = ops.reshape(change, (1, n_repeats, n_rows, -1, columns))
         effect = ops.sum(ops.reshape(g, (n_outputs, 1, n_rows, -1, columns)) * change, axis=3)

@@ -37,7 +37,9 @@ FALLEN = frozenset(NAMES[1:48:6])
 # The stock dashboards show all importances of a method, and no other chart, where tags match this.
 _FILTER = "permutation/"
 # A part of each screen is seen twice, so that no row falls between two.
-_TURN = 0.8
+_TURN = 0.7
+_MAX_TURNS = 200
+_CARDS = "scalar-card, tf-scalar-card, .ranking .row"
 
 # The old dashboard lies in shadow roots. Visible elements that match, in the order of the page.
 _DEEP = """
@@ -83,6 +85,17 @@ class Hand:
         origin = ScrollOrigin.from_element(element)
         height = int(_TURN * element.rect["height"])
         ActionChains(self.driver).scroll_from_origin(origin, 0, height).perform()
+        if self.counts["turns of the wheel"] > _MAX_TURNS:
+            raise TimeoutError("The wheel was turned to the end, and something was not seen.")
+        self.wait_for_rest()
+
+    def wait_for_rest(self) -> None:
+        """Chromium scrolls smoothly, and the page may load what comes into view."""
+        code = _DEEP.replace("return found", "return found.map((one) => one.getBoundingClientRect().top)")
+        before, now = None, self.driver.execute_script(code, _CARDS)
+        while before != now:
+            time.sleep(0.15)
+            before, now = now, self.driver.execute_script(code, _CARDS)
 
     def point(self, element: Any, right: int) -> None:
         """Moves the pointer over an element, to a place so far right of its middle."""

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,9 @@ def main() -> None:
         print(json.dumps(cells_here(given.only, peers=not given.no_peers)))
         return
     further = ["--no-peers"] if given.no_peers else []
-    found = {backend: in_backend(backend, given.only, *further) for backend in BACKENDS}
+    with ThreadPoolExecutor(len(BACKENDS)) as pool:
+        each = pool.map(lambda backend: in_backend(backend, given.only, *further), BACKENDS)
+        found = dict(zip(BACKENDS, each, strict=True))
     failures = []
     for table in ("models", "data"):
         of_table = {backend: cells[table] for backend, cells in found.items()}
