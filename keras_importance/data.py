@@ -316,7 +316,7 @@ def _row_weights(weight: Any, n_rows: int) -> Floats | None:
     if weight is None:
         return None
     leaves = keras.tree.flatten(weight)
-    values = np.asarray(leaves[0], np.float64)
+    values = np.asarray(leaves[0] if leaves else [], np.float64)
     if len(leaves) > 1 or values.size != n_rows:
         shapes = ", ".join(str(np.shape(leaf)) for leaf in leaves)
         raise InvalidArgumentError(

@@ -56,7 +56,8 @@ class DifferentiatingMethod(ImportanceMethod):
         self.output = output
         if output is not None and not isinstance(output, str):
             raise ValueError(
-                f"{type(self).__name__} got output={output!r}. Pass the name of an output, or None for all."
+                f"{type(self).__name__} got output={output!r}. Pass the name of an output, or None for "
+                "all."
             )
         if output is not None and of == "loss":
             raise ValueError(

@@ -36,9 +36,12 @@ FALLEN = frozenset(NAMES[1:48:6])
 
 # The stock dashboards show all importances of a method, and no other chart, where tags match this.
 _FILTER = "permutation/"
-# A part of each screen is seen twice, so that no row falls between two.
-_TURN = 0.7
+# A turn of the wheel, in pixels: a part of each screen is seen twice, so that nothing falls between two.
+_TURN = 420
+_MIDDLE = (700, 450)
 _MAX_TURNS = 200
+_MAX_TRIES = 40
+_SECONDS_FOR_TABLES = 3
 _CARDS = "scalar-card, tf-scalar-card, .ranking .row"
 
 # The old dashboard lies in shadow roots. Visible elements that match, in the order of the page.
@@ -79,28 +82,26 @@ class Hand:
         self.counts["keys"] += 2
         ActionChains(self.driver).key_down(Keys.CONTROL).send_keys("a").key_up(Keys.CONTROL).perform()
 
-    def turn(self, element: Any) -> None:
-        """Turns the wheel over an element by most of a screen."""
+    def turn(self, direction: int = 1) -> bool:
+        """Turns the wheel by most of a screen, downwards for 1; whether anything moved."""
         self.counts["turns of the wheel"] += 1
-        origin = ScrollOrigin.from_element(element)
-        height = int(_TURN * element.rect["height"])
-        ActionChains(self.driver).scroll_from_origin(origin, 0, height).perform()
         if self.counts["turns of the wheel"] > _MAX_TURNS:
-            raise TimeoutError("The wheel was turned to the end, and something was not seen.")
-        self.wait_for_rest()
+            raise TimeoutError("The wheel was turned again and again, and something was not seen.")
+        before = self.tops()
+        origin = ScrollOrigin.from_viewport(*_MIDDLE)
+        ActionChains(self.driver).scroll_from_origin(origin, 0, direction * _TURN).perform()
+        return self.tops() != before
 
-    def wait_for_rest(self) -> None:
-        """Chromium scrolls smoothly, and the page may load what comes into view."""
-        code = _DEEP.replace("return found", "return found.map((one) => one.getBoundingClientRect().top)")
+    def tops(self) -> list[float]:
+        """Where the cards are once they are at rest: Chromium scrolls smoothly."""
+        code = _DEEP.replace(
+            "return found", "return found.map((one) => one.getBoundingClientRect().top)"
+        )
         before, now = None, self.driver.execute_script(code, _CARDS)
         while before != now:
             time.sleep(0.15)
             before, now = now, self.driver.execute_script(code, _CARDS)
-
-    def point(self, element: Any, right: int) -> None:
-        """Moves the pointer over an element, to a place so far right of its middle."""
-        self.counts["pointed at"] += 1
-        pointing(self.driver, element, right)
+        return now  # type: ignore[no-any-return]  # what a script returns is untyped
 
 
 def pointing(driver: Any, element: Any, right: int) -> None:
@@ -142,7 +143,7 @@ def importance(hand: Hand) -> Answer:
         marked |= {name for name, change in rows if change.startswith("▼")}
         if len(marked) == n_fell:
             return Answer(frozenset(marked), frozenset(marked))
-        hand.turn(tab.find(".ranking .rows"))
+        hand.turn()
         tab.settle()
 
 
@@ -169,31 +170,36 @@ def time_series(hand: Hand) -> Answer:
     hand.select_all()
     hand.type(f"{SINCE}{Keys.ENTER}")
     changes: dict[str, float] = {}
-    page = driver.find_element(By.CSS_SELECTOR, "metrics-main-view .main")
-    while len(changes) < N_FEATURES:
-        changes |= until(lambda: tables_in_view(driver))
-        if len(changes) < N_FEATURES:
-            hand.turn(page)
+    direction = 1
+    while True:
+        changes |= tables_in_view(driver)
+        if len(changes) == N_FEATURES:
+            break
+        # Some cards stay empty until they are scrolled out of view and back again.
+        if not hand.turn(direction):
+            direction = -direction
     return Answer(frozenset(name for name, change in changes.items() if change < 0), None)
 
 
 def tables_in_view(driver: Any) -> dict[str, float]:
-    """The change that each table in view, at the foot of its card, shows; nothing until all are filled."""
-    cards = driver.execute_script(
-        "const height = innerHeight;"
-        "return [...document.querySelectorAll('scalar-card')].map((one) => [one, one.getBoundingClientRect()])"
-        ".filter(([, box]) => box.height && box.bottom > 220 && box.bottom - 60 < height)"
-        ".map(([one]) => one.innerText)"
-    )
-    found = {}
-    for text in cards:
-        name = re.search(r"/\s*(feature_\d+)", text)
-        row = re.search(rf"importance\s+{_NUMBER * 4}", text.replace(",", ""))
-        if name is None or row is None or f"\n{SINCE}\n{N_EPOCHS - 1}" not in text:
-            return {}
-        _, _, start, end = map(number, row.groups())
-        found[name[1]] = end - start
-    return found
+    """The change that each table in view, at the foot of its card, shows; waits until they are filled."""
+    end = time.monotonic() + _SECONDS_FOR_TABLES
+    while True:
+        texts = driver.execute_script(
+            "return [...document.querySelectorAll('scalar-card')].map((one) => [one, one.getBoundingClientRect()])"
+            ".filter(([, box]) => box.height && box.bottom > 220 && box.bottom - 60 < innerHeight)"
+            ".map(([one]) => one.innerText)"
+        )
+        found = {}
+        for text in texts:
+            name = re.search(r"/\s*(feature_\d+)", text)
+            row = re.search(rf"importance\s+{_NUMBER * 4}", text.replace(",", ""))
+            if name and row and f"\n{SINCE}\n{N_EPOCHS - 1}" in text:
+                _, _, start, last = map(number, row.groups())
+                found[name[1]] = last - start
+        if len(found) == len(texts) or time.monotonic() > end:
+            return found
+        time.sleep(0.05)
 
 
 _NUMBER = r"(\S+)\s+"
@@ -208,20 +214,19 @@ def scalars(hand: Hand) -> Answer:
     """The older dashboard: charts whose values are read by pointing at them."""
     driver = hand.driver
     hand.click(header_tab(hand, "SCALARS"))
-    hand.click(until(lambda: deep(driver, "input")[-1]))
+    hand.click(until(lambda: deep(driver, "tf-tag-filterer")[0]))
     hand.type(_FILTER)
     show_all_on_one_page(hand)
-    page = until(lambda: deep(driver, "[slot='center'].center, .center")[0])
     changes: dict[str, float] = {}
-    places: list[int] = []
+    place = 0
     while len(changes) < N_FEATURES:
         for name, chart in charts_in_view(driver):
             if name not in changes:
-                places = places or [place_of(driver, chart, step) for step in (SINCE, N_EPOCHS - 1)]
-                before, now = (read_off(hand, chart, place) for place in places)
+                before, place = read_off(hand, chart, SINCE, place)
+                now, _ = read_off(hand, chart, N_EPOCHS - 1, int(chart.rect["width"]) // 2 - 8)
                 changes[name] = now - before
         if len(changes) < N_FEATURES:
-            hand.turn(page)
+            hand.turn()
     return Answer(frozenset(name for name, change in changes.items() if change < 0), None)
 
 
@@ -244,25 +249,21 @@ def charts_in_view(driver: Any) -> list[tuple[str, Any]]:
     return until(drawn)  # type: ignore[no-any-return]  # what a browser returns is untyped
 
 
-def place_of(driver: Any, chart: Any, step: int) -> int:
-    """How far right of its middle a chart shows a step, as a person sees on its axis."""
-    width = int(chart.rect["width"])
-    low, high = 45 - width // 2, width // 2 - 15
-    while high - low > 1:
-        middle = (low + high) // 2
-        pointing(driver, chart, middle)
-        shown = until(lambda: tooltip(driver))[0]
-        if shown == step:
-            return middle
-        low, high = (middle, high) if shown < step else (low, middle)
-    raise ValueError(f"The chart shows no step {step}.")
+def read_off(hand: Hand, chart: Any, step: int, guess: int) -> tuple[float, int]:
+    """The value that the chart tells at a step, and how far right of its middle that is.
 
-
-def read_off(hand: Hand, chart: Any, place: int) -> float:
-    """The value that the chart tells at a place."""
-    before = tooltip(hand.driver)
-    hand.point(chart, place)
-    return until(lambda: (now := tooltip(hand.driver)) is not None and now != before and now)[1]  # type: ignore[no-any-return]
+    A person sees the place on the axis, so what it takes to find it isn't counted.
+    """
+    for _ in range(_MAX_TRIES):
+        pointing(hand.driver, chart, guess)
+        time.sleep(0.1)
+        found = tooltip(hand.driver)
+        if found is not None and found[0] == step:
+            hand.counts["pointed at"] += 1
+            return found[1], guess
+        if found is not None:
+            guess += round((step - found[0]) * chart.rect["width"] / (1.3 * N_EPOCHS))
+    raise TimeoutError(f"The chart shows no step {step}.")
 
 
 def tooltip(driver: Any) -> tuple[int, float] | None:
@@ -289,7 +290,9 @@ def header_tab(hand: Hand, title: str) -> Any:
 def show_all_on_one_page(hand: Hand) -> None:
     """Raises TensorBoard's limit of 12 charts a page: fewer clicks than turning eight pages."""
     hand.click(hand.driver.find_element(By.CSS_SELECTOR, "settings-button button"))
-    hand.click(until(lambda: hand.driver.find_element(By.CSS_SELECTOR, "input.page-size")))
+    until(lambda: hand.driver.find_element(By.CSS_SELECTOR, "input.page-size"))
+    time.sleep(1)  # The dialogue takes no keys until it is wholly open.
+    hand.click(hand.driver.find_element(By.CSS_SELECTOR, "input.page-size"))
     hand.select_all()
     hand.type(f"{N_FEATURES}")
     time.sleep(1)  # It takes half a second until TensorBoard believes what was typed.
