@@ -203,6 +203,7 @@ def tables_in_view(driver: Any) -> dict[str, float]:
 
 
 _NUMBER = r"(\S+)\s+"
+_TOOLTIP = rf"importance\s+{_NUMBER}{_NUMBER}(\d+)"
 
 
 def number(text: str) -> float:
@@ -263,13 +264,15 @@ def read_off(hand: Hand, chart: Any, step: int, guess: int) -> tuple[float, int]
             return found[1], guess
         if found is not None:
             guess += round((step - found[0]) * chart.rect["width"] / (1.3 * N_EPOCHS))
+            guess = min(guess, int(chart.rect["width"]) // 2 - 8)
     raise TimeoutError(f"The chart shows no step {step}.")
 
 
 def tooltip(driver: Any) -> tuple[int, float] | None:
     """Step and value of the tooltip."""
     for one in deep(driver, "vz-line-chart-tooltip"):
-        if found := re.search(rf"importance\s+{_NUMBER}{_NUMBER}(\d+)", one.text):
+        # Those of other charts are still there, transparent.
+        if one.is_displayed() and (found := re.search(_TOOLTIP, one.text)):
             return int(found[3]), number(found[2])
     return None
 
