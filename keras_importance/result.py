@@ -128,7 +128,8 @@ class ImportanceResult:
     def __repr__(self) -> str:
         """What it is about, in one line: the arrays of many features fill a screen."""
         return (
-            f"<ImportanceResult: {self.method} of {len(self.feature_names)} features in epoch {self.epoch}>"
+            f"<ImportanceResult: {self.method} of {len(self.feature_names)} features, "
+            f"epoch {self.epoch}>"
         )
 
     def __post_init__(self) -> None:

@@ -28,7 +28,8 @@ class ModelKind:
         targets: `rng -> targets`.
         compiled: arguments of `compile`.
         metric: what importance is measured in.
-        needs_tensorflow: why Keras itself runs it on the TensorFlow backend alone; empty for all.
+        not_on: why Keras itself doesn't run it on some backends, by their names.
+        draws: whether its training draws at random, and so something else on each backend.
         is_half_precision: whether its numbers have three digits only.
     """
 
@@ -37,7 +38,8 @@ class ModelKind:
     targets: Callable[[Rng], Any] = lambda rng: rng.standard_normal((N_ROWS, 1)).astype("float32")
     compiled: dict[str, Any] = field(default_factory=dict)
     metric: Any = "loss"
-    needs_tensorflow: str = ""
+    not_on: dict[str, str] = field(default_factory=dict)
+    draws: bool = False
     is_half_precision: bool = False
 
     def compile(self, model: Any) -> Any:
@@ -248,9 +250,11 @@ class OwnLoss(keras.Model):
         return keras.ops.mean(keras.ops.abs(y - y_pred) ** 1.5)
 
 
+NO_TEXT_TENSORS = dict.fromkeys(("jax", "torch"), "Keras: texts are no tensors on JAX and torch")
+
 MODELS = {
     "Sequential": ModelKind(lambda: keras.Sequential([keras.Input((4,)), layers.Dense(6, "tanh"), layers.Dense(1)]), table),
-    "Functional, BatchNormalization and Dropout": ModelKind(on((4,), normalised), table),
+    "Functional, BatchNormalization and Dropout": ModelKind(on((4,), normalised), table, draws=True),
     "subclassed": ModelKind(Subclassed, table),
     "nested": ModelKind(on((4,), lambda x: layers.Dense(1)(keras.Sequential([layers.Dense(5, "tanh"), layers.Dense(3)])(x))), table),
     "shared layer": ModelKind(shared, lambda rng: {"a": table(rng), "b": table(rng)}),
@@ -272,9 +276,9 @@ MODELS = {
     "Normalization, CategoryEncoding": ModelKind(
         prepared, lambda rng: {"age": codes(rng)["size"], "colour": codes(rng)["colour"]}
     ),
-    "texts, StringLookup": ModelKind(looked_up, texts, needs_tensorflow="texts are no tensors there"),
-    "texts, Hashing": ModelKind(hashed, texts, needs_tensorflow="texts are no tensors there"),
-    "texts, FeatureSpace": ModelKind(feature_space, texts, needs_tensorflow="texts are no tensors there"),
+    "texts, StringLookup": ModelKind(looked_up, texts, not_on=NO_TEXT_TENSORS),
+    "texts, Hashing": ModelKind(hashed, texts, not_on=NO_TEXT_TENSORS),
+    "texts, FeatureSpace": ModelKind(feature_space, texts, not_on=NO_TEXT_TENSORS),
     "LSTM": ModelKind(on((N_STEPS, 3), lambda x: layers.Dense(1)(layers.LSTM(4)(x))), sequence),
     "GRU, Masking, padded": ModelKind(
         on((N_STEPS, 3), lambda x: layers.Dense(1)(layers.GRU(4)(layers.Masking()(x)))), padded
@@ -287,7 +291,7 @@ MODELS = {
     "own compute_loss": ModelKind(on((4,), mlp, OwnLoss), table),
     "run_eagerly": ModelKind(on((4,), mlp), table, compiled={"run_eagerly": True}),
     "jit_compile": ModelKind(on((4,), mlp), table, compiled={"jit_compile": True}),
-    "steps_per_execution": ModelKind(on((4,), mlp), table, compiled={"steps_per_execution": 4}),
+    "steps_per_execution": ModelKind(on((4,), mlp), table, compiled={"steps_per_execution": 4}, not_on={"torch": "Keras: one step at a time on torch"}),
 }  # fmt: skip
 
 
@@ -331,13 +335,15 @@ def as_dataset(x: Any, y: Any, batch: int | None = 16) -> Any:
     """A `tf.data.Dataset` of the rows; lists are tuples there."""
     import tensorflow as tf
 
-    def tuples(nest: Any) -> Any:
-        if isinstance(nest, dict):
-            return {key: tuples(one) for key, one in nest.items()}
-        return tuple(map(tuples, nest)) if isinstance(nest, list) else nest
-
     data = tf.data.Dataset.from_tensor_slices((tuples(x), tuples(y)))
     return data if batch is None else data.batch(batch)
+
+
+def tuples(nest: Any) -> Any:
+    """The nest with tuples for lists, which datasets take for tensors."""
+    if isinstance(nest, dict):
+        return {key: tuples(one) for key, one in nest.items()}
+    return tuple(map(tuples, nest)) if isinstance(nest, list) else nest
 
 
 def training_on(x: Any, y: Any) -> tuple[Any, ...]:
@@ -359,7 +365,7 @@ class Batches(keras.utils.PyDataset):
 
     def __init__(self, x: Any, y: Any) -> None:
         super().__init__()
-        self.rows = (x, y)
+        self.rows = (tuples(x), tuples(y))
 
     def __len__(self) -> int:
         return 4
@@ -379,7 +385,9 @@ def loader(x: Any, y: Any) -> Any:
         return None
     import torch
 
-    tensors = keras.tree.map_structure(lambda leaf: torch.as_tensor(np.asarray(leaf)), (x, y))
+    tensors = keras.tree.map_structure(
+        lambda leaf: torch.as_tensor(np.asarray(leaf)), (tuples(x), tuples(y))
+    )
 
     class Rows(torch.utils.data.Dataset):  # type: ignore[type-arg]
         def __len__(self) -> int:
@@ -395,7 +403,10 @@ def grains(x: Any, y: Any) -> Any:
     if holds_texts(x):
         return None
     grain = import_module("grain")
-    rows = [keras.tree.map_structure(lambda leaf, i=i: leaf[i], (x, y)) for i in range(N_ROWS)]
+    rows = [
+        keras.tree.map_structure(lambda leaf, i=i: leaf[i], (tuples(x), tuples(y)))
+        for i in range(N_ROWS)
+    ]
     return grain.MapDataset.source(rows).batch(16)
 
 

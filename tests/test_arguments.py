@@ -204,7 +204,7 @@ def test_metrics_of_two_outputs_are_refused_before_training(small_data):
             ValueError, match=r"targets don't match. Pass metric='loss'.*'<output>_loss'"
         ):
             compute_importance(model, (x, [y, y]), metric=metric)
-    with pytest.raises(ValueError, match="unknown metric 'mae'.*'a_mae'.*'b_mae'"):
+    with pytest.raises(ValueError, match=r"unknown metric 'mae'.*'a_mae'.*'b_mae'"):
         compute_importance(model, (x, [y, y]), metric="mae")
 
 

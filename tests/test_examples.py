@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from run_notebook import executed
 from test_tensorboard import read
 
 ROOT = Path(__file__).parent.parent
@@ -35,6 +36,32 @@ def test_quickstart_ranks_the_known_measurements_above_the_noise(tmp_path):
         "ranking.png",
         "over_epochs.png",
     }
+
+
+@pytest.mark.long
+def test_every_cell_of_the_notebook_runs_and_shows_what_it_says(tmp_path):
+    """The black border pixels are useless, and figures and histories show themselves."""
+    shown = [
+        (cell.source, one.get("data", {}), one.get("text", ""))
+        for cell in executed(tmp_path).cells
+        if cell.cell_type == "code"
+        for one in cell.outputs
+    ]
+    for source, data, _ in shown:
+        if source.startswith("plots.") or "plots.over_steps" in source:
+            assert "image/png" in data
+        if source == "importance.history":
+            assert "<table" in data["text/html"]
+            assert len(data["text/plain"]) < 200
+    assert sum("image/png" in data for _, data, _ in shown) == 3
+    (accuracy,) = (
+        data["text/plain"] for _, data, _ in shown if "accuracy" in data.get("text/plain", "")
+    )
+    assert float(accuracy.split()[-1].strip("'")) > 0.9
+    (useless,) = (text for source, _, text in shown if "useless_features" in source)
+    assert {"pixel_0_0", "pixel_4_0", "pixel_4_7"} <= set(useless.split())
+    assert "base64" in (tmp_path / "digits.html").read_text()
+    assert "importance_report/flags" in read(tmp_path / "logs" / "digits" / "importance")[0]
 
 
 @pytest.mark.long

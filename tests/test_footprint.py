@@ -206,7 +206,11 @@ def test_any_cell_of_the_matrix_leaves_the_training_as_it_is(
     method, model, compiled, arguments, logs, tmp_path
 ):
     log_dir = tmp_path if logs else None
-    importance = FeatureImportance(methods=method, log_dir=log_dir, **CALLBACKS[arguments])
+    # Detectors judge permutation importance.
+    methods = list(
+        dict.fromkeys([method, "permutation"] if CALLBACKS[arguments].get("detectors") else [method])
+    )
+    importance = FeatureImportance(methods=methods, log_dir=log_dir, **CALLBACKS[arguments])
     if METHODS[method].trains and compiled in NO_TWINS:
         with pytest.raises(
             ValueError, match=r"FeatureImportance got a model whose twins .* can't train"

@@ -21,7 +21,7 @@ def cells(model: Any, data: tuple[Any, Any], kind: Any) -> dict[str, Cell]:
     """`{peer: cell}` for the peers that claim the model, on this backend."""
     found: dict[str, Cell] = {}
     for name, peer in _claiming(data[0]):
-        if kind.needs_tensorflow:
+        if kind.not_on:
             continue
         try:
             peer(model, *data)
