@@ -383,13 +383,12 @@ def generated(x: Any, y: Any) -> Iterator[Any]:
 def loader(x: Any, y: Any) -> Any:
     if holds_texts(x):
         return None
-    import torch
-
+    torch: Any = import_module("torch")
     tensors = keras.tree.map_structure(
         lambda leaf: torch.as_tensor(np.asarray(leaf)), (tuples(x), tuples(y))
     )
 
-    class Rows(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    class Rows(torch.utils.data.Dataset):
         def __len__(self) -> int:
             return N_ROWS
 
