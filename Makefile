@@ -11,9 +11,9 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Which tables `make bench` prints, as in `make bench TABLES=--fit`; all by default.
 TABLES ?=
 
-.PHONY: help demo tensorboard test test-backends lint types unit test-long fuzz coverage beijing bench bench-backends \
+.PHONY: help demo tensorboard test test-backends lint types unit test-long fuzz coverage beijing bench bench-backends bench-clicks \
         bench-correlated bench-drift bench-intervals bench-lofo bench-lofo-backends bench-scale bench-statistics \
-        bench-tab bench-verdicts pictures screenshots clean
+        bench-tab bench-verdicts notebook pictures screenshots clean
 .DEFAULT_GOAL := help
 
 help:  ## this list

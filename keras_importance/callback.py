@@ -88,7 +88,8 @@ class FeatureImportance(keras.callbacks.Callback):
             (`ImportanceResult.obtained` says which), or waits for a later epoch. The last epoch is
             always evaluated, and pictures are drawn once at the end.
         add_to_logs: whether to put the importances into `logs` as `importance_<method>/<feature>`, where
-            callbacks that come later in the list, `History` and the progress bar see them.
+            callbacks that come later in the list, `History` and the progress bar see them. The first
+            epoch is evaluated then, too; between evaluations the newest values stand there.
         seed: seed of everything drawn at random.
         verbose: 0 prints nothing, 1 a line per evaluation, and a progress bar for long ones.
 
@@ -270,6 +271,8 @@ class FeatureImportance(keras.callbacks.Callback):
         training.budget.earn(training.epoch_seconds)
         is_last = self.model.stop_training or epoch + 1 == (self.params or {}).get("epochs")
         is_due = (epoch + 1) % self.every == 0 and training.budget.allows_evaluation
+        # A first value of NaN is one that EarlyStopping never sees anything better than.
+        is_due = is_due or (self.add_to_logs and not self.history.epochs)
         with training.contained("evaluating", epoch):
             if training.evaluator.training is not None:
                 training.evaluator.training.note_epoch(self.model.optimizer)
@@ -447,7 +450,8 @@ class FeatureImportance(keras.callbacks.Callback):
         planned = _n_evaluations(epoch, (self.params or {}).get("epochs"), self.every)
         if planned is not None:
             done = len(self.history.epochs) + self._misses_evaluation(epoch - 1)
-            training.n_evaluations = done + planned
+            first = self.add_to_logs and not self.history.epochs and (epoch + 1) % self.every != 0
+            training.n_evaluations = done + planned + first
         training.start_from(self.history)
 
     def _misses_evaluation(self, epoch: int) -> bool:

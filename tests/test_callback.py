@@ -532,13 +532,26 @@ def test_logs_hold_the_importances_on_request(small_model, small_data):
 
 
 def test_logs_keep_their_keys_between_evaluations(small_model, small_data, tmp_path):
-    """CSVLogger writes the columns of the first epoch: NaN stands there until there is a value."""
+    """CSVLogger writes the columns of the first epoch, which is evaluated for it, whatever `every` says."""
     importance = FeatureImportance(add_to_logs=True, methods="gradient", every=2)
     log = keras.callbacks.CSVLogger(tmp_path / "log.csv")
     fit(small_model(), small_data, [importance, log], epochs=4)
     column = pd.read_csv(tmp_path / "log.csv")["importance_gradient/x0"]
-    assert np.isnan(column[0])
-    assert column[1] == column[2] != column[3]
+    assert importance.history.epochs == (0, 1, 3)
+    assert column[0] != column[1] == column[2] != column[3]
+
+
+def test_early_stopping_has_a_number_to_begin_with(small_model, small_data):
+    """Nothing is better than NaN: a first epoch without a value would stop every training."""
+    importance = FeatureImportance(add_to_logs=True, methods="permutation", every=2)
+    stopping = keras.callbacks.EarlyStopping(
+        "importance_permutation/x0", mode="max", patience=3, start_from_epoch=0
+    )
+    fit(small_model(), small_data, [importance, stopping], epochs=8)
+    values = [result.importances_mean[0] for result in importance.history]
+    assert values == sorted(values)  # it learns x0 all the time
+    assert len(values) == 5
+    assert stopping.stopped_epoch == 0
 
 
 # --- which epochs -------------------------------------------------------------------------------

@@ -137,6 +137,26 @@ def test_the_ranking_shows_the_newest_numbers_of_the_methods_side_by_side(tab, h
     assert {row["feature"]: row["state"] for row in rows} == states
 
 
+def test_the_ranking_counts_what_fell_and_rose_since_an_epoch_and_shows_it_first(tab, history):
+    """Clear is a change beyond the errors of both epochs, added up in squares."""
+    tab.open(run=RUN)
+    tab.click("#since")
+    tab.click("#since option[value='1']")
+    before, now = at(history, "permutation", 1), history.newest["permutation"]
+    change = now.importances_mean - before.importances_mean
+    half = np.hypot(*[(one.ci_high - one.ci_low) / 2 for one in (before, now)])
+    expected = {"fell": np.sum(change < -half), "rose": np.sum(change > half)}
+    assert sum(expected.values()) > 0
+    for key, n in expected.items():
+        assert tab.find(f"[data-moved='{key}']").text.split()[1:] == [str(n), key]
+    assert "Since epoch 1:" in tab.find(".changes").text
+    tab.click("[data-moved='rose']")
+    falling = np.argsort(-change)
+    assert [row["feature"] for row in tab.rows()] == [now.feature_names[i] for i in falling]
+    tab.click("[data-moved='fell']")
+    assert [row["feature"] for row in tab.rows()] == [now.feature_names[i] for i in falling[::-1]]
+
+
 def test_names_are_shown_as_text(tab):
     tab.open(run=RUN)
     assert NASTY in [row["text"].split("\n")[1] for row in tab.rows()]
