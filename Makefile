@@ -46,6 +46,9 @@ unit: $(READY)
 test-long: $(READY)  ## the tests that take minutes: make test-long CSV=path/to/file.csv
 	BEIJING_PM25_CSV='$(CSV)' $(BIN)/pytest -m long
 
+# As in `make test-backends BACKENDS=torch`.
+BACKENDS ?= jax torch
+
 # What computes, or runs a model; the rest is the same on every backend.
 BACKEND_TESTS := $(patsubst %,tests/test_%.py,backends budget callback closed_forms conditional \
 	conditional_lofo correlated_features data engine faults footprint linearised lofo lofo_callback \
@@ -56,7 +59,7 @@ $(VENV)/.backends-ready: $(READY)
 	touch $@
 
 test-backends: $(VENV)/.backends-ready  ## the tests of what computes, on JAX and on torch
-	for backend in jax torch; do \
+	for backend in $(BACKENDS); do \
 		KERAS_BACKEND=$$backend $(BIN)/pytest -n 2 $(BACKEND_TESTS) || exit 1; \
 	done
 

@@ -298,6 +298,23 @@ def test_whole_numbers_in_a_float_input_have_a_gradient(linear_model, rng):
     assert result.importances_mean == pytest.approx([1, 2] * x.std(axis=0), rel=1e-4)
 
 
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="texts are no tensors elsewhere")
+@pytest.mark.parametrize("shape", [(), (1,)], ids=["(n,)", "(n, 1)"])
+def test_texts_have_permutation_but_no_gradient(shape, rng):
+    city = keras.Input(shape, name="city", dtype="string")
+    number = keras.layers.StringLookup(vocabulary=["Oslo", "Rom"], output_mode="int")(city)
+    vector = keras.layers.Reshape((2,))(keras.layers.Embedding(3, 2)(number))
+    model = keras.Model({"city": city}, keras.layers.Dense(1)(vector))
+    model.compile("adam", "mse")
+    texts = rng.choice(["Oslo", "Rom"], size=(200, *shape))
+    data = tf.data.Dataset.from_tensor_slices(({"city": texts}, np.ravel(texts == "Rom") * 1.0)).batch(
+        50
+    )
+    results = compute_importance(model, data)
+    assert np.isnan(results["gradient"].importances_mean[0])
+    assert results["permutation"].std_error[0] > 0
+
+
 class IgnoresAnInput(keras.Model):
     def __init__(self):
         super().__init__()

@@ -35,6 +35,7 @@ def test_quickstart_ranks_the_known_measurements_above_the_noise(tmp_path):
     assert {path.name for path in (tmp_path / "pictures").iterdir()} == {
         "ranking.png",
         "over_epochs.png",
+        "ranks.png",
     }
 
 

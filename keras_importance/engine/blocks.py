@@ -94,7 +94,7 @@ def evenly(total: int, at_most: int) -> int:
 
 def widest_layer(model: Any, data: ValidationData) -> int:
     """Values of a row in the widest layer; of a model written in Python a guess from its variables."""
-    in_row = sum(int(leaf[0].size) for leaf in data.inputs)
+    in_row = sum(math.prod(leaf.shape[1:]) for leaf in data.inputs)
     graph = Graph.of(model)
     if graph is None:
         n_steps = max((int(math.prod(leaf.shape[1:-1])) for leaf in data.inputs), default=1)

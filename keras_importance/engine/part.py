@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -165,7 +166,7 @@ class Part:
         self._metric = metric
         self._cut = cut
         self._none = n_features
-        self._held = cut.held or sum(leaf[0].size for leaf in data.inputs)
+        self._held = cut.held or sum(math.prod(leaf.shape[1:]) for leaf in data.inputs)
         self._prepare = compiler(prepare)
         self._groups = [
             _Group(numbers, compiler(partial(self._score, columns_of(cut, numbers, n_features))))

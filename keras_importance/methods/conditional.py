@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -266,4 +267,4 @@ def _indicators(codes: Integers, at_most: int) -> Floats:
 
 
 def _n_numbers(data: ValidationData) -> int:
-    return sum(values[0].size for values in data.inputs)
+    return sum(math.prod(values.shape[1:]) for values in data.inputs)

@@ -347,14 +347,17 @@ def values_of(model: Any, kind: Any, x: Any, y: Any, given: Any) -> Cell:
         importance = FeatureImportance(
             given.of_callback, metric=kind.metric, time_budget=None, detectors=()
         )
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", category=ImportanceWarning)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
             try:
                 model.fit(*given.training, verbose=0, callbacks=[importance], **given.of_fit)
             except ValueError as error:
                 return as_reason(error)
             except Exception as error:  # noqa: BLE001 (what fails is what the table is about)
                 return {"error": f"{type(error).__name__}: {error}"}
+        said = [str(one.message) for one in caught if one.category is ImportanceWarning]
+        if said:
+            return {"error": said[0]}
         results = importance.results
     cell = cell_of(results["gradient"], kind)
     values = cell.get("values", {}) | {"score": results["permutation"].baseline_score}
