@@ -651,7 +651,8 @@ def test_each_trial_of_kerastuner_has_a_run_directory_of_its_own(small_data, tmp
     runs = [path for path in (tmp_path / "logs").rglob("importance") if path.is_dir()]
     beside = [path.parent for path in (tmp_path / "logs").rglob("train")]
     assert len(runs) == 4
-    assert {run.parent for run in runs} == set(beside)
+    if keras.backend.backend() == "tensorflow":  # elsewhere KerasTuner leaves Keras' own callback alone
+        assert {run.parent for run in runs} == set(beside)
     for run in runs:
         assert steps(run)["importance_gradient/x0"] == [0, 1]
         assert kept_history(run.parent, before=9).epochs == (0, 1)

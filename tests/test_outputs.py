@@ -20,13 +20,12 @@ def made(container, **arguments):
     model = keras.Model(inputs, outputs if container is dict else list(outputs.values()))
     for name, one in dense.items():
         one.set_weights([np.array(WEIGHTS[name])])
-    arguments = {"loss": "mse", "loss_weights": [1.0, 10.0]} | arguments
+    arguments = {"loss": ["mse", "mse"], "loss_weights": [1.0, 10.0]} | arguments
     if container is dict:
         arguments = {
             key: dict(zip(WEIGHTS, value, strict=True)) if isinstance(value, list) else value
             for key, value in arguments.items()
         }
-        arguments["loss"] = dict.fromkeys(WEIGHTS, "mse")
     model.compile("sgd", **arguments)
     return model
 
