@@ -40,7 +40,7 @@ class SeededNoise(layers.Layer):
         self.generator = keras.random.SeedGenerator(5)
 
     def call(self, x: Any) -> Any:
-        return x + 0.1 * keras.random.normal(keras.ops.shape(x), seed=self.generator)
+        return x + 0.1 * keras.random.normal(keras.ops.shape(x), dtype=x.dtype, seed=self.generator)
 
 
 def of_table() -> tuple[Any, Any]:
