@@ -68,9 +68,7 @@ def test_it_works_where_no_other_backend_is_installed():
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(
-    "model", ["inputs in a dict", "classifier", "padded"]
-)
+@pytest.mark.parametrize("model", ["inputs in a dict", "classifier", "padded"])
 def test_the_three_agree_on_every_score(model):
     """To 1e-4 of the largest, for the same weights and seed; see `make support-table` for all models."""
     missing = [name for name in BACKENDS if importlib.util.find_spec(name) is None]
