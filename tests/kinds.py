@@ -318,12 +318,10 @@ class DataKind:
     """Rows in some form.
 
     Attributes:
-        of: `(x, y) -> Given`; None where the form can't hold them.
-        why_not: why it can't.
+        of: `(x, y) -> Given`, or why the form can't hold them.
     """
 
-    of: Callable[[Any, Any], Given | None]
-    why_not: str = ""
+    of: Callable[[Any, Any], Given | str]
 
 
 def holds_texts(x: Any) -> bool:
@@ -350,12 +348,23 @@ def training_on(x: Any, y: Any) -> tuple[Any, ...]:
     return (as_dataset(x, y),) if holds_texts(x) else (x, y)
 
 
-def validating_on(make: Callable[[Any, Any], Any], **further: Any) -> Callable[[Any, Any], Given | None]:
-    """Rows in the form that `make` gives them, as validation data of `fit`."""
+NO_TEXTS = "Keras takes texts in a tf.data.Dataset alone"
 
-    def of(x: Any, y: Any) -> Given | None:
+
+def validating_on(
+    make: Callable[[Any, Any], Any], *, texts: bool = False, **further: Any
+) -> Callable[[Any, Any], Given | str]:
+    """Rows in the form that `make` gives them, or why it can't, as validation data of `fit`."""
+
+    def of(x: Any, y: Any) -> Given | str:
+        if holds_texts(x) and not texts:
+            return NO_TEXTS
         made = make(x, y)
-        return None if made is None else Given(training_on(x, y), {"validation_data": made, **further})
+        return (
+            made
+            if isinstance(made, str)
+            else Given(training_on(x, y), {"validation_data": made, **further})
+        )
 
     return of
 
@@ -381,8 +390,8 @@ def generated(x: Any, y: Any) -> Iterator[Any]:
 
 
 def loader(x: Any, y: Any) -> Any:
-    if holds_texts(x):
-        return None
+    if keras.backend.backend() == "tensorflow" and any(isinstance(one, list) for one in (x, y)):
+        return "Keras on TensorFlow takes no batches that hold lists, which a DataLoader makes of tuples"
     torch: Any = import_module("torch")
     tensors = keras.tree.map_structure(
         lambda leaf: torch.as_tensor(np.asarray(leaf)), (tuples(x), tuples(y))
@@ -399,8 +408,6 @@ def loader(x: Any, y: Any) -> Any:
 
 
 def grains(x: Any, y: Any) -> Any:
-    if holds_texts(x):
-        return None
     grain = import_module("grain")
     rows = [
         keras.tree.map_structure(lambda leaf, i=i: leaf[i], (tuples(x), tuples(y)))
@@ -413,45 +420,37 @@ def frame(x: Any, y: Any) -> Any:
     import pandas as pd
 
     if not isinstance(x, np.ndarray) or x.ndim != 2:
-        return None
+        return "a DataFrame is one table"
     return pd.DataFrame(x, columns=[f"x{column}" for column in range(x.shape[1])]), y
 
 
 def weighted(x: Any, y: Any) -> Any:
-    return None if holds_texts(x) else (x, y, np.full(N_ROWS, 2.0, "float32"))
+    return x, y, np.full(N_ROWS, 2.0, "float32")
 
 
-def split(x: Any, y: Any) -> Given | None:
+def split(x: Any, y: Any) -> Given | str:
     if holds_texts(x):
-        return None
+        return NO_TEXTS
     doubled = keras.tree.map_structure(lambda leaf: np.concatenate([leaf, leaf]), (x, y))
     return Given(doubled, {"validation_split": 0.5})
 
 
-def of_lists(x: Any, y: Any) -> Any:
-    return (x.tolist(), y.tolist()) if isinstance(x, np.ndarray) else None
-
-
-NO_TEXTS = "Keras takes texts in a tf.data.Dataset alone"
-
 DATA = {
-    "arrays": DataKind(validating_on(lambda x, y: None if holds_texts(x) else (x, y)), NO_TEXTS),
+    "arrays": DataKind(validating_on(lambda x, y: (x, y))),
     "arrays of the callback's own": DataKind(lambda x, y: Given(training_on(x, y), of_callback=(x, y))),
-    "DataFrame": DataKind(validating_on(frame), "a DataFrame is one table"),
-    "validation_split": DataKind(split, NO_TEXTS),
-    "sample weights": DataKind(validating_on(weighted), NO_TEXTS),
-    "tf.data, batched": DataKind(validating_on(as_dataset)),
-    "tf.data, shuffled": DataKind(validating_on(lambda x, y: as_dataset(x, y, None).shuffle(64, seed=1).batch(16))),
+    "DataFrame": DataKind(validating_on(frame)),
+    "validation_split": DataKind(split),
+    "sample weights": DataKind(validating_on(weighted)),
+    "tf.data, batched": DataKind(validating_on(as_dataset, texts=True)),
+    "tf.data, shuffled": DataKind(validating_on(lambda x, y: as_dataset(x, y, None).shuffle(64, seed=1).batch(16), texts=True)),
     "tf.data, infinite with validation_steps": DataKind(
-        validating_on(lambda x, y: as_dataset(x, y).repeat(), validation_steps=4)
+        validating_on(lambda x, y: as_dataset(x, y).repeat(), texts=True, validation_steps=4)
     ),
     "tf.data, unbatched": DataKind(lambda x, y: Given(training_on(x, y), of_callback=as_dataset(x, y, None))),
-    "PyDataset": DataKind(validating_on(lambda x, y: None if holds_texts(x) else Batches(x, y)), NO_TEXTS),
-    "torch DataLoader": DataKind(validating_on(loader), NO_TEXTS),
-    "grain": DataKind(validating_on(grains), NO_TEXTS),
-    "Python generator": DataKind(
-        validating_on(lambda x, y: None if holds_texts(x) else generated(x, y), validation_steps=4), NO_TEXTS
-    ),
+    "PyDataset": DataKind(validating_on(Batches)),
+    "torch DataLoader": DataKind(validating_on(loader)),
+    "grain": DataKind(validating_on(grains)),
+    "Python generator": DataKind(validating_on(generated, validation_steps=4)),
 }  # fmt: skip
 
 # One model for each form of inputs.

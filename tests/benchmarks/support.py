@@ -329,8 +329,8 @@ def data_cell(kind: Any, data: Any) -> Cell:
         return {"reason": kind.not_on[backend]}
     model, (x, y) = made(kind)
     given = data.of(x, y)
-    if given is None:
-        return {"reason": data.why_not}
+    if isinstance(given, str):
+        return {"reason": given}
     # After the training, which moves the means of a BatchNormalization.
     other, plain = (values_of(model, kind, x, y, one) for one in (given, None))
     keras.backend.clear_session()
@@ -350,7 +350,9 @@ def values_of(model: Any, kind: Any, x: Any, y: Any, given: Any) -> Cell:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                model.fit(*given.training, verbose=0, callbacks=[importance], **given.of_fit)
+                # In order: a BatchNormalization's means depend on it, and each backend shuffles its own way.
+                arguments = {"shuffle": False, "verbose": 0, **given.of_fit}
+                model.fit(*given.training, callbacks=[importance], **arguments)
             except ValueError as error:
                 return as_reason(error)
             except Exception as error:  # noqa: BLE001 (what fails is what the table is about)
