@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from keras_importance.engine import Evaluator, FeatureScores, Replacement
     from keras_importance.errors import ImportanceWarning
     from keras_importance.findings import Finding, Gap, disagreements, memorised_features
+    from keras_importance.history import ImportanceHistory
     from keras_importance.methods import (
         AblationImportance,
         ConditionalLOFO,
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
         PerturbationMethod,
         Scores,
     )
-    from keras_importance.result import ImportanceHistory, ImportanceResult, Verdict, Verdicts
+    from keras_importance.result import ImportanceResult
     from keras_importance.standalone import compute_importance, lofo_importance
+    from keras_importance.verdict import Verdict, Verdicts
     from keras_importance.writers import EpochReport, TensorBoardWriter, Writer
 
     __version__ = _version("keras_importance")
@@ -51,7 +53,7 @@ _HOME = {
     "Finding": "findings",
     "GradientImportance": "methods",
     "Gap": "findings",
-    "ImportanceHistory": "result",
+    "ImportanceHistory": "history",
     "ImportanceMethod": "methods",
     "ImportanceResult": "result",
     "ImportanceWarning": "errors",
@@ -66,8 +68,8 @@ _HOME = {
     "TensorBoardWriter": "writers",
     "UselessFeatureDetector": "detectors",
     "ValidationData": "data",
-    "Verdict": "result",
-    "Verdicts": "result",
+    "Verdict": "verdict",
+    "Verdicts": "verdict",
     "Writer": "writers",
     "compute_importance": "standalone",
     "lofo_importance": "standalone",

@@ -19,12 +19,14 @@ from keras_importance.detectors import detectors_from_argument
 from keras_importance.engine import Evaluator, is_chief, no_footprint, why_no_fit
 from keras_importance.errors import InvalidArgumentError, speaking_as, warn
 from keras_importance.features import FeatureSet
+from keras_importance.history import ImportanceHistory
 from keras_importance.methods import Interrupted, methods_from_argument
 from keras_importance.preparation import prepared_evaluator
-from keras_importance.result import ImportanceHistory, ImportanceResult, Verdict
+from keras_importance.result import ImportanceResult
 from keras_importance.running_fit import fit_arguments, tuner_trial
 from keras_importance.training import Training
 from keras_importance.training_rows import TrainingRows
+from keras_importance.verdict import Verdict
 from keras_importance.writers import (
     EpochReport,
     HistoryWriter,

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_importance.data import ValidationData
+from keras_importance.distances import ranks
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.features import Column, FeatureSet
-from keras_importance.statistics import Floats, ranks
+from keras_importance.statistics import Floats
 
 _MIN_CORRELATION = 0.7
 _MAX_JOINED = 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from keras_importance.result import Verdict
+from keras_importance.verdict import Verdict
 from keras_importance.writers import EpochReport
 
 _N_PRINTED = 5

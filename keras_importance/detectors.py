@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from keras_importance.arguments import instances, share, whole_number
 from keras_importance.errors import InvalidArgumentError, speaking_as
-from keras_importance.result import IN_SET, ImportanceHistory, ImportanceResult, Verdicts
+from keras_importance.history import ImportanceHistory
+from keras_importance.result import ImportanceResult
 from keras_importance.statistics import (
     MANY_DEGREES,
     Floats,
@@ -23,6 +24,7 @@ from keras_importance.statistics import (
     tail_quantile,
     upper_bound,
 )
+from keras_importance.verdict import IN_SET, Verdicts
 
 Array = NDArray[Any]
 

@@ -12,13 +12,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.statistics import (
-    Floats,
-    jensen_shannon,
-    spearman,
-    tail_quantile,
-    top_k_overlap,
-)
+from keras_importance.distances import jensen_shannon, spearman, top_k_overlap
+from keras_importance.statistics import Floats, tail_quantile
 
 if TYPE_CHECKING:
     from keras_importance.result import ImportanceResult

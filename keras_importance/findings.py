@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_importance.result import IN_SET, ImportanceHistory
+from keras_importance.history import ImportanceHistory
 from keras_importance.statistics import MANY_DEGREES, tail_quantile
+from keras_importance.verdict import IN_SET
 
 
 class Finding(NamedTuple):

@@ -16,7 +16,9 @@ from keras_importance import plots
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from keras_importance.result import ImportanceHistory, ImportanceResult, Verdict
+    from keras_importance.history import ImportanceHistory
+    from keras_importance.result import ImportanceResult
+    from keras_importance.verdict import Verdict
 
 _MAX_ROWS = 30
 _MAX_LISTED = 1000

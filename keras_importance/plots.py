@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
     from numpy.typing import NDArray
 
-    from keras_importance.result import ImportanceHistory, ImportanceResult
+    from keras_importance.history import ImportanceHistory
+    from keras_importance.result import ImportanceResult
 
 # Okabe & Ito's blue and vermilion: told apart by colour-blind people, and in print.
 _USEFUL = "#0072B2"

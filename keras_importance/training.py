@@ -15,10 +15,11 @@ import numpy as np
 from keras_importance.budget import Budget
 from keras_importance.engine import Evaluator
 from keras_importance.errors import reason_of, warn
+from keras_importance.history import ImportanceHistory
 from keras_importance.masked_score import MaskedScore
 from keras_importance.methods import ImportanceMethod, PerturbationMethod
 from keras_importance.probe import ModelProbe
-from keras_importance.result import ImportanceHistory, ImportanceResult
+from keras_importance.result import ImportanceResult
 from keras_importance.writers import HistoryWriter, Writer
 
 # One for all writers, whichever notices first and in whatever words.

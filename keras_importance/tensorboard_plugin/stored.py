@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from keras_importance.result import ImportanceResult, Verdicts
+    from keras_importance.result import ImportanceResult
+    from keras_importance.verdict import Verdicts
 
 PLUGIN_NAME = "keras_importance"
 DATA = "importance_data"

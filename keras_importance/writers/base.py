@@ -6,7 +6,9 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
-from keras_importance.result import ImportanceHistory, ImportanceResult, Verdicts
+from keras_importance.history import ImportanceHistory
+from keras_importance.result import ImportanceResult
+from keras_importance.verdict import Verdicts
 
 
 @dataclass(frozen=True, eq=False)

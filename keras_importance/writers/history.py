@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from keras_importance.errors import reason_of, warn
-from keras_importance.result import ImportanceHistory
+from keras_importance.history import ImportanceHistory
 from keras_importance.writers.base import EpochReport, Writer
 from keras_importance.writers.tensorboard import RUN
 

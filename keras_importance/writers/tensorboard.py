@@ -25,8 +25,10 @@ from keras_importance import plots
 from keras_importance.drift import Mover, Stability, Step, steps
 from keras_importance.errors import reason_of, warn
 from keras_importance.findings import Finding, disagreements
-from keras_importance.result import ImportanceHistory, ImportanceResult, Verdict, Verdicts
+from keras_importance.history import ImportanceHistory
+from keras_importance.result import ImportanceResult
 from keras_importance.tensorboard_plugin import stored
+from keras_importance.verdict import Verdict, Verdicts
 from keras_importance.writers.base import EpochReport, Writer
 from keras_importance.writers.margin_charts import MarginCharts
 

@@ -30,6 +30,7 @@ from timing import Outcome, first_words, measured, peak_memory, print_head, prin
 from workloads import Workload, all_workloads, mlp
 
 from keras_importance import EpochReport, FeatureImportance, Writer
+from keras_importance.distances import spearman
 from keras_importance.engine import Evaluator
 from keras_importance.methods import (
     GradientImportance,
@@ -38,7 +39,7 @@ from keras_importance.methods import (
     PermutationImportance,
 )
 from keras_importance.preparation import prepared_evaluator
-from keras_importance.statistics import Donors, Floats, donor_standard_error, spearman
+from keras_importance.statistics import Donors, Floats, donor_standard_error
 
 N_REPEATS = 5
 SEED = 0

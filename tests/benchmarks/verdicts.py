@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_importance import FeatureImportance, UselessFeatureDetector
-from keras_importance.result import Explained, ImportanceHistory, ImportanceResult
+from keras_importance.history import ImportanceHistory
+from keras_importance.result import Explained, ImportanceResult
 from keras_importance.statistics import (
     Donors,
     Floats,

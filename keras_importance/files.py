@@ -1,0 +1,36 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+
+def in_a_folder(path: str | os.PathLike[str], method: str) -> Path:
+    """The path, whose folder must exist.
+
+    Raises:
+        FileNotFoundError: in the words of a method of `ImportanceHistory`.
+    """
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise FileNotFoundError(
+            f"ImportanceHistory.{method} got {os.fspath(path)!r}, whose folder does not exist. Make it "
+            "first."
+        )
+    return target
+
+
+@contextmanager
+def whole_or_not_at_all(target: Path) -> Iterator[IO[bytes]]:
+    """A file beside the target, which takes its place when all is written."""
+    scratch = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    try:
+        with scratch.open("wb") as file:
+            yield file
+        scratch.replace(target)
+    finally:
+        scratch.unlink(missing_ok=True)
