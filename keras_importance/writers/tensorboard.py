@@ -403,7 +403,7 @@ def _scalar(tag: str, value: float) -> Iterator[Any]:
 
 
 def _image(tag: str, figure: Figure) -> Any:
-    canvas: Any = FigureCanvasAgg(figure)  # type: ignore[no-untyped-call]
+    canvas: Any = FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     canvas.draw()
     # `savefig` would ask a style of the user's for size and ground, and keep the transparency of what is
