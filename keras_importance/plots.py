@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.collections import LineCollection
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm, to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
@@ -20,7 +21,6 @@ from keras_importance.statistics import Floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.image import AxesImage
     from numpy.typing import NDArray
 
     from keras_importance.history import ImportanceHistory
@@ -48,6 +48,8 @@ _MAX_DOTTED = 40
 _WIDTH = 8.2
 _PANEL_WIDTH = 5.0
 _ROW_HEIGHT = 0.24
+# Of the height of a row.
+_BAR_HEIGHT = 0.68
 _MARGIN = 0.2
 _TITLE_HEIGHT = 0.66
 _GAP = 0.12
@@ -98,7 +100,10 @@ def ranking(result: ImportanceResult, *, max_features: int = _MAX_NAMED) -> Figu
     ]
     is_exact = [result.obtained[i] == "exact" for i in order]
     filled = ["white" if not exact else colour for exact, colour in zip(is_exact, colours, strict=True)]
-    axes.barh(rows, mean, height=0.68, color=filled, edgecolor=colours, linewidth=1.0, zorder=2)
+    # One collection: matplotlib takes ten times as long for bars of their own.
+    bars = [_bar(row, width) for row, width in enumerate(mean)]
+    axes.add_collection(PolyCollection(bars, facecolors=filled, edgecolors=colours, zorder=2))
+    axes.autoscale_view()
     known = np.isfinite(low)
     axes.hlines(rows[known], low[known], high[known], color=_INK, linewidth=1.3, zorder=3)
     axes.axvline(0, color=_FAINT, linewidth=0.8, zorder=1)
@@ -109,6 +114,11 @@ def ranking(result: ImportanceResult, *, max_features: int = _MAX_NAMED) -> Figu
     axes.grid(axis="x", color=_GRID, zorder=0)
     _label_x(axes, *below)
     return figure
+
+
+def _bar(row: int, width: float) -> list[tuple[float, float]]:
+    low, high = row - _BAR_HEIGHT / 2, row + _BAR_HEIGHT / 2
+    return [(0, low), (width, low), (width, high), (0, high)]
 
 
 def over_epochs(history: ImportanceHistory, method: str | None = None) -> Figure:
@@ -347,28 +357,29 @@ def _heatmap(
     shown_names = lettering.labels([names[i] for i in named])
     figure = _panels(heights, head, left=_room(shown_names), right=0.85)
     top = np.nanmax(values[list(order)], initial=0.0)
-    norm = PowerNorm(0.5, vmin=0.0, vmax=top if top > 0 else 1.0)
+    shades = ScalarMappable(PowerNorm(0.5, vmin=0.0, vmax=top if top > 0 else 1.0), _SHADES)
     for axes, rows in zip(figure.axes, (named, others), strict=False):
         # Below 0 is noise or harm; the ranking tells which, the shades start at 0.
         shown = np.ma.masked_invalid(np.maximum(values[rows], 0.0))
-        image = axes.imshow(shown, aspect="auto", cmap=_SHADES, norm=norm, interpolation="nearest")
+        # In colours: matplotlib would look one up for each of the pixels.
+        axes.imshow(shades.to_rgba(shown, bytes=True), aspect="auto", interpolation="nearest")
         axes.set_xticks([])
         _frame(axes)
     _name_rows(figure.axes[0], shown_names)
     if others:
         figure.axes[1].set_yticks([])
         figure.axes[1].set_ylabel(f"{len(others):,} other features", color=_FAINT, fontsize=_SMALL)
-    _colour_scale(figure, image, heights[0])
+    _colour_scale(figure, shades, heights[0])
     return figure
 
 
-def _colour_scale(figure: Figure, image: AxesImage, room: float) -> None:
+def _colour_scale(figure: Figure, shades: ScalarMappable, room: float) -> None:
     height = min(room, _SCALE_HEIGHT)
     top = figure.get_figheight() - _TITLE_HEIGHT
     left = figure.get_figwidth() - 0.75
     box = _in_parts(figure, (left, top - height, 0.14, height))
     axes = figure.add_axes(box, facecolor="white")
-    bar: Any = figure.colorbar(image, cax=axes)
+    bar: Any = figure.colorbar(shades, cax=axes)
     bar.outline.set_visible(False)
     axes.grid(visible=False)
     axes.yaxis.set_major_locator(MaxNLocator(min(5, max(1, int(height / _SCALE_TICK_HEIGHT)))))

@@ -12,7 +12,7 @@ from itertools import pairwise
 import matplotlib.style
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import LinearSegmentedColormap, to_hex
 
 from keras_importance import ImportanceHistory, ImportanceResult, lettering, plots
 
@@ -40,6 +40,15 @@ def drawn(figure):
     return figure
 
 
+def shades(values):
+    """The colours that a heat map shows of values: the darker the larger, by the square root from 0 on."""
+    share = np.sqrt(np.maximum(values, 0) / values.max())
+    colours = LinearSegmentedColormap.from_list(
+        "", ["#F6F9FB", "#CFE3F1", "#7FB7DA", "#2C82BE", "#0B4A7F", "#06264A"]
+    )
+    return colours(share, bytes=True)
+
+
 def labels(axes):
     return [label.get_text() for label in axes.texts]
 
@@ -54,28 +63,33 @@ def test_bars_are_the_most_important_features_in_order(n_features):
     axes = drawn(plots.ranking(one)).axes[0]
     order = np.argsort(-one.importances_mean)[:40]
     assert labels(axes) == [one.feature_names[i] for i in order]
-    widths = [bar.get_width() for bar in axes.patches]
-    assert widths == pytest.approx(one.importances_mean[order])
+    bars = [bar.get_extents() for bar in axes.collections[0].get_paths()]
+    ends = [
+        bar.x1 if mean > 0 else bar.x0
+        for bar, mean in zip(bars, one.importances_mean[order], strict=True)
+    ]
+    assert ends == pytest.approx(one.importances_mean[order])
+    assert [(bar.y0 + bar.y1) / 2 for bar in bars] == pytest.approx(range(len(order)))
+    assert all(axes.get_xlim()[0] <= end <= axes.get_xlim()[1] for end in ends)
 
 
 def test_whiskers_are_the_intervals():
     one = result(6)
     axes = drawn(plots.ranking(one)).axes[0]
     order = np.argsort(-one.importances_mean)
-    ends = np.array([segment[:, 0] for segment in axes.collections[0].get_segments()])
+    ends = np.array([segment[:, 0] for segment in axes.collections[1].get_segments()])
     assert ends == pytest.approx(np.column_stack([one.ci_low, one.ci_high])[order])
 
 
 def test_the_colour_says_on_which_side_of_zero_the_interval_lies():
     axes = drawn(plots.ranking(result(values=[1.0, 0.05, -1.0]))).axes[0]
-    colours = [bar.get_facecolor() for bar in axes.patches]
-    assert len(set(colours)) == 3
+    assert len(np.unique(axes.collections[0].get_facecolors(), axis=0)) == 3
 
 
 def test_approximated_features_are_hollow_and_counted():
     one = result(values=[3.0, 2.0, 1.0], obtained=("exact", "screened", "carried"))
     axes = drawn(plots.ranking(one)).axes[0]
-    is_white = [bar.get_facecolor()[:3] == (1, 1, 1) for bar in axes.patches]
+    is_white = [tuple(colour[:3]) == (1, 1, 1) for colour in axes.collections[0].get_facecolors()]
     assert is_white == [False, True, True]
     assert "2 hollow: approximated" in axes.get_xlabel()
 
@@ -94,10 +108,10 @@ def test_the_heatmap_holds_every_feature_and_epoch(n_features):
         for epoch in range(14)
     ]
     figure = drawn(plots.over_epochs(history))
-    shown = np.concatenate([axes.images[0].get_array().data for axes in figure.axes[:-1]])
+    shown = np.concatenate([axes.images[0].get_array() for axes in figure.axes[:-1]])
     values = np.stack([one.importances_mean for one in history], axis=1)
     order = np.argsort(-values[:, -1])
-    assert shown == pytest.approx(np.maximum(values[order], 0))
+    assert np.array_equal(shown, shades(values[order]))
     assert labels(figure.axes[0]) == [f"feature_{i}" for i in order[:40]]
 
 
@@ -111,7 +125,7 @@ def test_the_step_map_holds_steps_by_features():
     one = result(4, n_steps=48)
     figure = drawn(plots.over_steps(one))
     order = np.argsort(-one.by_step.mean(axis=0))
-    assert figure.axes[0].images[0].get_array().data == pytest.approx(one.by_step.T[order])
+    assert np.array_equal(figure.axes[0].images[0].get_array(), shades(one.by_step.T[order]))
 
 
 def test_the_step_map_leaves_out_features_without_steps():

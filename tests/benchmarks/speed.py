@@ -316,10 +316,15 @@ class _Clock(keras.callbacks.Callback):  # type: ignore[misc] # Keras is untyped
 
 @dataclass(frozen=True)
 class Fit:
-    """One training: seconds from the end of the first epoch to that of the last, and a median epoch's own."""
+    """One training.
+
+    Attributes:
+        steady: seconds from the end of the first epoch to that of the last.
+        epochs: seconds of the epochs after the first, without what the callback took at their ends.
+    """
 
     steady: float
-    epoch: float
+    epochs: Floats
     model: Any
     importance: Any
 
@@ -338,7 +343,7 @@ def fitted(workload: Workload, importance: Any, epochs: int) -> Fit:
         verbose=0,
     )
     own = np.subtract(first.ends, first.begins)[1:]
-    return Fit(last.ends[-1] - last.ends[0], float(np.median(own)), model, importance)
+    return Fit(last.ends[-1] - last.ends[0], own, model, importance)
 
 
 class _Cost(Writer):
@@ -395,15 +400,17 @@ def _callback_cells(workload: Workload, options: Options) -> list[str]:
                 runs[place + 1].append(replace(fit, steady=fit.steady - cost.compiling_later))
                 costs[place].append(cost)
     steady = [statistics.median(fit.steady for fit in fits) for fits in runs]
-    own = [statistics.median(sum(cost.own) for cost in each) for each in costs]
+    own = [
+        statistics.median(sum(cost.own) / fit.epochs.sum() for cost, fit in zip(each, fits, strict=True))
+        for each, fits in zip(costs, runs[1:], strict=True)
+    ]
     compiling = statistics.median(cost.compiling for each in costs for cost in each)
-    epochs = [statistics.median(fit.epoch for fit in fits) for fits in runs]
+    # Of medians: now and then an epoch of Keras' own waits, for a third of a second or more.
+    epochs = [float(np.median([fit.epochs for fit in fits])) for fits in runs]
     cells = [*_overheads(steady), " to ".join(map(readable, epochs))]
-    # Of medians: now and then an epoch of Keras' own takes twice as long.
-    usual = epochs[0] * (options.epochs - 1)
     cells += [
-        f"{100 * seconds / usual:.1f}% {100 * (epoch / epochs[0] - 1):+.1f}%"
-        for seconds, epoch in zip(own, epochs[1:], strict=True)
+        f"{100 * share:.1f}% {100 * (epoch / epochs[0] - 1):+.1f}%"
+        for share, epoch in zip(own, epochs[1:], strict=True)
     ]
     return [*cells, readable(compiling), *_rank_agreement(workload, runs[1][-1])]
 
