@@ -274,7 +274,8 @@ class FeatureImportance(keras.callbacks.Callback):
         is_last = self.model.stop_training or epoch + 1 == (self.params or {}).get("epochs")
         is_due = (epoch + 1) % self.every == 0 and training.budget.allows_evaluation
         # A first value of NaN is one that EarlyStopping never sees anything better than.
-        is_due = is_due or (self.add_to_logs and not self.history.epochs)
+        is_first = not self.history.epochs and training.evaluated is None
+        is_due = is_due or (self.add_to_logs and is_first)
         with training.contained("evaluating", epoch):
             if training.evaluator.training is not None:
                 training.evaluator.training.note_epoch(self.model.optimizer)
@@ -374,6 +375,9 @@ class FeatureImportance(keras.callbacks.Callback):
         )
         if self.detectors and given is not None and shares_rows:
             found.append(caveats.chosen_on_the_same_rows(given.callbacks))
+        if self.add_to_logs and given is not None and self in given.callbacks:
+            later = given.callbacks[given.callbacks.index(self) + 1 :]
+            found.append(caveats.names_refused(later, self._as_logs(evaluator.features.names)))
         for message in filter(None, found):
             warn(message)
 

@@ -1,7 +1,8 @@
-"""What a user must know before trusting verdicts: too few rows, and rows that chose the model."""
+"""What a user must know before trusting verdicts: too few rows, rows that chose the model, names."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,6 +10,8 @@ import keras
 
 from keras_importance.data import ValidationData
 from keras_importance.detectors import Detector
+
+_TAKEN_BY_MLFLOW = re.compile(r"[\w\-. :/]+")
 
 _CHOOSING = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau)
 
@@ -36,6 +39,20 @@ def chosen_on_the_same_rows(callbacks: Iterable[Any]) -> str | None:
         f"FeatureImportance judges features on the rows by which {' and '.join(names)} choose the "
         "model: it looks better on them than it is, and verdicts may be wrong more often than stated. "
         "Pass validation_data= of its own to FeatureImportance."
+    )
+
+
+def names_refused(callbacks: Iterable[Any], names: Iterable[str]) -> str | None:
+    """Says which name makes MLflow drop all metrics of an epoch; None where it would take them all."""
+    if not any(kind.__module__.startswith("mlflow.") for one in callbacks for kind in type(one).__mro__):
+        return None
+    refused = [name for name in names if not _TAKEN_BY_MLFLOW.fullmatch(name)]
+    if not refused:
+        return None
+    return (
+        f"FeatureImportance adds {refused[0]!r} to the logs, and MLflow, for which a name holds "
+        "letters, digits and '_-. :/' only, will keep no metric of any epoch. Give the features "
+        "such names, or list FeatureImportance after MLflow's callback."
     )
 
 

@@ -217,8 +217,8 @@ def detectors_from_argument(argument: Any, methods: Sequence[Any]) -> tuple[Dete
         methods: the methods that are computed.
 
     Raises:
-        InvalidArgumentError: for what is no detector, and for one whose method isn't computed or can't
-            replace features together.
+        InvalidArgumentError: for what is no detector, for one whose method isn't computed or can't
+            replace features together, and for two that judge the same method.
     """
     judged = {one.name for one in methods if getattr(one, "replaces_sets", False)}
     if argument is None:
@@ -232,6 +232,14 @@ def detectors_from_argument(argument: Any, methods: Sequence[Any]) -> tuple[Dete
                 f"got {one!r}, which judges the method {one.method!r}, and the methods {names}. Add "
                 f"{one.method!r} to methods, or judge another one that shuffles features as they are."
             )
+    methods_judged = [one.method for one in detectors]
+    if len(set(methods_judged)) < len(detectors):
+        twice = next(one for one in methods_judged if methods_judged.count(one) > 1)
+        raise InvalidArgumentError(
+            f"got two detectors of the method {twice!r}, which has one verdict on a feature in an "
+            "epoch. Pass one, or add a method of another name for the other, such as "
+            "PermutationImportance(name='permutation_2')."
+        )
     return tuple(detectors)
 
 

@@ -571,6 +571,22 @@ def test_early_stopping_has_a_number_to_begin_with(small_model, small_data):
     assert stopping.stopped_epoch == 0
 
 
+def test_a_first_evaluation_that_fails_is_not_tried_again_in_each_epoch(small_model, small_data):
+    tried = []
+
+    class Failing(PermutationImportance):
+        def compute(self, evaluator):
+            tried.append(len(tried))
+            raise RuntimeError("no luck")
+
+    importance = FeatureImportance(
+        add_to_logs=True, methods=Failing(), every=3, detectors=(), time_budget=None
+    )
+    with pytest.warns(ImportanceWarning, match="no luck"):
+        fit(small_model(), small_data, [importance], epochs=6)
+    assert len(tried) == 3  # in the first epoch, for the logs, and every three
+
+
 # --- which epochs -------------------------------------------------------------------------------
 
 

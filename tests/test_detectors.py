@@ -301,6 +301,16 @@ def test_detectors_default_to_the_useless_features_where_permutation_is_computed
     assert detectors_from_argument(own, [PermutationImportance()]) == (own,)
 
 
+def test_two_detectors_judge_two_methods():
+    """Verdicts of both on one method would take each other's place, and count each other's streaks."""
+    methods = [PermutationImportance(), PermutationImportance(name="again")]
+    two = UselessFeatureDetector(), UselessFeatureDetector(0.05)
+    with pytest.raises(ValueError, match="got two detectors of the method 'permutation'"):
+        detectors_from_argument(two, methods)
+    apart = UselessFeatureDetector(), UselessFeatureDetector(0.05, method="again")
+    assert detectors_from_argument(apart, methods) == apart
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

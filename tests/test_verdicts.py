@@ -481,6 +481,33 @@ def test_callbacks_on_the_training_loss_choose_nothing(small_data, small_model):
     assert not any("choose the model" in one for one in found)
 
 
+class Tracker(keras.callbacks.Callback):
+    """Is MLflow's by its module."""
+
+    __module__ = "mlflow.keras.callback"
+
+
+@pytest.mark.parametrize(
+    ("name", "add_to_logs", "tracker_is_last", "is_told"),
+    [("wind (m/s)", True, True, True), ("wind/speed", True, True, False),
+     ("wind (m/s)", False, True, False), ("wind (m/s)", True, False, False)],
+)  # fmt: skip
+def test_a_name_that_mlflow_drops_epochs_for_is_told(
+    small_data, small_model, name, add_to_logs, tracker_is_last, is_told
+):
+    x, y = small_data
+    importance = FeatureImportance(
+        add_to_logs=add_to_logs, features=["a", name, "c", "d"], methods="gradient"
+    )
+    callbacks = [importance, Tracker()] if tracker_is_last else [Tracker(), importance]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        small_model().fit(x, y, validation_split=0.5, verbose=0, callbacks=callbacks)
+    told = [str(one.message) for one in caught if "MLflow" in str(one.message)]
+    assert len(told) == is_told
+    assert all(f"adds 'importance_gradient/{name}' to the logs" in one for one in told)
+
+
 def test_rows_that_are_there_five_times_are_as_sure_as_once(linear_model, rng):
     """Copies are one block: the standard error stays that of the distinct rows, to a few per cent."""
     x = rng.standard_normal((300, 3)).astype("float32")

@@ -117,15 +117,18 @@ def costs(sizes: tuple[tuple[int, int], ...], n_runs: int) -> Iterator[str]:
 
 
 def streaming(n_rows: int, columns: tuple[int, ...], n_runs: int) -> Iterator[str]:
-    """Seconds per million rows of a dataset that is made as it is read."""
+    """Seconds per million rows of a dataset that is made as it is read, and of slices of arrays."""
     yield "| columns | what | seconds per million rows (slowest) | core-seconds | peak MB before, after |"
     yield "|---|---|---|---|---|"
     for n_columns in columns:
         dataset = _endless_rows(n_columns).take(n_rows // 4096)
         read = n_rows // 4096 * 4096
+        slices = _Slices(read, n_columns)
         runs: dict[str, Callable[[], object]] = {
-            "the dataset alone": lambda: [None for _ in dataset],  # noqa: B023 (called at once)
+            "a tf.data.Dataset alone": lambda: [None for _ in dataset],  # noqa: B023 (called at once)
             "its sample of 5,000": lambda: ValidationData.read(dataset, max_samples=5000),  # noqa: B023
+            "a PyDataset of arrays alone": lambda: [slices[i] for i in range(len(slices))],  # noqa: B023
+            "its sample of 5,000 as well": lambda: ValidationData.read(slices, max_samples=5000),  # noqa: B023
         }
         for name, run in runs.items():
             before = peak_megabytes()
@@ -134,6 +137,21 @@ def streaming(n_rows: int, columns: tuple[int, ...], n_runs: int) -> Iterator[st
                 f"| {n_columns} | {name} | {million * found.seconds:.3g} ({million * found.slowest:.3g}) "
                 f"| {million * found.core_seconds:.3g} | {before:.0f}, {peak_megabytes():.0f} |"
             )
+
+
+class _Slices(keras.utils.PyDataset):  # type: ignore[misc] # Keras is untyped
+    """Batches of rows that are in memory."""
+
+    def __init__(self, n_rows: int, n_columns: int) -> None:
+        super().__init__()
+        self.x = np.random.default_rng(0).standard_normal((n_rows, n_columns), np.float32)
+
+    def __len__(self) -> int:
+        return len(self.x) // 4096
+
+    def __getitem__(self, index: int) -> tuple[Singles, Singles]:
+        x = self.x[4096 * index :][:4096]
+        return x, x[:, :1]
 
 
 def _endless_rows(n_columns: int) -> tf.data.Dataset:
