@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -136,8 +136,7 @@ class UselessFeatureDetector(Detector):
         kept = evidence.kept_states(before)
         in_question = np.flatnonzero((p_value >= _LATENT_LEVEL) | np.isin(kept, IN_SET))
         in_order = _in_order(in_question, history.of(self.method))
-        members, partners = _largest_set(in_order, self._set_test(level, result, probe))
-        partners = {i: j for i, j in partners.items() if _is_more_together(i, j, result, probe)}
+        members, partners = _largest_set(in_order, _Sets(level, self.min_share, result, probe))
         states = kept
         states[evidence.is_high] = "useful"
         states[p_value < _LATENT_LEVEL] = "latent"
@@ -172,23 +171,6 @@ class UselessFeatureDetector(Detector):
         reasons[candidates] = np.where(np.isnan(p_value[candidates]), _NOT_TESTED, _HELD_BACK)
         reasons[~evidence.is_known] = evidence.why_unknown
         return list(reasons)
-
-    def _set_test(
-        self, level: float, result: ImportanceResult, probe: Probe
-    ) -> Callable[[Sequence[int], int], bool]:
-        """Whether features stay below the threshold when replaced together.
-
-        Growing sets are tested one after the other up to the first that fails, so each may spend what
-        the whole sequence has: half of the evaluation's level in all, of which the sequence after
-        the n-th feature that was held back gets `1 / 2^(n + 1)`.
-        """
-
-        def passes(members: Sequence[int], n_held: int) -> bool:
-            quantile = _quantile(level / 2 ** (n_held + 2), result)
-            joint = _Evidence(probe.jointly([members]), self.min_share, quantile)
-            return bool(joint.upper[0] < 0)
-
-        return passes
 
     def n_rows_needed(self, n_features: int, n_evaluations: int | None) -> int:
         """How many independent rows the stated error rate needs."""
@@ -372,48 +354,108 @@ def _in_order(numbers: Integers, history: ImportanceHistory) -> list[int]:
     return sorted(map(int, numbers), key=lambda i: float(size[i]))
 
 
-def _largest_set(
-    order: Sequence[int], passes: Callable[[Sequence[int], int], bool]
-) -> tuple[list[int], dict[int, int]]:
-    """Features that pass together, and for each one held back the member that it doesn't pass with.
+@dataclass(frozen=True, eq=False)
+class _Sets:
+    """What happens to sets of features that are replaced together.
 
-    Taken in their order, as many as pass; the first one that makes them fail is held back. Both are
-    found by halving, so a few tests do, whatever the number of features. Eight are held back at
-    most, as each one halves what the next tests may spend; then the rest is left out.
+    Attributes:
+        level: what the evaluation may spend of `alpha` on features and sets.
+        min_share: share of the explained loss below which a set is useless.
+        result: the importances of the features one by one.
+        probe: asks the model.
+    """
+
+    level: float
+    min_share: float
+    result: ImportanceResult
+    probe: Probe
+    _known: dict[frozenset[int], ImportanceResult] = field(default_factory=dict)
+
+    def passes(self, members: Sequence[int], n_held: int) -> bool:
+        """Whether they stay below the threshold.
+
+        Growing sets are tested one after the other up to the first that fails, so each may spend what
+        the whole sequence has: half of the evaluation's level in all, of which the sequence after
+        the n-th feature that was held back gets `1 / 2^(n + 1)`.
+        """
+        quantile = _quantile(self.level / 2 ** (n_held + 2), self.result)
+        return bool(_Evidence(self._jointly(members), self.min_share, quantile).upper[0] < 0)
+
+    def matter_more_together(self, one: int, others: Sequence[int]) -> bool:
+        """Whether a feature adds more to a set than it is worth alone, as a copy of a member does."""
+        added = self._jointly([*others, one]).importances_mean - self._jointly(others).importances_mean
+        return bool(added[0] > self.result.importances_mean[one])
+
+    def say_the_same(self, one: int, other: int) -> bool:
+        """Whether two features surely matter more together than apart."""
+        apart = self.result.importances_mean[[one, other]].sum()
+        return bool(self._jointly([one, other]).ci_low[0] > apart)
+
+    def _jointly(self, members: Sequence[int]) -> ImportanceResult:
+        key = frozenset(members)
+        if key not in self._known:
+            self._known[key] = self.probe.jointly([members])
+        return self._known[key]
+
+
+def _largest_set(order: Sequence[int], sets: _Sets) -> tuple[list[int], dict[int, int]]:
+    """Features that pass together, and of those held back the member that some say the same as.
+
+    Taken in their order, as many as pass; the first one that makes them fail is held back. Eight are
+    held back at most, as each one halves what the next tests may spend; then the rest is left out.
     """
     members: list[int] = []
     partners: dict[int, int] = {}
     left, n_held = list(order), 0
     while left and n_held <= _MAX_HELD_BACK:
-
-        def passed(one: Sequence[int], n_held: int = n_held) -> bool:
-            return passes(one, n_held)
-
-        taken = _longest(members, left, passed)
+        taken = _n_passing(members, left, n_held, sets)
         members, left = [*members, *left[:taken]], left[taken:]
         if left:
             held, *left = left
+            if members and sets.matter_more_together(held, members):
+                partner = _partner(held, members, n_held, sets)
+                if sets.say_the_same(held, partner):
+                    partners[held] = partner
             n_held += 1
-            if members:
-                n_before = _longest([held], members, passed)
-                partners[held] = members[min(n_before, len(members) - 1)]
     return members, partners
 
 
-def _is_more_together(one: int, other: int, result: ImportanceResult, probe: Probe) -> bool:
-    """Whether two features matter more together than apart, as those do that say the same."""
-    apart = result.importances_mean[[one, other]].sum()
-    return bool(probe.jointly([[one, other]]).ci_low[0] > apart)
+def _n_passing(members: Sequence[int], more: Sequence[int], n_held: int, sets: _Sets) -> int:
+    """How many of `more`, from the first on, pass together with the members."""
+
+    def passed(n: int) -> bool:
+        return sets.passes([*members, *more[:n]], n_held)
+
+    # All pass at first, or many; after one that was held back few do.
+    if n_held:
+        return _last_by_doubling(passed, len(more))
+    return len(more) if passed(len(more)) else _last_by_halving(passed, len(more))
 
 
-def _longest(fixed: Sequence[int], more: Sequence[int], passes: Callable[[Sequence[int]], bool]) -> int:
-    """How many of `more`, from the first on, pass together with the fixed ones; by halving."""
-    if passes([*fixed, *more]):
-        return len(more)
-    low, high = 0, len(more)
+def _partner(held: int, members: Sequence[int], n_held: int, sets: _Sets) -> int:
+    """The first of the members together with which, and those before it, the feature fails."""
+
+    def passed(n: int) -> bool:
+        return sets.passes([held, *members[:n]], n_held)
+
+    return members[_last_by_halving(passed, len(members))]
+
+
+def _last_by_doubling(passed: Callable[[int], bool], n: int) -> int:
+    """The last number up to `n` before one that fails, where 0 passes: few tests if it is small."""
+    low, high = 0, 1
+    while passed(high):
+        if high == n:
+            return n
+        low, high = high, min(2 * high, n)
+    return _last_by_halving(passed, high, low)
+
+
+def _last_by_halving(passed: Callable[[int], bool], high: int, low: int = 0) -> int:
+    """The last number before the first that fails, where `low` passes and `high` fails."""
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if passes([*fixed, *more[:middle]]) else (low, middle)
+        low, high = (middle, high) if passed(middle) else (low, middle)
     return low
 
 

@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_importance import Detector, ImportanceHistory, ImportanceResult, UselessFeatureDetector
+from keras_importance import (
+    Detector,
+    ImportanceHistory,
+    ImportanceResult,
+    UselessFeatureDetector,
+    detectors,
+)
 from keras_importance.detectors import detectors_from_argument
 from keras_importance.findings import memorised_features
 from keras_importance.methods import ConditionalPermutation, GradientImportance, PermutationImportance
@@ -177,6 +183,30 @@ def test_few_joint_tests_do_for_many_features():
     probe = Linear.make([1.0, *[0.0] * 100])
     judged(probe)
     assert probe.n_asked <= 3
+
+
+def test_few_joint_tests_do_where_features_are_held_back():
+    """Each of those that are held back takes a few, not the logarithm of all features twice."""
+    probe = Linear.make([1.0, *[0.06] * 100], noise=0.3, n_rows=4000)
+    history = judged(probe, n_evaluations=2, detector=UselessFeatureDetector(min_share=0.03))
+    assert len(history.useless_features) > 1
+    assert probe.n_asked <= 45
+
+
+@given(n=st.integers(1, 3000), data=st.data())
+def test_searches_find_the_last_number_that_passes(n, data):
+    last = data.draw(st.integers(0, n))
+    tried = []
+
+    def passed(number):
+        tried.append(number)
+        return number <= last
+
+    assert detectors._last_by_doubling(passed, n) == last
+    assert len(tried) <= 2 * math.log2(last + 1) + 2
+    assert len(set(tried)) == len(tried)
+    if last < n:
+        assert detectors._last_by_halving(passed, n) == last
 
 
 def test_a_model_that_explains_nothing_flags_nothing():
