@@ -438,7 +438,7 @@ def _rank_agreement(workload: Workload, fit: Fit) -> tuple[str, str]:
 
 def budget_table(options: Options) -> None:
     """What other shares than the default buy: `time_budget` against the ranking of the last epoch."""
-    shares = (0.02, 0.05, 0.1, 0.2, 0.5)
+    shares = (0.02, 0.05, 0.1, 0.2)
     print_head(
         f"time_budget in a fit of {options.epochs} epochs: own time, evaluations, rows x repeats of the last "
         "epoch, rank correlation with the unlimited",
