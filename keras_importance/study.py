@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import inspect
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -21,7 +20,8 @@ from keras_importance.engine.metrics import Metric
 from keras_importance.engine.twin_step import Start, why_no_twins
 from keras_importance.engine.twins import TwinPrograms, Twins
 from keras_importance.errors import InvalidArgumentError, reason_of, warn
-from keras_importance.features import Column, Feature, FeatureSet
+from keras_importance.features import Column, FeatureSet
+from keras_importance.fingerprints import fingerprint
 from keras_importance.masks import Masks, without_columns
 from keras_importance.splits import Fold
 from keras_importance.statistics import Floats, generator
@@ -141,7 +141,7 @@ class Study:
             [one for one in model._flatten_layers() if not one._layers], model.optimizer, model.loss,
             self.seed, n_seeds, self.warm_start, self.lock_step, keras.backend.backend(),
         )  # fmt: skip
-        return hashlib.sha256(_told(told).encode()).hexdigest()
+        return fingerprint(told)
 
     # --- one trial --------------------------------------------------------------------------------
 
@@ -396,37 +396,3 @@ def _check_fit_kwargs(given: Mapping[str, Any]) -> None:
 
 def _packed(data: ValidationData) -> tuple[Any, Any, Any]:
     return data.pack(data.inputs), data.targets, data.weights
-
-
-def _told(value: Any) -> str:
-    """What a value is, as far as it can be told, without an address in memory or a running number."""
-    if isinstance(value, (str, int, float, bool, type(None))):
-        return repr(value)
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{key!r}: {_told(one)}' for key, one in value.items())}}}"
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_told, value))}]"
-    if hasattr(value, "__array__"):
-        array = np.asarray(value)
-        content = np.ascontiguousarray(array.astype(str) if array.dtype == object else array)
-        return f"{array.dtype} {array.shape} {hashlib.sha256(content.tobytes()).hexdigest()}"
-    if isinstance(value, Feature):
-        return repr(value)
-    return f"{getattr(value, '__name__', type(value).__qualname__)} {_told(_config(value))}"
-
-
-def _config(value: Any) -> dict[str, Any]:
-    """The settings of a layer, a metric, ... as Keras has them; of other things the plain ones."""
-    try:
-        config = value.get_config()
-    except Exception:  # noqa: BLE001 (not every layer has one)
-        found = getattr(value, "__dict__", {}).items()
-        return {name: one for name, one in found if isinstance(one, (bool, int, float))}
-    return dict(_without_names(config))
-
-
-def _without_names(config: Any) -> Any:
-    """The same without names, which Keras numbers through a process."""
-    if isinstance(config, Mapping):
-        return {key: _without_names(one) for key, one in config.items() if key != "name"}
-    return [_without_names(one) for one in config] if isinstance(config, (list, tuple)) else config

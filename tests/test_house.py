@@ -32,7 +32,7 @@ FLOORS = [
     {"drift", "html", "result"},
     {"arguments", "batches", "categories", "features", "history_file", "residuals"},
     {"history"},
-    {"budget", "data", "detectors", "findings"},
+    {"budget", "data", "detectors", "findings", "fingerprints"},
     {"clustering", "masks", "training_rows", "writers"},
     {"engine"},
     {"caveats", "console", "masked_score", "methods"},
