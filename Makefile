@@ -58,6 +58,10 @@ $(VENV)/.backends-ready: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,backends]'
 	touch $@
 
+# JAX compiles for most of its tests' time, and many compile the same.
+test-backends: export JAX_COMPILATION_CACHE_DIR ?= $(abspath $(VENV))/.jax-cache
+test-backends: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
+test-backends: export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES ?= -1
 test-backends: $(VENV)/.backends-ready  ## the tests of what computes, on JAX and on torch
 	for backend in $(BACKENDS); do \
 		KERAS_BACKEND=$$backend $(BIN)/pytest -n 2 $(BACKEND_TESTS) || exit 1; \

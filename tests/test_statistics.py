@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
@@ -192,74 +191,3 @@ def test_student_approaches_normal():
     assert statistics.student_quantile(0.975, 5000) == pytest.approx(
         statistics.normal_quantile(0.975), rel=1e-3
     )
-
-
-# --- distances ----------------------------------------------------------------------------------
-
-
-@given(values)
-def test_ranks_add_up_and_share_ties(sample):
-    ranks = statistics.ranks(sample)
-    assert ranks.sum() == pytest.approx(len(sample) * (len(sample) + 1) / 2)
-    for i, j in itertools.pairwise(range(len(sample))):
-        assert (ranks[i] < ranks[j]) == (sample[i] < sample[j])
-
-
-@given(values.filter(lambda sample: len(set(sample)) > 1))
-def test_spearman_sees_order_alone(sample):
-    assert statistics.spearman(sample, sample) == pytest.approx(1)
-    assert statistics.spearman(sample, -sample) == pytest.approx(-1)
-    assert statistics.spearman(sample, np.arctan(sample / 1e3)) == pytest.approx(1)
-
-
-def test_spearman_of_too_little_is_unknown():
-    assert math.isnan(statistics.spearman(np.array([1.0, 2.0]), np.array([1.0, 2.0])))
-    assert math.isnan(statistics.spearman(np.ones(5), np.arange(5.0)))
-
-
-@given(values, st.floats(0.1, 100))
-def test_jensen_shannon_is_bounded_symmetric_and_free_of_scale(sample, scale):
-    other = sample[::-1]
-    divergence = statistics.jensen_shannon(sample, other)
-    if math.isnan(divergence):
-        assert not np.any(sample > 0)
-        return
-    assert 0 <= divergence <= 1
-    assert divergence == pytest.approx(statistics.jensen_shannon(other, sample))
-    assert divergence == pytest.approx(statistics.jensen_shannon(scale * sample, other), abs=1e-9)
-    assert statistics.jensen_shannon(sample, sample) == pytest.approx(0, abs=1e-9)
-
-
-@given(
-    arrays(
-        np.float64,
-        st.tuples(st.integers(1, 4), st.integers(3, 9)),
-        elements=st.sampled_from([-1.0, 0.0, 0.5, 2.0, 3.0]),
-    )
-)
-def test_many_are_compared_at_once_as_one_by_one(sample):
-    for distance in (
-        statistics.spearman,
-        statistics.jensen_shannon,
-        lambda first, second: statistics.top_k_overlap(first, second, 2),
-    ):
-        one_by_one = [float(distance(sample[0], other)) for other in sample]
-        assert distance(sample[0], sample) == pytest.approx(one_by_one, nan_ok=True)
-    assert statistics.ranks(sample) == pytest.approx(np.stack([statistics.ranks(one) for one in sample]))
-
-
-def test_jensen_shannon_of_disjoint_features_is_one_bit():
-    assert statistics.jensen_shannon(np.array([1.0, 0]), np.array([0, 2.0])) == pytest.approx(1)
-
-
-def test_an_unknown_importance_is_in_no_top():
-    unknown = np.array([math.nan, -1.0, -2.0])
-    assert statistics.top_k_overlap(unknown, np.array([1.0, -1.0, -2.0]), 1) == 0
-    assert statistics.top_k_overlap(unknown, unknown, 1) == 1
-
-
-def test_top_k_overlap_counts_what_is_common():
-    first, second = np.array([5.0, 4, 3, 2, 1]), np.array([5.0, 1, 4, 2, 3])
-    assert statistics.top_k_overlap(first, second, 1) == 1
-    assert statistics.top_k_overlap(first, second, 2) == 0.5
-    assert statistics.top_k_overlap(first, second, 5) == 1
