@@ -1,4 +1,4 @@
-"""Laws of the donors, standard errors, quantiles and distances."""
+"""Laws of the donors, standard errors and quantiles."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from keras_importance import statistics
 
 sizes = st.tuples(st.integers(2, 40), st.integers(1, 8)).filter(lambda pair: pair[1] < pair[0])
-values = arrays(np.float64, st.integers(3, 30), elements=st.floats(-1e3, 1e3, width=32))
 
 
 # --- donors -------------------------------------------------------------------------------------
