@@ -499,7 +499,11 @@ def test_a_training_ends_as_without_the_callback(case, arguments, data):
         )
         return [keras.ops.convert_to_numpy(variable) for variable in model.variables]
 
-    plain = trained([])
+    try:
+        plain = trained([])
+    except Exception:  # noqa: BLE001 (whatever Keras says of texts in arrays, ...)
+        COUNTS["fit(): refused by Keras"] += 1
+        return
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", ImportanceWarning)
         importance = FeatureImportance(
