@@ -279,6 +279,15 @@ def test_a_group_of_a_category_and_a_number_moves_as_one(rng):
     assert not np.array_equal(found[0, :, 0], found[1, :, 0])
 
 
+def test_a_group_of_a_category_and_a_number_of_another_input_moves_as_one(rng):
+    """As in one input: the number of the other input is drawn anew in each repeat, too."""
+    flag = rng.integers(2, size=(2000, 1)).astype("int32")
+    x = np.column_stack([2.0 * flag[:, 0] - 1 + 0.1 * rng.standard_normal(2000), rng.random(2000)])
+    flags, numbers = redrawn({"flag": flag, "x": x}, {"both": [("flag", 0), ("x", 0)]})
+    assert np.mean((numbers[..., 0] > 0) == (flags[..., 0] == 1)) == 1
+    assert not np.array_equal(numbers[0, :, 0], numbers[1, :, 0])
+
+
 def test_a_category_that_the_others_determine_has_no_importance(rng):
     colour = rng.integers(3, size=(600, 1)).astype("int32")
     inputs = {"copy": colour, "colour": colour}

@@ -112,9 +112,8 @@ def conditional_replacement(
     """
     elements = _Elements.of(data, features)
     found = residuals(elements.values, elements.of_features, data.weights, data.blocks)
-    drafts = [
-        _Draft(values, n_repeats, elements.has_categories(i)) for i, values in enumerate(data.inputs)
-    ]
+    drawn = elements.inputs_drawn(features)
+    drafts = [_Draft(values, n_repeats, i in drawn) for i, values in enumerate(data.inputs)]
     for feature, numbers in zip(features.features, elements.of_features, strict=True):
         categories = [column for column in feature.columns if column in elements.categories]
         if not categories:
@@ -142,12 +141,12 @@ class _Draft:
     Args:
         values: the input.
         n_draws: how many draws of categories there are.
-        has_categories: whether one of its columns holds categories, so that each repeat keeps its own.
+        is_drawn: whether rows are drawn for one of its columns, so that each repeat keeps its own.
     """
 
-    def __init__(self, values: Array, n_draws: int, has_categories: bool) -> None:
+    def __init__(self, values: Array, n_draws: int, is_drawn: bool) -> None:
         self._values = _with_columns(values)
-        shape = (n_draws, *self._values.shape) if has_categories else self._values.shape
+        shape = (n_draws, *self._values.shape) if is_drawn else self._values.shape
         self._kept = np.broadcast_to(self._values, shape).copy()
         self._donated = np.zeros_like(self._values) if values.dtype.kind == "f" else None
         self._is_flat = values.ndim == 1
@@ -209,9 +208,12 @@ class _Elements:
         values = np.concatenate(parts, axis=1, dtype=np.float64)
         return cls(values, of_columns, of_features, categories, data.inputs)
 
-    def has_categories(self, number: int) -> bool:
-        """Whether a column of an input holds categories."""
-        return any(column[0] == number for column in self.categories)
+    def inputs_drawn(self, features: FeatureSet) -> set[int]:
+        """The inputs of features with categories; numbers beside them are drawn with them."""
+        with_categories = (
+            one for one in features.features if any(column in self.categories for column in one.columns)
+        )
+        return {place for one in with_categories for place, _ in one.columns}
 
     def known_of(self, numbers: Integers, found: Residuals, n_classes: int) -> Floats:
         """What the other elements say of some: themselves, or where they are many their predictions."""
