@@ -51,8 +51,8 @@ BACKENDS ?= jax torch
 
 # What computes, or runs a model; the rest is the same on every backend.
 BACKEND_TESTS := $(patsubst %,tests/test_%.py,backends budget callback closed_forms conditional \
-	conditional_lofo correlated_features data engine faults footprint linearised lofo lofo_callback \
-	methods_contract metrics outputs progress twins verdicts)
+	conditional_lofo correlated_features data engine faults footprint linearised loaders lofo \
+	lofo_callback methods_contract metrics outputs progress twins verdicts)
 
 $(VENV)/.backends-ready: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,backends]'
