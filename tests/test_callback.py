@@ -444,11 +444,14 @@ ELSEWHERE = {
 }
 
 
-@pytest.mark.parametrize("eager", [False, True], ids=["graph", "eager"])
+@pytest.mark.parametrize(
+    ("built", "eager"),
+    [(True, False), (True, True), (False, False)],
+    ids=["graph", "eager", "unbuilt"],
+)
 @pytest.mark.parametrize(
     "layer", [Sampling, Unseeded, Counting, AlwaysTraining, TensorFlowRandom, Tracking]
 )
-@pytest.mark.parametrize("built", [True, False], ids=["built", "unbuilt"])
 def test_models_with_state_in_inference_train_the_same(layer, eager, built, small_data):
     if layer in ELSEWHERE and BACKEND not in ELSEWHERE[layer]:
         pytest.skip(f"Keras doesn't run {layer.__name__} on {BACKEND}")
