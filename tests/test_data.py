@@ -8,6 +8,7 @@ from functools import cache
 import keras
 import numpy as np
 import pandas as pd
+import polars
 import pytest
 import tensorflow as tf
 from hypothesis import given
@@ -271,7 +272,6 @@ def test_columns_that_are_no_numbers_are_named(columns, message):
 
 
 def test_polars_is_read_like_pandas():
-    polars = pytest.importorskip("polars")
     frame = polars.DataFrame({"a": Y, "b": np.arange(8)})
     data = ValidationData.read((frame, polars.Series(Y)))
     np.testing.assert_array_equal(data.inputs[0], np.column_stack([Y, np.arange(8)]))
