@@ -69,12 +69,15 @@ class JointScorer:
         """`(n_rows,)` scores with the members replaced by the donors of one repeat."""
         is_member = np.zeros(self._n_features, bool)
         is_member[members] = True
-        flags, number = self._on_device(is_member), self._on_device(np.array([repeat], np.int32))
+        # One shape for any number of repeats, where rows keep the same in each.
+        _, _, kept = sample.tensors
+        donors, place = (sample.donors[[repeat]], 0) if kept is None else (sample.donors, repeat)
+        flags, number = self._on_device(is_member), self._on_device(np.array([place], np.int32))
 
         def score(start: int) -> Any:
             # The last block is padded with the last row: one static shape.
             rows = np.minimum(np.arange(start, start + self._n_at_once), len(sample.rows) - 1)
-            row, donor = sample.rows[rows], sample.donors[:, rows]
+            row, donor = sample.rows[rows], donors[:, rows]
             arrays = (self._on_device(one.astype(np.int32)) for one in (row, donor))
             found = self._program(*sample.tensors, self._targets, flags, number, *arrays)
             return keras.tree.map_structure(ops.convert_to_numpy, found)
