@@ -76,5 +76,5 @@ def test_the_benchmark_of_scale_prints_all_tables():
     run = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
     assert run.stdout.count("### ") == 4
     rows = [line for line in run.stdout.splitlines() if line.startswith("| ") and "---" not in line]
-    assert len(rows) == 4 + 3 + 3 + 7
+    assert len(rows) == 4 + 5 + 3 + 7
     assert "nan" not in run.stdout
