@@ -13,7 +13,7 @@ TABLES ?=
 
 .PHONY: help demo tensorboard test test-backends lint types unit test-long fuzz coverage beijing bench bench-backends bench-clicks \
         bench-correlated bench-drift bench-intervals bench-lofo bench-lofo-backends bench-scale bench-statistics \
-        bench-tab bench-verdicts notebook pictures screenshots clean
+        bench-tab bench-verdicts notebook pictures screenshots support-table clean
 .DEFAULT_GOAL := help
 
 help:  ## this list

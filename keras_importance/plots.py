@@ -101,8 +101,10 @@ def ranking(result: ImportanceResult, *, max_features: int = _MAX_NAMED) -> Figu
     is_exact = [result.obtained[i] == "exact" for i in order]
     filled = ["white" if not exact else colour for exact, colour in zip(is_exact, colours, strict=True)]
     # One collection: matplotlib takes ten times as long for bars of their own.
-    bars = [_bar(row, width) for row, width in enumerate(mean)]
-    axes.add_collection(PolyCollection(bars, facecolors=filled, edgecolors=colours, zorder=2))
+    shapes = [_bar(row, width) for row, width in enumerate(mean)]
+    bars = PolyCollection(shapes, facecolors=filled, edgecolors=colours, linewidths=1.0, zorder=2)
+    bars.sticky_edges.x.append(0)  # no margin where bars begin
+    axes.add_collection(bars)
     axes.autoscale_view()
     known = np.isfinite(low)
     axes.hlines(rows[known], low[known], high[known], color=_INK, linewidth=1.3, zorder=3)

@@ -73,6 +73,12 @@ def test_bars_are_the_most_important_features_in_order(n_features):
     assert all(axes.get_xlim()[0] <= end <= axes.get_xlim()[1] for end in ends)
 
 
+def test_bars_begin_at_the_edge_where_all_intervals_lie_above_zero():
+    axes = drawn(plots.ranking(result(values=[3.0, 2.0, 1.0]))).axes[0]
+    assert axes.get_xlim()[0] == 0
+    assert drawn(plots.ranking(result(values=[3.0, 0.01]))).axes[0].get_xlim()[0] < -0.05
+
+
 def test_whiskers_are_the_intervals():
     one = result(6)
     axes = drawn(plots.ranking(one)).axes[0]
