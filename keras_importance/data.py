@@ -46,6 +46,13 @@ class Spread:
     q_squared: Floats
     weight_squared: float
 
+    @staticmethod
+    def joined(parts: Sequence[Spread]) -> Spread:
+        """That of the columns of several inputs."""
+        names = ("mean", "variance", "q", "q_squared")
+        columns = {name: np.concatenate([getattr(one, name) for one in parts]) for name in names}
+        return Spread(**columns, weight_squared=parts[0].weight_squared)
+
 
 @dataclass(frozen=True, eq=False)
 class ValidationData:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -18,6 +19,9 @@ from keras_importance import (
     PermutationImportance,
     compute_importance,
 )
+from keras_importance.data import ValidationData
+from keras_importance.engine import Evaluator
+from keras_importance.features import FeatureSet
 
 WEIGHTS = np.array([1.0, -0.5, 3.0, 0.0])
 SCALES = np.array([1.0, 2.0, 0.5, 1.0])
@@ -322,6 +326,30 @@ def test_rms_gradient_of_a_linear_model_has_the_error_of_a_standard_deviation(li
     result = compute_importance(linear_model([2.0]), (x, x[:, 0]), methods=[method])["gradient"]
     assert result.importances_mean == pytest.approx([2 * x.std()], rel=1e-5)
     assert result.std_error == pytest.approx([2 / math.sqrt(8000)], rel=0.1)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_sums_over_rows_say_the_same_as_the_rows_one_by_one(n_outputs, rng):
+    """Also of a feature with columns in inputs of unequal steps, whose errors depend on one another."""
+    inputs = [keras.Input((5, 3)), keras.Input((2,)), keras.Input((2,), dtype="int32")]
+    codes = keras.layers.Flatten()(keras.layers.Embedding(4, 2)(inputs[2]))
+    read = keras.layers.Concatenate()([keras.layers.LSTM(4)(inputs[0]), inputs[1], codes])
+    hidden = keras.layers.Dense(6, "tanh")(read)
+    model = keras.Model(inputs, keras.layers.Dense(n_outputs)(hidden))
+    model.compile(loss="mse")
+    x = (rng.standard_normal((300, 5, 3)), rng.standard_normal((300, 2)), rng.integers(4, size=(300, 2)))
+    x[1][:, 0] += x[0][:, 0, 0]
+    data = ValidationData.read((x, rng.standard_normal((300, n_outputs)), rng.uniform(0.5, 2, 300)))
+    groups = {"over inputs": [(0, 0), (1, 0)], "wide": [(0, 1), (0, 2)], "codes": [(2, 0), (2, 1)]}
+    features = FeatureSet.from_argument(groups, data.columns)
+    by_sums, by_rows = (
+        GradientImportance()(Evaluator(model, replace(data, blocks=blocks), features))
+        for blocks in (None, np.arange(300))
+    )
+    is_code = np.array(by_sums.feature_names) == "codes"
+    np.testing.assert_array_equal(np.isnan(by_sums.importances_mean), is_code)
+    for name in ("importances", "std_error", "by_step") + ("direction",) * (n_outputs == 1):
+        np.testing.assert_allclose(getattr(by_sums, name), getattr(by_rows, name), rtol=2e-4)
 
 
 def test_errors_of_overlapping_windows_count_blocks(rng):

@@ -323,17 +323,17 @@ def test_out_of_memory_goes_on_with_smaller_blocks(small_data, monkeypatch):
 
 
 def test_gradients_are_taken_in_smaller_chunks_too(small_data, monkeypatch):
-    real = Differentiator.of_outputs
+    real = Differentiator.moments
 
-    def of_outputs(differentiator, directions, data):
+    def moments(differentiator, scalars, data):
         if differentiator.rows_at_once > 30:
             raise MemoryError
-        return real(differentiator, directions, data)
+        return real(differentiator, scalars, data)
 
     whole, in_chunks = FeatureImportance(), FeatureImportance()
     keras.utils.set_random_seed(0)
     fit(made(), small_data, [whole], epochs=2)
-    monkeypatch.setattr(Differentiator, "of_outputs", of_outputs)
+    monkeypatch.setattr(Differentiator, "moments", moments)
     keras.utils.set_random_seed(0)
     fit(made(), small_data, [in_chunks], epochs=2)
     for one, other in zip(whole.history, in_chunks.history, strict=True):

@@ -20,7 +20,13 @@ from keras_importance.engine.averaged import AveragedPart
 from keras_importance.engine.backend import Compiler
 from keras_importance.engine.blocks import declared_batch
 from keras_importance.engine.constant import constant_scores
-from keras_importance.engine.gradients import Differentiator, InputGradients, Moments
+from keras_importance.engine.gradients import (
+    Differentiator,
+    InputGradients,
+    Moments,
+    RowScores,
+    Scalar,
+)
 from keras_importance.engine.joint import JointScorer
 from keras_importance.engine.linearised import LinearisedScorer
 from keras_importance.engine.memory import is_out_of_memory
@@ -406,30 +412,26 @@ class Evaluator:
 
     # --- gradients ------------------------------------------------------------------------------
 
-    def output_gradients(self, directions: Array, data: ValidationData | None = None) -> InputGradients:
-        """Gradients of the outputs of row `i`, weighted with `directions[i]` and added up.
+    def gradients(self, scalar: Scalar, data: ValidationData | None = None) -> InputGradients:
+        """Gradients of each row's scalar, be it a sum of outputs or `row_loss`; None for all rows."""
+        return self._differentiator.gradients(scalar, data or self.data)
 
-        Args:
-            directions: `(n_rows, n_outputs)`, or `(1, n_outputs)` for all rows alike.
-            data: the rows; None for all.
-        """
-        return self._differentiator.of_outputs(directions, data or self.data)
+    def gradient_moments(self, scalars: Sequence[Scalar], data: ValidationData) -> list[Moments | None]:
+        """Sums over rows of the lengths of gradients, for each input; None without a gradient."""
+        return self._differentiator.moments(scalars, data)
 
     @property
     def has_row_loss(self) -> bool:
         """Whether the compiled loss is a mean over rows, so that each row has a gradient of its own."""
         return self._loss.row_scores is not None
 
-    def loss_gradients(self, data: ValidationData | None = None) -> InputGradients:
-        """Gradients of the compiled loss of each row.
+    @property
+    def row_loss(self) -> RowScores:
+        """The compiled loss of each row.
 
         Raises:
             ValueError: for a loss that is no mean over rows.
         """
-        return self._differentiator.of_loss(self._row_loss, data or self.data)
-
-    @property
-    def _row_loss(self) -> Callable[[Any, Any], Any]:
         if self._loss.row_scores is None:
             raise ValueError(
                 "the compiled loss is no mean over rows, so no row has a gradient of its own."
@@ -442,13 +444,7 @@ class Evaluator:
         Raises:
             ValueError: for a loss that is no mean over rows.
         """
-        return self._differentiator.loss_slopes(self._row_loss, data)
-
-    def gradient_moments(
-        self, passes: Sequence[InputGradients], numbers: Sequence[int], data: ValidationData
-    ) -> list[Moments]:
-        """Sums over rows of the lengths of gradients with respect to the columns of some inputs."""
-        return self._differentiator.moments(passes, numbers, data)
+        return self._differentiator.loss_slopes(self.row_loss, data)
 
     @cached_property
     def _loss(self) -> Metric:

@@ -22,6 +22,12 @@ from keras_importance.statistics import Floats, Integers
 ops = keras.ops
 Array = NDArray[Any]
 
+RowScores = Callable[[Any, Any], Any]
+"""`(targets, outputs)` to the `(n_rows,)` scores of a loss."""
+Scalar = Array | RowScores
+"""What is differentiated in each row `i`: `sum_m directions[i, m] · output_m(x_i)`, where directions of
+shape `(1, n_outputs)` serve all rows; or the row scores of a loss."""
+
 
 @dataclass(frozen=True, eq=False)
 class InputGradients:
@@ -65,21 +71,24 @@ class InputGradients:
 class Moments:
     """Weighted sums over rows `i`, of each column of one input, for gradients of length `L` at step `t`.
 
-    `r_i = mean_t L_it`, `q_i = mean_t (x_it - mean)²`; weights `w` of mean 1.
+    With `r_i = mean_t L_it`, `q_i = mean_t (x_it - mean)²` and weights `w` of mean 1.
 
     Attributes:
-        by_step: `(n_steps, n_columns)` sums of `w L`.
-        signed: `(n_columns,)` sums of `w · mean_t gradient`, of the first of several.
-        rr: `(n_columns,)` sums of `w² r²`.
-        rq: sums of `w² r q`.
-        r: sums of `w² r`.
+        sums: `(n_steps + 4, n_columns)`: of `w L` at each step, of `w · mean_t gradient` (the first of
+            several), of `w² r²`, of `w² r q` and of `w² r`.
     """
 
-    by_step: Floats
-    signed: Floats
-    rr: Floats
-    rq: Floats
-    r: Floats
+    sums: Floats
+
+    @staticmethod
+    def zero(n_steps: int, n_columns: int) -> Moments:
+        """Those of an input that the model ignores."""
+        return Moments(np.zeros((n_steps + 4, n_columns)))
+
+    @staticmethod
+    def joined(parts: Sequence[Moments]) -> Moments:
+        """Those of the columns of several inputs of as many steps."""
+        return Moments(np.concatenate([one.sums for one in parts], axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,11 +134,9 @@ class Differentiator:
         self.rows_at_once = rows_at_once(compiler.model, data, in_parts=in_parts, share=compiler.share)
         if declared_batch(compiler.model) is None:
             self.rows_at_once = self._replicas.block_of(data.n_rows, self.rows_at_once)
-        self._of_outputs = compiler(self._output_program)
-        self._moments = compiler(_moments)
-        self._values = compiler(self._flat_outputs)
-        self._of_loss: Callable[..., Any] | None = None
-        self._of_slopes: Callable[..., Any] | None = None
+        self._values = compiler(self._value_program)
+        self._of_moments = compiler(_moments)
+        self._programs: dict[tuple[str, RowScores | None], Callable[..., Any]] = {}
         self._cut: tuple[ValidationData, list[_Chunk]] = (data, self._chunks_of(data))
 
     def values(self, data: ValidationData) -> Any:
@@ -138,59 +145,47 @@ class Differentiator:
         found = self._each(self._values, chunks)
         return _joined(found, data.n_rows, self._replicas)
 
-    def of_outputs(self, directions: Array, data: ValidationData) -> InputGradients:
-        """Gradients of `sum_m directions[i, m] · output_m(x_i)`; one row of directions serves all."""
-        weights = self._on_device(np.asarray(directions, keras.config.floatx()))
-        chunks = [(one.inputs, weights, one.rows) for one in self._chunks(data)]
-        return InputGradients(self._each(self._of_outputs, chunks), data.n_rows, self._replicas)
+    def gradients(self, scalar: Scalar, data: ValidationData) -> InputGradients:
+        """Gradients of every row's scalar."""
+        program, given = self._differentiated(self._gradient_program, scalar, data)
+        return InputGradients(self._each(program, given), data.n_rows, self._replicas)
 
-    def of_loss(self, row_scores: Callable[[Any, Any], Any], data: ValidationData) -> InputGradients:
-        """Gradients of the row scores of a loss."""
-        if self._of_loss is None:
-            self._of_loss = self._compiler(partial(self._loss_program, row_scores))
-        chunks = [(one.inputs, one.targets) for one in self._chunks(data)]
-        return InputGradients(self._each(self._of_loss, chunks), data.n_rows, self._replicas)
+    def moments(self, scalars: Sequence[Scalar], data: ValidationData) -> list[Moments | None]:
+        """Sums over rows of the lengths of the gradients of some scalars, for the columns of each input.
 
-    def loss_slopes(self, row_scores: Callable[[Any, Any], Any], data: ValidationData) -> Floats:
+        None for an input without a gradient. Of one scalar they are computed together with its
+        gradients, which needs one program's start less and never writes the gradients down.
+        """
+        means = np.concatenate([spread.mean for spread in data.spreads])
+        means = self._on_device(means.astype(keras.config.floatx()))
+        if len(scalars) == 1:
+            program, given = self._differentiated(self._moment_program, scalars[0], data)
+        else:
+            passes = [self.gradients(scalar, data).chunks for scalar in scalars]
+            program = self._of_moments
+            given = [
+                (of_chunk, chunk.inputs)
+                for chunk, *of_chunk in zip(self._chunks(data), *passes, strict=True)
+            ]
+        chunks = [
+            (*one, means, chunk.weights) for one, chunk in zip(given, self._chunks(data), strict=True)
+        ]
+        of_chunks = self._replicas.gathered(_arrays(self._each(program, chunks)))
+        return [
+            None if sums[0] is None else Moments(np.sum(sums, axis=0, dtype=np.float64))
+            for sums in zip(*of_chunks, strict=True)
+        ]
+
+    def loss_slopes(self, row_scores: RowScores, data: ValidationData) -> Floats:
         """`(n_rows, n_outputs)` slopes of a loss in the outputs, or in the logits of probabilities."""
-        if self._of_slopes is None:
-            self._of_slopes = self._compiler(partial(self._slope_program, row_scores))
+        program = self._program(self._slope_program, row_scores)
         size = min(self.rows_at_once, data.n_rows)
         chunks = [(one.inputs, one.targets) for one in self._chunks_of(data, size)]
         found = [
             None if pairs is None else np.concatenate([_in_logits(*pair) for pair in pairs], axis=1)
-            for pairs in _arrays(self._each(self._of_slopes, chunks))
+            for pairs in _arrays(self._each(program, chunks))
         ]
         return np.concatenate(self._replicas.gathered(found))[: data.n_rows].astype(np.float64)
-
-    def moments(
-        self, passes: Sequence[InputGradients], numbers: Sequence[int], data: ValidationData
-    ) -> list[Moments]:
-        """Sums over rows of the lengths of gradients in all passes, for the columns of some inputs."""
-        means = [
-            self._on_device(data.spreads[number].mean.astype(keras.config.floatx()))
-            for number in numbers
-        ]
-        of_passes = zip(*(one.chunks for one in passes), strict=True)
-        chunks = [
-            (
-                [[None if one is None else one[number] for one in of_chunk] for number in numbers],
-                [chunk.inputs[number] for number in numbers],
-                means,
-                chunk.weights,
-            )
-            for chunk, of_chunk in zip(self._chunks(data), of_passes, strict=True)
-        ]
-        parts = self._replicas.gathered([_arrays(one) for one in self._each(self._moments, chunks)])
-        return [
-            Moments(
-                *[
-                    np.asarray(np.sum(one, axis=0, dtype=np.float64))
-                    for one in zip(*of_input, strict=True)
-                ]
-            )
-            for of_input in zip(*parts, strict=True)
-        ]
 
     # --- chunks ---------------------------------------------------------------------------------
 
@@ -238,34 +233,57 @@ class Differentiator:
 
     # --- programs -------------------------------------------------------------------------------
 
-    def _output_program(
-        self, call: Call, inputs: list[Any], directions: Any, rows: Any
+    def _program(self, program: Callable[..., Any], row_scores: RowScores | None) -> Callable[..., Any]:
+        """The program for the outputs or a loss, compiled once."""
+        key = program.__name__, row_scores
+        if key not in self._programs:
+            self._programs[key] = self._compiler(partial(program, row_scores))
+        return self._programs[key]
+
+    def _differentiated(
+        self, program: Callable[..., Any], scalar: Scalar, data: ValidationData
+    ) -> tuple[Callable[..., Any], list[tuple[Any, ...]]]:
+        """A compiled program for a scalar, and for each chunk what it differentiates."""
+        chunks = self._chunks(data)
+        if callable(scalar):
+            return self._program(program, scalar), [(one.inputs, one.targets) for one in chunks]
+        directions = self._on_device(np.asarray(scalar, keras.config.floatx()))
+        return self._program(program, None), [(one.inputs, (directions, one.rows)) for one in chunks]
+
+    def _gradient_program(
+        self, row_scores: RowScores | None, call: Call, inputs: list[Any], given: Any
     ) -> list[Any | None]:
-        if directions.shape[0] != 1:
-            directions = ops.take(directions, rows, axis=0)
+        """Given are the targets of a loss, or the directions of the outputs and the rows' numbers."""
 
         def scalar(leaves: list[Any]) -> Any:
-            return ops.sum(self._flat_outputs(call, leaves) * directions, axis=-1)
+            if row_scores is not None:
+                return row_scores(given, call(self._data.pack(leaves)))
+            directions, rows = given
+            if directions.shape[0] != 1:
+                directions = ops.take(directions, rows, axis=0)
+            return ops.sum(self._value_program(call, leaves) * directions, axis=-1)
 
         return self._compiler.gradients(scalar, inputs)
 
-    def _flat_outputs(self, call: Call, inputs: list[Any]) -> Any:
+    def _moment_program(
+        self,
+        row_scores: RowScores | None,
+        call: Call,
+        inputs: list[Any],
+        given: Any,
+        means: Any,
+        weights: Any,
+    ) -> list[Any | None]:
+        gradients = self._gradient_program(row_scores, call, inputs, given)
+        return _moments(call, [gradients], inputs, means, weights)
+
+    def _value_program(self, call: Call, inputs: list[Any]) -> Any:
         outputs = keras.tree.flatten(call(self._data.pack(inputs)))
         flat = [ops.reshape(output, (-1, math.prod(output.shape[1:]))) for output in outputs]
         joined = flat[0] if len(flat) == 1 else ops.concatenate(flat, axis=-1)
         return self._transform(ops.cast(joined, keras.config.floatx()))
 
-    def _loss_program(
-        self, row_scores: Callable[[Any, Any], Any], call: Call, inputs: list[Any], targets: Any
-    ) -> list[Any | None]:
-        def scalar(leaves: list[Any]) -> Any:
-            return row_scores(targets, call(self._data.pack(leaves)))
-
-        return self._compiler.gradients(scalar, inputs)
-
-    def _slope_program(
-        self, row_scores: Callable[[Any, Any], Any], call: Call, inputs: list[Any], targets: Any
-    ) -> Any:
+    def _slope_program(self, row_scores: RowScores, call: Call, inputs: list[Any], targets: Any) -> Any:
         outputs = call(self._data.pack(inputs))
         # Copies without the logits that Keras attaches to probabilities, and its losses use instead.
         leaves = [ops.multiply(leaf, 1) for leaf in keras.tree.flatten(outputs)]
@@ -306,18 +324,28 @@ def _in_logits(slopes: Array, outputs: Array) -> Array:
 
 def _moments(
     _call: Call,
-    gradients: list[list[Any]],
+    passes: list[list[Any | None]],
     inputs: list[Any],
-    means: list[Any],
+    means: Any,
     weights: Any,
-) -> list[tuple[Any, ...]]:
-    """The sums of `Moments` for a chunk of rows, for each of some inputs."""
+) -> list[Any | None]:
+    """The sums of `Moments` for a chunk of rows, for each input with a gradient.
+
+    Args:
+        passes: for each scalar, for each input the gradients.
+        inputs: the rows.
+        means: of the columns of all inputs.
+        weights: `(n_rows,)` of mean 1.
+    """
+    widths = [x.shape[-1] if len(x.shape) > 1 else 1 for x in inputs]
+    means = ops.split(means, np.cumsum(widths)[:-1].tolist()) if len(widths) > 1 else [means]
     return [
-        _moments_of_input(*of_input, weights) for of_input in zip(gradients, inputs, means, strict=True)
+        None if gradients[0] is None else _moments_of_input(list(gradients), x, mean, weights)
+        for *gradients, x, mean in zip(*passes, inputs, means, strict=True)
     ]
 
 
-def _moments_of_input(gradients: list[Any], x: Any, mean: Any, weights: Any) -> tuple[Any, ...]:
+def _moments_of_input(gradients: list[Any], x: Any, mean: Any, weights: Any) -> Any:
     """Rows of weight 0 add nothing."""
     columns = mean.shape[0]
     n_rows = x.shape[0]
@@ -331,7 +359,8 @@ def _moments_of_input(gradients: list[Any], x: Any, mean: Any, weights: Any) -> 
     by_step = ops.matmul(both, ops.reshape(length, (n_rows, -1)))[0]
     signed = ops.matmul(both, ops.mean(g[0], axis=1))[0]
     squares = (ops.matmul(both, values)[1] for values in (r * r, r * q, r))
-    return ops.reshape(by_step, (-1, columns)), signed, *squares
+    rows = ops.stack([signed, *squares])
+    return ops.concatenate([ops.reshape(by_step, (-1, columns)), rows])
 
 
 def _in_types_of(model: Any, leaves: Sequence[Array]) -> list[Array]:

@@ -82,7 +82,7 @@ class LinearisedScorer:
         is_all = np.array_equal(sample.rows, np.arange(self._data.n_rows))
         data = self._data if is_all else self._data.only(sample.rows)
         values = self._differentiator.values(data)
-        passes = [self._differentiator.of_outputs(one[None], data) for one in np.eye(self._n_outputs)]
+        passes = [self._differentiator.gradients(one[None], data) for one in np.eye(self._n_outputs)]
         known = [number for number in range(len(inputs)) if passes[0].has(number)]
         jacobians = [ops.stack([one.tensor(number) for one in passes]) for number in known]
         place = np.zeros(self._data.n_rows, np.int32)

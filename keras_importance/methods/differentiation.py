@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from keras_importance.data import ValidationData
 from keras_importance.engine import Evaluator
-from keras_importance.engine.gradients import InputGradients
+from keras_importance.engine.gradients import Scalar
 from keras_importance.engine.outputs import Output, outputs_of
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.features import Column
@@ -84,11 +84,11 @@ class DifferentiatingMethod(ImportanceMethod):
             and _is_crossentropy(getattr(evaluator.model, "loss", None))
         )
 
-    def passes(self, evaluator: Evaluator, data: ValidationData) -> list[InputGradients]:
-        """Gradients of each row's scalars: the squares of several add up to those of all outputs."""
+    def scalars(self, evaluator: Evaluator, data: ValidationData) -> list[Scalar]:
+        """What is differentiated: the squares of several gradients add up to those of all outputs."""
         if self.is_of_loss(evaluator):
-            return [evaluator.loss_gradients(data)]
-        return _output_gradients(evaluator, data, self._columns(evaluator))
+            return [evaluator.row_loss]
+        return list(_directions(evaluator, data.n_rows, self._columns(evaluator)))
 
     def scores(
         self,
@@ -97,11 +97,11 @@ class DifferentiatingMethod(ImportanceMethod):
         parts: Sequence[Part],
         notes: Mapping[str, str],
         *,
-        n_passes: int,
+        n_scalars: int,
     ) -> Scores:
         """The scores of the features from those of their parts, and why some have none."""
         of_loss = self.is_of_loss(evaluator)
-        arrays = _joined(evaluator, data, parts, signed=not of_loss and n_passes == 1)
+        arrays = _joined(evaluator, data, parts, signed=not of_loss and n_scalars == 1)
         wrong = false_zeros(evaluator, arrays["importances"])
         for values in (arrays["importances"], arrays["std_error"]):
             values[list(wrong)] = math.nan
@@ -141,26 +141,23 @@ def _by_name(evaluator: Evaluator) -> dict[str, Output]:
     return {output.name: output for output in outputs_of(evaluator.model)}
 
 
-def _output_gradients(
-    evaluator: Evaluator, data: ValidationData, columns: Integers
-) -> list[InputGradients]:
-    """Gradients whose squares add up to those of some outputs, exactly or on average over signs."""
+def _directions(evaluator: Evaluator, n_rows: int, columns: Integers) -> Iterator[Array]:
+    """The squares of gradients along them add up to those of some outputs, or do so on average."""
     units = np.eye(evaluator.n_outputs)[columns]
     if len(columns) <= _MAX_OUTPUTS:
-        return [evaluator.output_gradients(one[None], data) for one in units]
+        yield from units[:, None]
+        return
     rng = evaluator.rng()
     scale = 1 / math.sqrt(_MAX_OUTPUTS)
-    shape = (data.n_rows, len(columns))
-    return [
-        evaluator.output_gradients(scale * rng.choice([-1.0, 1.0], size=shape) @ units, data)
-        for _ in range(_MAX_OUTPUTS)
-    ]
+    for _ in range(_MAX_OUTPUTS):
+        yield scale * rng.choice([-1.0, 1.0], size=(n_rows, len(columns))) @ units
 
 
-def notes_of(evaluator: Evaluator, gradients: InputGradients) -> dict[str, str]:
-    """Why a feature has no gradient, by its name."""
-    numbers = range(len(evaluator.data.inputs))
-    reasons = {n: evaluator.why_no_gradient(n) for n in numbers if not gradients.has(n)}
+def notes_of(evaluator: Evaluator, of_inputs: Sequence[Any | None]) -> dict[str, str]:
+    """Why a feature has no gradient, by its name; given what was found for each input, None for none."""
+    reasons = {n: evaluator.why_no_gradient(n) for n, one in enumerate(of_inputs) if one is None}
+    if not reasons:
+        return {}
     return {
         feature.name: reason
         for feature in evaluator.features.features
@@ -207,24 +204,47 @@ class Part:
     std_error: Floats | None = None
 
 
-PartKey = tuple[int, int]
-"""Number of steps and number of columns."""
+class PartKey(NamedTuple):
+    """The shape of a part.
+
+    Attributes:
+        n_steps: of its inputs.
+        width: how many columns it has.
+        is_whole: whether it is all of its feature.
+    """
+
+    n_steps: int
+    width: int
+    is_whole: bool
+
+
 Members = list[tuple[int, tuple[Column, ...]]]
 """Number of a feature, and those of its columns that have as many steps."""
 
 
-def parts_of(evaluator: Evaluator, notes: Mapping[str, str]) -> dict[PartKey, Members]:
-    """The features with a gradient, sorted by the shape of their columns."""
+def parts_of(evaluator: Evaluator, notes: Mapping[str, str] | None = None) -> dict[PartKey, Members]:
+    """The features, those with a note left out, sorted by the shape of their columns."""
+    parts = evaluator.once(parts_of, lambda: _parts_of(evaluator))
+    if not notes:
+        return parts
+    names = evaluator.features.names
+    kept = {
+        key: [(number, columns) for number, columns in members if names[number] not in notes]
+        for key, members in parts.items()
+    }
+    return {key: members for key, members in kept.items() if members}
+
+
+def _parts_of(evaluator: Evaluator) -> dict[PartKey, Members]:
     steps = [math.prod(values.shape[1:-1]) for values in evaluator.data.inputs]
     parts: dict[PartKey, Members] = {}
     for number, feature in enumerate(evaluator.features.features):
-        if feature.name in notes:
-            continue
         by_steps: dict[int, list[Column]] = {}
         for column in feature.columns:
             by_steps.setdefault(steps[column[0]], []).append(column)
         for n_steps, columns in by_steps.items():
-            parts.setdefault((n_steps, len(columns)), []).append((number, tuple(columns)))
+            key = PartKey(n_steps, len(columns), len(by_steps) == 1)
+            parts.setdefault(key, []).append((number, tuple(columns)))
     return parts
 
 

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.data import ValidationData
+from keras_importance.data import Spread, ValidationData
 from keras_importance.engine import Evaluator
-from keras_importance.engine.gradients import InputGradients
+from keras_importance.engine.gradients import Moments
 from keras_importance.methods.base import Scores
 from keras_importance.methods.differentiation import (
     DifferentiatingMethod,
@@ -76,74 +76,80 @@ class GradientImportance(DifferentiatingMethod):
         """One forward and backward pass for each output, or one for the loss."""
         started = evaluator.clock()
         data = evaluator.affordable_data(self.name)
-        passes = self.passes(evaluator, data)
-        notes = notes_of(evaluator, passes[0])
+        scalars = self.scalars(evaluator, data)
+        singles: set[PartKey] = set()
+        if self.aggregation == "mean" and data.blocks is None:
+            # Sums over rows suffice, which are computed together with the gradients.
+            singles = {key for key in parts_of(evaluator) if key.width == 1 and key.is_whole}
+        moments = evaluator.gradient_moments(scalars, data) if singles else []
+        passes = []
+        if singles != parts_of(evaluator).keys():
+            passes = [evaluator.gradients(scalar, data).arrays for scalar in scalars]
+        notes = notes_of(evaluator, moments or passes[0])
         parts = []
-        for (n_steps, width), members in parts_of(evaluator, notes).items():
-            # Sums over rows suffice for single columns, and are computed where the gradients are.
-            if width == 1 and self.aggregation == "mean" and data.blocks is None:
-                parts += _parts_of_columns(evaluator, data, members, passes)
+        for key, members in parts_of(evaluator, notes).items():
+            if key in singles:
+                parts.append(_part_of_columns(data, key.n_steps, members, moments))
             else:
-                parts.append(_part(data, (n_steps, width), members, passes, self.aggregation))
-        scores = self.scores(evaluator, data, parts, notes, n_passes=len(passes))
+                parts.append(_part(data, key, members, passes, self.aggregation))
+        scores = self.scores(evaluator, data, parts, notes, n_scalars=len(scalars))
         evaluator.learn_rate(self.name, started, data.n_rows)
         return scores
 
 
-def _parts_of_columns(
-    evaluator: Evaluator, data: ValidationData, members: Members, passes: Sequence[InputGradients]
-) -> list[Part]:
+def _part_of_columns(
+    data: ValidationData, n_steps: int, members: Members, moments: Sequence[Moments | None]
+) -> Part:
     """Features of a single column each: the same as `_part`, from sums over rows.
 
     With `r_i` the mean length of a row's gradients over its steps, `q_i` the mean square of its centred
     values, `s² = mean(w q)` and weights `w` of mean 1, the score is `s · mean(w r)`, on which a row has
     the influence `w_i [s (r_i - mean(w r)) + b (q_i - s²)]` with `b = mean(w r) / (2 s)`.
     """
-    found = []
     n_rows = data.n_rows
-    numbers = sorted({columns[0][0] for _, columns in members})
-    known = [number for number in numbers if passes[0].has(number)]
-    moments = dict(zip(known, evaluator.gradient_moments(passes, known, data), strict=True))
-    for number in numbers:
-        own = [(feature, columns[0][1]) for feature, columns in members if columns[0][0] == number]
-        features, columns = [feature for feature, _ in own], [column for _, column in own]
-        if number not in moments:  # the model ignores the input
-            n_steps, zeros = math.prod(data.inputs[number].shape[1:-1]), np.zeros(len(own))
-            found.append(Part(features, zeros, None, np.zeros((n_steps, len(own))), zeros, zeros))
-            continue
-        spread, sums = data.spreads[number], moments[number]
-        s = np.sqrt(spread.variance)
-        by_step = sums.by_step / n_rows
-        r = by_step.mean(axis=0)
-        b = np.divide(r / 2, s, out=np.zeros_like(s), where=s > 0)
-        rr, rq, r1 = sums.rr / n_rows, sums.rq / n_rows, sums.r / n_rows
-        q, w2 = spread.variance, spread.weight_squared
-        of_r = rr - 2 * r * r1 + r**2 * w2
-        of_both = rq - q * r1 - r * spread.q + r * q * w2
-        of_q = spread.q_squared - 2 * q * spread.q + q**2 * w2
-        variance = s**2 * of_r + 2 * s * b * of_both + b**2 * of_q
-        error = np.sqrt(np.maximum(variance, 0.0) / max(n_rows - 1, 1))
-        found.append(
-            Part(
-                features=features,
-                score=(s * r)[columns],
-                influence=None,
-                by_step=(s * by_step)[:, columns],
-                direction=(s * sums.signed / n_rows)[columns],
-                std_error=error[columns],
-            )
-        )
-    return found
+    pairs = [columns[0] for _, columns in members]
+    numbers = sorted({number for number, _ in pairs})
+    spread = Spread.joined([data.spreads[number] for number in numbers])
+    widths = [len(data.spreads[number].mean) for number in numbers]
+    sums = (
+        Moments.joined(
+            [
+                moments[number] or Moments.zero(n_steps, width)  # the model ignores the input
+                for number, width in zip(numbers, widths, strict=True)
+            ]
+        ).sums
+        / n_rows
+    )
+    by_step, (signed, rr, rq, r1) = sums[:n_steps], sums[n_steps:]
+    s = np.sqrt(spread.variance)
+    r = by_step.mean(axis=0)
+    b = np.divide(r / 2, s, out=np.zeros_like(s), where=s > 0)
+    q, w2 = spread.variance, spread.weight_squared
+    of_r = rr - 2 * r * r1 + r**2 * w2
+    of_both = rq - q * r1 - r * spread.q + r * q * w2
+    of_q = spread.q_squared - 2 * q * spread.q + q**2 * w2
+    variance = s**2 * of_r + 2 * s * b * of_both + b**2 * of_q
+    error = np.sqrt(np.maximum(variance, 0.0) / max(n_rows - 1, 1))
+    first = dict(zip(numbers, np.cumsum([0, *widths]).tolist(), strict=False))
+    columns = np.array([first[number] + column for number, column in pairs])
+    return Part(
+        features=[feature for feature, _ in members],
+        score=(s * r)[columns],
+        influence=None,
+        by_step=(s * by_step)[:, columns],
+        direction=(s * signed)[columns],
+        std_error=error[columns],
+    )
 
 
 def _part(
     data: ValidationData,
     key: PartKey,
     members: Members,
-    passes: Sequence[InputGradients],
+    passes: Sequence[Sequence[Array | None]],
     aggregation: Aggregation,
 ) -> Part:
-    n_steps, width = key
+    n_steps, width, _ = key
     weights = np.ones(data.n_rows) if data.weights is None else data.weights
     weights = weights / weights.mean()
     columns = [column for _, group in members for column in group]
@@ -155,7 +161,7 @@ def _part(
 
     x = gathered(data.inputs).astype(np.float64)
     x -= weighted_mean(x.mean(axis=1), weights, axis=0)
-    g = np.stack([gathered(gradients.arrays) for gradients in passes])
+    g = np.stack([gathered(gradients) for gradients in passes])
     covariance = np.einsum("n,nsfv,nsfw->fvw", weights, x, x, optimize=True) / x[..., 0, 0].size
     squares = np.maximum(
         np.einsum("mnsfv,fvw,mnsfw->nsf", g, covariance, g, optimize=True, dtype=np.float64), 0.0

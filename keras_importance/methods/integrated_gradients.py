@@ -97,7 +97,7 @@ class IntegratedGradients(DifferentiatingMethod):
             _part(data, key, members, attributions, gradients)
             for key, members in parts_of(evaluator, notes).items()
         ]
-        scores = self.scores(evaluator, data, parts, notes, n_passes=len(gradients))
+        scores = self.scores(evaluator, data, parts, notes, n_scalars=len(gradients))
         evaluator.learn_rate(self.name, started, data.n_rows)
         return scores
 
@@ -105,14 +105,13 @@ class IntegratedGradients(DifferentiatingMethod):
         self, evaluator: Evaluator, data: ValidationData, origin: Sequence[Array]
     ) -> tuple[Gradients, dict[str, str]]:
         """Mean gradients over the steps of the way, and why features have none."""
-        total: Gradients = []
+        scalars = self.scalars(evaluator, data)
+        total: Gradients = [[None] * len(data.inputs) for _ in scalars]
         notes: dict[str, str] = {}
         for share in (np.arange(self.n_steps) + 0.5) / self.n_steps:
-            passes = self.passes(evaluator, data.with_inputs(_mixed(data, origin, share)))
-            found = [one.arrays for one in passes]
-            if not total:
-                notes = notes_of(evaluator, passes[0])
-                total = [[None] * len(data.inputs) for _ in found]
+            moved = data.with_inputs(_mixed(data, origin, share))
+            found = [evaluator.gradients(scalar, moved).arrays for scalar in scalars]
+            notes = notes_of(evaluator, found[0])
             for sums, arrays in zip(total, found, strict=True):
                 for number, one in enumerate(arrays):
                     if one is not None:
@@ -143,7 +142,7 @@ def _part(
     gradients: Gradients,
 ) -> Part:
     """Scores of features of as many steps and columns; several scalars count by their length."""
-    n_steps, width = key
+    n_steps, width, _ = key
 
     def gathered(leaves: Sequence[Array | None]) -> Array:
         """Sums over the columns of each part, `(n_rows, n_steps, n_parts)`."""
