@@ -54,6 +54,9 @@ class Backend(Protocol):
     def gradients(self, function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> list[Any | None]:
         """Gradients of the sum of `function(leaves)`; None for a leaf it doesn't depend on."""
 
+    def taken(self, values: Any, numbers: Any) -> Any:
+        """Entries of a tensor along its first axis, by their numbers from 0 on."""
+
     def on_device(self, values: NDArray[np.generic]) -> Any:
         """The values as a tensor that stays where the model computes."""
 
@@ -81,6 +84,14 @@ def current() -> Backend:
         )
     # Only the active backend may be imported: the others need not be installed.
     return cast("Backend", importlib.import_module(f"keras_importance.engine.{name}"))
+
+
+def taken(values: Any, numbers: Any) -> Any:
+    """Entries of a tensor along its first axis, by their numbers from 0 on.
+
+    `keras.ops.take` counts negative numbers from the end, which makes four operations more of each.
+    """
+    return current().taken(values, numbers)
 
 
 def is_chief(model: Any) -> bool:

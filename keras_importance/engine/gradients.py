@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_importance.data import ValidationData
-from keras_importance.engine.backend import Call, Compiler
+from keras_importance.engine.backend import Call, Compiler, taken
 from keras_importance.engine.blocks import declared_batch, rows_at_once
 from keras_importance.engine.replicas import Replicas
 from keras_importance.statistics import Floats, Integers
@@ -260,7 +260,7 @@ class Differentiator:
                 return row_scores(given, call(self._data.pack(leaves)))
             directions, rows = given
             if directions.shape[0] != 1:
-                directions = ops.take(directions, rows, axis=0)
+                directions = taken(directions, rows)
             return ops.sum(self._value_program(call, leaves) * directions, axis=-1)
 
         return self._compiler.gradients(scalar, inputs)
@@ -338,29 +338,46 @@ def _moments(
         weights: `(n_rows,)` of mean 1.
     """
     widths = [x.shape[-1] if len(x.shape) > 1 else 1 for x in inputs]
-    means = ops.split(means, np.cumsum(widths)[:-1].tolist()) if len(widths) > 1 else [means]
-    return [
-        None if gradients[0] is None else _moments_of_input(list(gradients), x, mean, weights)
-        for *gradients, x, mean in zip(*passes, inputs, means, strict=True)
-    ]
+    first = np.cumsum([0, *widths])
+    # Inputs of as many steps side by side: one small program for all of them.
+    by_steps: dict[int, list[int]] = {}
+    for number, (x, gradient) in enumerate(zip(inputs, passes[0], strict=True)):
+        if gradient is not None:
+            by_steps.setdefault(math.prod(x.shape[1:-1]), []).append(number)
+    found: list[Any | None] = [None] * len(inputs)
+    for n_steps, numbers in by_steps.items():
+
+        def side_by_side(leaves: Sequence[Any], n_steps: int = n_steps) -> Any:
+            tables = [ops.reshape(leaf, (leaf.shape[0], n_steps, -1)) for leaf in leaves]
+            return _concatenated(tables)
+
+        mean = _concatenated([means[first[number] : first[number + 1]] for number in numbers])
+        gradients = [side_by_side([one[number] for number in numbers]) for one in passes]
+        sums = _sums(gradients, side_by_side([inputs[number] for number in numbers]), mean, weights)
+        ends = np.cumsum([widths[number] for number in numbers])
+        for number, end in zip(numbers, ends, strict=True):
+            found[number] = sums[:, end - widths[number] : end]
+    return found
 
 
-def _moments_of_input(gradients: list[Any], x: Any, mean: Any, weights: Any) -> Any:
-    """Rows of weight 0 add nothing."""
-    columns = mean.shape[0]
-    n_rows = x.shape[0]
-    g = [ops.reshape(one, (n_rows, -1, columns)) for one in gradients]
-    x = ops.reshape(x, (n_rows, -1, columns))
+def _sums(g: list[Any], x: Any, mean: Any, weights: Any) -> Any:
+    """The sums of `Moments`, of gradients and values `(n_rows, n_steps, n_columns)`."""
+    n_rows, _, n_columns = x.shape
     length = ops.abs(g[0]) if len(g) == 1 else ops.sqrt(sum(ops.square(one) for one in g))
     r, q = ops.mean(length, axis=1), ops.mean(ops.square(x - mean), axis=1)
 
     # Products with two rows of weights: several times faster than sums over rows, and than one row.
+    # Rows of weight 0 add nothing.
     both = ops.stack([weights, ops.square(weights)])
     by_step = ops.matmul(both, ops.reshape(length, (n_rows, -1)))[0]
     signed = ops.matmul(both, ops.mean(g[0], axis=1))[0]
     squares = (ops.matmul(both, values)[1] for values in (r * r, r * q, r))
-    rows = ops.stack([signed, *squares])
-    return ops.concatenate([ops.reshape(by_step, (-1, columns)), rows])
+    return ops.concatenate([ops.reshape(by_step, (-1, n_columns)), ops.stack([signed, *squares])])
+
+
+def _concatenated(tensors: list[Any]) -> Any:
+    """Along the last axis."""
+    return tensors[0] if len(tensors) == 1 else ops.concatenate(tensors, axis=-1)
 
 
 def _in_types_of(model: Any, leaves: Sequence[Array]) -> list[Array]:

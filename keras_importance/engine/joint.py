@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_importance.data import ValidationData
-from keras_importance.engine.backend import Call, Compiler
+from keras_importance.engine.backend import Call, Compiler, taken
 from keras_importance.engine.blocks import declared_batch, rows_at_once
 from keras_importance.engine.metrics import Metric
 from keras_importance.engine.part import DeviceData, FeatureScores, Sample
@@ -116,6 +116,6 @@ class JointScorer:
                 continue
             own, replaced = parts
             labels = ops.convert_to_tensor(np.maximum(entry.labels, 0).astype(np.int32))
-            is_replaced = ops.take(is_member, labels, axis=0)[None]
-            values.append(ops.where(is_replaced, ops.take(replaced, repeat, axis=0)[0], own))
+            is_replaced = taken(is_member, labels)[None]
+            values.append(ops.where(is_replaced, taken(replaced, repeat)[0], own))
         return row_scores(self._metric, targets, self._cut.tail(call, values), row, 1)

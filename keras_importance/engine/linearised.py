@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_importance.data import ValidationData
-from keras_importance.engine.backend import Call, Compiler
+from keras_importance.engine.backend import Call, Compiler, taken
 from keras_importance.engine.gradients import Differentiator
 from keras_importance.engine.labels import UNTOUCHED
 from keras_importance.engine.linear import LinearForm
@@ -158,7 +158,7 @@ def _effects(
 ) -> Prepared:
     """`h` of the rows of a block, and what each column's replacement adds to it, to first order."""
     n_repeats, n_rows = donor.shape
-    position = ops.take(place, row, axis=0)
+    position = taken(place, row)
     new = replacing(inputs, donated, kept, row, donor)
     effects = []
     for number, jacobian in enumerate(jacobians):
@@ -166,12 +166,12 @@ def _effects(
         n_outputs = g.shape[0]
         columns = g.shape[-1] if len(g.shape) > 2 else 1
         # Cast first: booleans can't be subtracted, and unsigned numbers wrap around.
-        own = ops.take(inputs[number], row, axis=0)
+        own = taken(inputs[number], row)
         change = ops.cast(new[number], g.dtype) - ops.cast(own, g.dtype)
         change = ops.reshape(change, (1, n_repeats, n_rows, -1, columns))
         effect = ops.sum(ops.reshape(g, (n_outputs, 1, n_rows, -1, columns)) * change, axis=3)
         effects.append(ops.reshape(ops.moveaxis(effect, 0, -1), (n_repeats, n_rows, -1)))
-    return [(ops.take(values, position, axis=0), by_element(ops.concatenate(effects, axis=-1)))]
+    return [(taken(values, position), by_element(ops.concatenate(effects, axis=-1)))]
 
 
 def _link_of(model: Any) -> str | None:

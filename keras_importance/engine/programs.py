@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_importance.engine.backend import Call
+from keras_importance.engine.backend import Call, taken
 from keras_importance.engine.metrics import Metric
 from keras_importance.engine.prefix import Cut, Entry
 from keras_importance.statistics import Integers
@@ -49,7 +49,7 @@ def prepared(
         for one in replacing(inputs, donated, kept, row, donor)
     ]
     moving = [entry for entry in cut.entries if not entry.is_fixed]
-    of_rows = cut.head(call, [ops.take(leaf, row, axis=0) for leaf in inputs], cut.entries)
+    of_rows = cut.head(call, [taken(leaf, row) for leaf in inputs], cut.entries)
     of_donors = iter(cut.head(call, given, moving))
     found: Prepared = []
     for entry, value in zip(cut.entries, of_rows, strict=True):
@@ -73,12 +73,10 @@ def replacing(
     leaves = zip(inputs, donated, kept or [None] * len(inputs), strict=True)
     found = []
     for own, given, held in leaves:
-        parts = [] if given is None else [ops.take(given, donor, axis=0)]
+        parts = [] if given is None else [taken(given, donor)]
         if held is not None:
             has_draws = len(held.shape) > len(own.shape)
-            parts.append(
-                _draws(held, row, donor.shape[0]) if has_draws else ops.take(held, row, axis=0)[None]
-            )
+            parts.append(_draws(held, row, donor.shape[0]) if has_draws else taken(held, row)[None])
         value = sum(parts[1:], parts[0])
         found.append(ops.broadcast_to(value, (*donor.shape, *own.shape[1:])))
     return found
@@ -89,7 +87,7 @@ def _draws(held: Any, row: Any, n_repeats: int) -> Any:
     n_draws, n_all = held.shape[:2]
     first = np.minimum(np.arange(n_repeats), n_draws - 1).astype(np.int32) * n_all
     flat = ops.reshape(held, (n_draws * n_all, *held.shape[2:]))
-    return ops.take(flat, ops.convert_to_tensor(first)[:, None] + row, axis=0)
+    return taken(flat, ops.convert_to_tensor(first)[:, None] + row)
 
 
 def by_element(difference: Any) -> Any:
@@ -163,16 +161,16 @@ def _replaced(entry: Entry, own: Any, replaced: Any, feature: Any, repeat: Any) 
     rank = len(own.shape) - 1
     labels = ops.convert_to_tensor(entry.labels.astype(np.int32))
     is_of_feature = labels == ops.reshape(feature, (-1, *[1] * rank))
-    return ops.where(is_of_feature[:, None], ops.take(replaced, repeat, axis=0), own[None])
+    return ops.where(is_of_feature[:, None], taken(replaced, repeat), own[None])
 
 
 def _updated(kernel: Any, columns: Columns, own: Any, difference: Any, feature: Any, repeat: Any) -> Any:
     """The linear layer's own result, moved by what the elements of the feature changed."""
     n_elements, n_units = kernel.shape
-    elements = ops.take(ops.convert_to_tensor(columns.elements.astype(np.int32)), feature, axis=0)
-    is_real = ops.cast(ops.take(ops.convert_to_tensor(columns.is_real), feature, axis=0), kernel.dtype)
-    weights = ops.take(kernel, elements, axis=0) * is_real[..., None]
-    changed = ops.take(difference, repeat[:, None] * n_elements + elements, axis=0)
+    elements = taken(ops.convert_to_tensor(columns.elements.astype(np.int32)), feature)
+    is_real = ops.cast(taken(ops.convert_to_tensor(columns.is_real), feature), kernel.dtype)
+    weights = taken(kernel, elements) * is_real[..., None]
+    changed = taken(difference, repeat[:, None] * n_elements + elements)
     positions = tuple(own.shape[:-1])
     width = columns.elements.shape[1]
     if width > _FEW_ELEMENTS:
@@ -194,7 +192,7 @@ def row_scores(metric: Metric, targets: Any, found: Any, row: Any, n_slots: int)
         )
 
     def repeated(leaf: Any) -> Any:
-        rows = ops.take(leaf, row, axis=0)[None]
+        rows = taken(leaf, row)[None]
         rows = ops.broadcast_to(rows, (n_slots, *rows.shape[1:]))
         return ops.reshape(rows, (-1, *rows.shape[2:]))
 

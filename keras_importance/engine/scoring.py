@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -77,11 +77,11 @@ class Scorer:
         """The cuts that give what the whole model gives; the whole model for the features of others."""
         whole = whole_model(self._compiler.model, self._data, self._features)
         found = cuts(self._compiler.model, self._data, self._features)
-        sound = [cut for cut in found if cut.is_whole or self._agrees(cut, whole)]
+        sound = [cut for cut in found if cut.is_whole or self._agrees(cut)]
         others = tuple(number for cut in found if cut not in sound for number in cut.features)
         return [*sound, replace(whole, features=others)] if others else sound
 
-    def _agrees(self, cut: Cut, whole: Cut) -> bool:
+    def _agrees(self, cut: Cut) -> bool:
         """Whether a cut gives the outputs of the whole model, for a few rows and features.
 
         Guards against what no rule foresees: layers that are not what their type says, random ones.
@@ -91,25 +91,38 @@ class Scorer:
         donors = ((rows + 1 + n_rows // 2) % n_rows)[None].astype(np.int32)
         some = np.unique(np.linspace(0, len(cut.features) - 1, _CHECKED_FEATURES).astype(int))
         feature = np.array([n_features, *np.array(cut.features)[some]], np.int32)
+        columns = columns_of(cut, cut.features, n_features)
 
-        def both(call: Call, inputs: list[Any], *arrays: Any) -> list[Any]:
+        def both(call: Call, inputs: list[Any], moved: list[Any], *arrays: Any) -> tuple[Any, Any]:
             row, donor, feature, repeat = arrays
-            found = []
-            for one in (cut, whole):
-                given = prepared(one, call, inputs, inputs, None, row, donor)
-                columns = columns_of(one, cut.features, n_features)
-                found.append(outputs(one, columns, call, given, feature, repeat))
-            return found
+            given = prepared(cut, call, inputs, inputs, None, row, donor)
+            ours = outputs(cut, columns, call, given, feature, repeat)
+            return ours, call(self._data.pack(moved))
 
+        on_device = self._compiler.on_device
+        moved = [on_device(leaf) for leaf in self._moved(rows, donors[0], feature.tolist())]
         arrays = (rows, donors, feature, np.zeros(len(feature), np.int32))
         try:
-            ours, theirs = self._compiler(both, fuse=False)(
-                self._inputs, *map(self._compiler.on_device, arrays)
-            )
+            ours, theirs = self._compiler(both, fuse=False)(self._inputs, moved, *map(on_device, arrays))
         except Exception:  # noqa: BLE001 (whatever a layer doesn't take in parts, it takes as a whole)
             return False
         pairs = zip(keras.tree.flatten(ours), keras.tree.flatten(theirs), strict=True)
         return all(_are_close(*map(keras.ops.convert_to_numpy, pair)) for pair in pairs)
+
+    def _moved(self, rows: Array, donors: Array, numbers: Sequence[int]) -> list[Array]:
+        """The rows once for each feature, which donors give; the number of features for none."""
+        given = [
+            () if number == len(self._features) else self._features.features[number].columns
+            for number in numbers
+        ]
+        moved = [np.concatenate([leaf[rows]] * len(numbers)) for leaf in self._data.inputs]
+        for slot, columns in enumerate(given):
+            place = slice(slot * len(rows), (slot + 1) * len(rows))
+            for number, column in columns:
+                leaf = self._data.inputs[number]
+                which = ... if leaf.ndim == 1 else (..., column)
+                moved[number][place][which] = leaf[donors][which]
+        return moved
 
 
 def _are_close(ours: Array, theirs: Array) -> bool:

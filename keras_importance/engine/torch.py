@@ -70,6 +70,11 @@ def gradients(function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> li
         return [next(found) if leaf.requires_grad else None for leaf in watched]
 
 
+def taken(values: Any, numbers: Any) -> Any:
+    """Entries of a tensor along its first axis, by their numbers from 0 on."""
+    return keras.ops.take(values, numbers, axis=0)
+
+
 def on_device(values: NDArray[np.generic]) -> Any:
     """The values as a tensor on Keras' device."""
     return keras.ops.convert_to_tensor(values)
