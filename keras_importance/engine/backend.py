@@ -89,9 +89,10 @@ def current() -> Backend:
 def taken(values: Any, numbers: Any) -> Any:
     """Entries of a tensor along its first axis, by their numbers from 0 on.
 
-    `keras.ops.take` counts negative numbers from the end, which makes four operations more of each.
+    Also of a Keras variable. `keras.ops.take` counts negative numbers from the end, which makes four
+    operations more of each.
     """
-    return current().taken(values, numbers)
+    return current().taken(keras.ops.convert_to_tensor(values), numbers)
 
 
 def is_chief(model: Any) -> bool:
