@@ -371,20 +371,25 @@ class _Sets:
     probe: Probe
     _known: dict[frozenset[int], ImportanceResult] = field(default_factory=dict)
 
-    def passes(self, members: Sequence[int], n_held: int) -> bool:
-        """Whether they stay below the threshold.
+    def bound(self, members: Sequence[int], n_held: int) -> float:
+        """How far the upper bound of a set lies above the threshold; it passes below 0.
 
         Growing sets are tested one after the other up to the first that fails, so each may spend what
         the whole sequence has: half of the evaluation's level in all, of which the sequence after
         the n-th feature that was held back gets `1 / 2^(n + 1)`.
         """
+        if not members:
+            return -_Evidence(self.result, self.min_share, math.inf).threshold
         quantile = _quantile(self.level / 2 ** (n_held + 2), self.result)
-        return bool(_Evidence(self._jointly(members), self.min_share, quantile).upper[0] < 0)
+        return float(_Evidence(self._jointly(members), self.min_share, quantile).upper[0])
 
     def matter_more_together(self, one: int, others: Sequence[int]) -> bool:
-        """Whether a feature adds more to a set than it is worth alone, as a copy of a member does."""
+        """Whether a feature adds more to a set than it is worth alone, as a copy of a member does.
+
+        By a standard error at least: else half of all features would, by chance.
+        """
         added = self._jointly([*others, one]).importances_mean - self._jointly(others).importances_mean
-        return bool(added[0] > self.result.importances_mean[one])
+        return bool(added[0] > self.result.importances_mean[one] + self.result.std_error[one])
 
     def say_the_same(self, one: int, other: int) -> bool:
         """Whether two features surely matter more together than apart."""
@@ -423,32 +428,41 @@ def _largest_set(order: Sequence[int], sets: _Sets) -> tuple[list[int], dict[int
 def _n_passing(members: Sequence[int], more: Sequence[int], n_held: int, sets: _Sets) -> int:
     """How many of `more`, from the first on, pass together with the members."""
 
-    def passed(n: int) -> bool:
-        return sets.passes([*members, *more[:n]], n_held)
+    def bound(n: int) -> float:
+        return sets.bound([*members, *more[:n]], n_held)
 
     # All pass at first, or many; after one that was held back few do.
-    if n_held:
-        return _last_by_doubling(passed, len(more))
-    return len(more) if passed(len(more)) else _last_by_halving(passed, len(more))
+    return _last_below(bound, len(more), first=1 if n_held else len(more))
 
 
 def _partner(held: int, members: Sequence[int], n_held: int, sets: _Sets) -> int:
     """The first of the members together with which, and those before it, the feature fails."""
 
     def passed(n: int) -> bool:
-        return sets.passes([held, *members[:n]], n_held)
+        return sets.bound([held, *members[:n]], n_held) < 0
 
     return members[_last_by_halving(passed, len(members))]
 
 
-def _last_by_doubling(passed: Callable[[int], bool], n: int) -> int:
-    """The last number up to `n` before one that fails, where 0 passes: few tests if it is small."""
-    low, high = 0, 1
-    while passed(high):
+def _last_below(bound: Callable[[int], float], n: int, first: int) -> int:
+    """The last number up to `n` before one whose bound isn't below 0, as that of 0 is.
+
+    Sought by doubling, from the first number on, and then where a straight line between the nearest
+    bounds crosses 0, in turn with halving, in case that they lie on a curve.
+    """
+    low, high = 0, first
+    while bound(high) < 0:
         if high == n:
             return n
         low, high = high, min(2 * high, n)
-    return _last_by_halving(passed, high, low)
+    halves = False
+    while high - low > 1:
+        below, above = bound(low), bound(high)
+        share = 0.5 if halves or not math.isfinite(above - below) else below / (below - above)
+        middle = min(max(low + round(share * (high - low)), low + 1), high - 1)
+        low, high = (middle, high) if bound(middle) < 0 else (low, middle)
+        halves = not halves
+    return low
 
 
 def _last_by_halving(passed: Callable[[int], bool], high: int, low: int = 0) -> int:

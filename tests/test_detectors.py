@@ -193,18 +193,24 @@ def test_few_joint_tests_do_where_features_are_held_back():
     assert probe.n_asked <= 45
 
 
-@given(n=st.integers(1, 3000), data=st.data())
-def test_searches_find_the_last_number_that_passes(n, data):
-    last = data.draw(st.integers(0, n))
-    tried = []
+@given(n=st.integers(1, 3000), power=st.sampled_from([0.0, 0.5, 1.0, 2.0]), data=st.data())
+def test_searches_find_the_last_number_that_passes(n, power, data):
+    """Whatever the shape of the bounds; where they lie on a line, in a few tests."""
+    last, first = data.draw(st.integers(0, n)), data.draw(st.sampled_from([1, n]))
+    tried = set()
+
+    def bound(number):
+        tried.add(number)
+        distance = number - last - 0.5
+        return math.copysign(abs(distance) ** power, distance)
 
     def passed(number):
-        tried.append(number)
         return number <= last
 
-    assert detectors._last_by_doubling(passed, n) == last
-    assert len(tried) <= 2 * math.log2(last + 1) + 2
-    assert len(set(tried)) == len(tried)
+    assert detectors._last_below(bound, n, first) == last
+    assert len(tried) <= 3 * math.log2(n) + 3
+    if power == 1 and first == n:
+        assert len(tried) <= 5
     if last < n:
         assert detectors._last_by_halving(passed, n) == last
 
