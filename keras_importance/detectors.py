@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from keras_importance.arguments import instances, share, whole_number
 from keras_importance.errors import InvalidArgumentError, speaking_as
+from keras_importance.evidence import Evidence, quantile_for
 from keras_importance.history import ImportanceHistory
 from keras_importance.result import ImportanceResult
 from keras_importance.statistics import (
@@ -22,21 +21,16 @@ from keras_importance.statistics import (
     Integers,
     rows_for_tail,
     tail_quantile,
-    upper_bound,
 )
+from keras_importance.useless_set import JointTests, in_order, largest_set
 from keras_importance.verdict import IN_SET, Verdicts
 
 Array = NDArray[Any]
 
 # Where the number of evaluations isn't known.
 _MANY_EVALUATIONS = 100
-# A set is grown on without a feature that makes it fail, up to as many times.
-_MAX_HELD_BACK = 8
 # Below this p-value the data hold signal that the network does not use.
 _LATENT_LEVEL = 0.01
-_NOTHING_EXPLAINED = "the model does not surely explain more than a constant does"
-_NOT_SCORED = "not scored exactly in this evaluation"
-_NO_ROWS = "verdicts need a metric that is a mean over rows"
 _BOTH_SIDES = "its bounds lie on both sides of the threshold"
 _NOT_TESTED = "not tested yet for signal that the network does not use"
 _HELD_BACK = "with the others, the set is not surely below the threshold"
@@ -126,8 +120,8 @@ class UselessFeatureDetector(Detector):
         result = history.newest[self.method]
         before = history.verdicts_before(result)
         level = self._level(history, probe)
-        quantile = _quantile(level / 2 / len(result.feature_names), result)
-        evidence = _Evidence(result, self.min_share, quantile)
+        quantile = quantile_for(level / 2 / len(result.feature_names), result)
+        evidence = Evidence(result, self.min_share, quantile)
         streak = evidence.streak(before)
         p_value = np.full(len(streak), math.nan)
         candidates = np.flatnonzero(evidence.is_low & (streak >= self.patience))
@@ -135,8 +129,9 @@ class UselessFeatureDetector(Detector):
             p_value[candidates] = probe.masked_score(candidates.tolist())
         kept = evidence.kept_states(before)
         in_question = np.flatnonzero((p_value >= _LATENT_LEVEL) | np.isin(kept, IN_SET))
-        in_order = _in_order(in_question, history.of(self.method))
-        members, partners = _largest_set(in_order, _Sets(level, self.min_share, result, probe))
+        order = in_order(in_question, history.of(self.method))
+        tests = JointTests(level, self.min_share, result, probe.jointly)
+        members, partners = largest_set(order, tests)
         states = kept
         states[evidence.is_high] = "useful"
         states[p_value < _LATENT_LEVEL] = "latent"
@@ -162,7 +157,7 @@ class UselessFeatureDetector(Detector):
         )
 
     def _reasons(
-        self, evidence: _Evidence, streak: Integers, candidates: Integers, p_value: Floats
+        self, evidence: Evidence, streak: Integers, candidates: Integers, p_value: Floats
     ) -> list[str]:
         """Why each feature would be undecided, if it were."""
         reasons = np.full(len(streak), _BOTH_SIDES, object)
@@ -225,111 +220,6 @@ def detectors_from_argument(argument: Any, methods: Sequence[Any]) -> tuple[Dete
     return tuple(detectors)
 
 
-@dataclass(frozen=True, eq=False)
-class _Evidence:
-    """How the importances of a result lie to the threshold.
-
-    The contrast `importance - min_share · explained` is judged as one number: both come from the same
-    rows, and their errors move together.
-    """
-
-    result: ImportanceResult
-    min_share: float
-    quantile: float
-
-    @cached_property
-    def is_known(self) -> Array:
-        """Whether there is an exact number with an error, and a threshold to hold it to."""
-        result = self.result
-        if not self.has_threshold:
-            return np.zeros(len(result.feature_names), bool)
-        is_exact = np.array(result.obtained) == "exact"
-        return np.asarray(is_exact & np.isfinite(self._error))
-
-    @property
-    def has_threshold(self) -> bool:
-        """Whether the model surely explains something."""
-        explained = self.result.explained
-        return explained is not None and explained.loss > self.quantile * explained.std_error
-
-    @property
-    def why_unknown(self) -> str:
-        """The reason, where there is no evidence."""
-        if self.result.explained is None:
-            return _NO_ROWS
-        return _NOT_SCORED if self.has_threshold else _NOTHING_EXPLAINED
-
-    @property
-    def threshold(self) -> float:
-        """The importance below which a feature is useless."""
-        explained = self.result.explained
-        return math.nan if explained is None else self.min_share * explained.loss
-
-    @cached_property
-    def upper(self) -> Floats:
-        """Upper bounds of the contrasts."""
-        return upper_bound(self._contrast, self._error, self._third, self.quantile)
-
-    @cached_property
-    def lower(self) -> Floats:
-        """Lower bounds of the contrasts."""
-        return -upper_bound(-self._contrast, self._error, -self._third, self.quantile)
-
-    @cached_property
-    def is_low(self) -> Array:
-        """Whether the importance lies below the threshold, with its bound."""
-        return np.asarray(self.is_known & (self.upper < 0))
-
-    @cached_property
-    def is_high(self) -> Array:
-        """Whether it lies above."""
-        return np.asarray(self.is_known & (self.lower > 0))
-
-    @cached_property
-    def is_harmful(self) -> Array:
-        """Whether the importance itself lies below 0 with its upper bound."""
-        result, explained = self.result, self.result.explained
-        third = np.zeros(len(self.upper)) if explained is None else explained.third[:, 0]
-        mean = result.importances_mean
-        return np.asarray(upper_bound(mean, result.std_error, third, self.quantile) < 0)
-
-    def kept_states(self, before: Verdicts | None) -> Array:
-        """The states of before for those that weren't scored now, else "undecided"."""
-        states = np.full(len(self.upper), "undecided", object)
-        if before is not None and self.has_threshold:
-            states[~self.is_known] = np.array(before.states, object)[~self.is_known]
-        return states
-
-    def streak(self, before: Verdicts | None) -> Integers:
-        """In how many evaluations running each feature was below; those not scored now keep theirs."""
-        past = np.zeros(len(self.upper), np.int64) if before is None else before.streak
-        return np.where(self.is_known, np.where(self.upper < 0, past + 1, 0), past)
-
-    @property
-    def _contrast(self) -> Floats:
-        return self.result.importances_mean - self.threshold
-
-    @cached_property
-    def _error(self) -> Floats:
-        explained, k = self.result.explained, self.min_share
-        if explained is None:
-            return np.full(len(self.result.feature_names), math.nan)
-        variance = self.result.std_error**2 - 2 * k * explained.covariance
-        return np.asarray(np.sqrt(np.maximum(variance + (k * explained.std_error) ** 2, 0.0)))
-
-    @cached_property
-    def _third(self) -> Floats:
-        explained, k = self.result.explained, self.min_share
-        if explained is None:
-            return np.zeros(len(self.result.feature_names))
-        return np.asarray(explained.third @ np.array([1.0, -3 * k, 3 * k**2, -(k**3)]))
-
-
-def _quantile(level: float, result: ImportanceResult) -> float:
-    n_units = result.n_samples if result.n_blocks is None else result.n_blocks
-    return tail_quantile(level, n_units - 1)
-
-
 def _partners(
     states: Array, before: Verdicts | None, found: Mapping[int, int], names: tuple[str, ...]
 ) -> dict[str, str]:
@@ -338,139 +228,6 @@ def _partners(
     kept = {names[i]: past.get(names[i]) for i in np.flatnonzero(states == "redundant")}
     now = {names[i]: names[j] for i, j in found.items()}
     return {name: one for name, one in {**kept, **now}.items() if one is not None}
-
-
-def _in_order(numbers: Integers, history: ImportanceHistory) -> list[int]:
-    """The features whose replacement moves the rows' losses least come first.
-
-    By the standard errors of all evaluations so far, which say so without saying who seems useless: a
-    set of the lowest estimates would pass for the luck of its members.
-    """
-    n_features = len(history.results[-1].feature_names)
-    errors = np.array([one.std_error for one in history if len(one.std_error) == n_features])
-    known = np.isfinite(errors) & (errors > 0)
-    logs = np.log(np.where(known, errors, 1.0)).sum(axis=0)
-    size = np.where(known.any(axis=0), logs / np.maximum(known.sum(axis=0), 1), -math.inf)
-    return sorted(map(int, numbers), key=lambda i: float(size[i]))
-
-
-@dataclass(frozen=True, eq=False)
-class _Sets:
-    """What happens to sets of features that are replaced together.
-
-    Attributes:
-        level: what the evaluation may spend of `alpha` on features and sets.
-        min_share: share of the explained loss below which a set is useless.
-        result: the importances of the features one by one.
-        probe: asks the model.
-    """
-
-    level: float
-    min_share: float
-    result: ImportanceResult
-    probe: Probe
-    _known: dict[frozenset[int], ImportanceResult] = field(default_factory=dict)
-
-    def bound(self, members: Sequence[int], n_held: int) -> float:
-        """How far the upper bound of a set lies above the threshold; it passes below 0.
-
-        Growing sets are tested one after the other up to the first that fails, so each may spend what
-        the whole sequence has: half of the evaluation's level in all, of which the sequence after
-        the n-th feature that was held back gets `1 / 2^(n + 1)`.
-        """
-        if not members:
-            return -_Evidence(self.result, self.min_share, math.inf).threshold
-        quantile = _quantile(self.level / 2 ** (n_held + 2), self.result)
-        return float(_Evidence(self._jointly(members), self.min_share, quantile).upper[0])
-
-    def matter_more_together(self, one: int, others: Sequence[int]) -> bool:
-        """Whether a feature adds more to a set than it is worth alone, as a copy of a member does.
-
-        By a standard error at least: else half of all features would, by chance.
-        """
-        added = self._jointly([*others, one]).importances_mean - self._jointly(others).importances_mean
-        return bool(added[0] > self.result.importances_mean[one] + self.result.std_error[one])
-
-    def say_the_same(self, one: int, other: int) -> bool:
-        """Whether two features surely matter more together than apart."""
-        apart = self.result.importances_mean[[one, other]].sum()
-        return bool(self._jointly([one, other]).ci_low[0] > apart)
-
-    def _jointly(self, members: Sequence[int]) -> ImportanceResult:
-        key = frozenset(members)
-        if key not in self._known:
-            self._known[key] = self.probe.jointly([members])
-        return self._known[key]
-
-
-def _largest_set(order: Sequence[int], sets: _Sets) -> tuple[list[int], dict[int, int]]:
-    """Features that pass together, and of those held back the member that some say the same as.
-
-    Taken in their order, as many as pass; the first one that makes them fail is held back. Eight are
-    held back at most, as each one halves what the next tests may spend; then the rest is left out.
-    """
-    members: list[int] = []
-    partners: dict[int, int] = {}
-    left, n_held = list(order), 0
-    while left and n_held <= _MAX_HELD_BACK:
-        taken = _n_passing(members, left, n_held, sets)
-        members, left = [*members, *left[:taken]], left[taken:]
-        if left:
-            held, *left = left
-            if members and sets.matter_more_together(held, members):
-                partner = _partner(held, members, n_held, sets)
-                if sets.say_the_same(held, partner):
-                    partners[held] = partner
-            n_held += 1
-    return members, partners
-
-
-def _n_passing(members: Sequence[int], more: Sequence[int], n_held: int, sets: _Sets) -> int:
-    """How many of `more`, from the first on, pass together with the members."""
-
-    def bound(n: int) -> float:
-        return sets.bound([*members, *more[:n]], n_held)
-
-    # All pass at first, or many; after one that was held back few do.
-    return _last_below(bound, len(more), first=1 if n_held else len(more))
-
-
-def _partner(held: int, members: Sequence[int], n_held: int, sets: _Sets) -> int:
-    """The first of the members together with which, and those before it, the feature fails."""
-
-    def passed(n: int) -> bool:
-        return sets.bound([held, *members[:n]], n_held) < 0
-
-    return members[_last_by_halving(passed, len(members))]
-
-
-def _last_below(bound: Callable[[int], float], n: int, first: int) -> int:
-    """The last number up to `n` before one whose bound isn't below 0, as that of 0 is.
-
-    Sought by doubling, from the first number on, and then where a straight line between the nearest
-    bounds crosses 0, in turn with halving, in case that they lie on a curve.
-    """
-    low, high = 0, first
-    while bound(high) < 0:
-        if high == n:
-            return n
-        low, high = high, min(2 * high, n)
-    halves = False
-    while high - low > 1:
-        below, above = bound(low), bound(high)
-        share = 0.5 if halves or not math.isfinite(above - below) else below / (below - above)
-        middle = min(max(low + round(share * (high - low)), low + 1), high - 1)
-        low, high = (middle, high) if bound(middle) < 0 else (low, middle)
-        halves = not halves
-    return low
-
-
-def _last_by_halving(passed: Callable[[int], bool], high: int, low: int = 0) -> int:
-    """The last number before the first that fails, where `low` passes and `high` fails."""
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if passed(middle) else (low, middle)
-    return low
 
 
 def _since(states: Array, before: Verdicts | None, epoch: int | None) -> Integers:

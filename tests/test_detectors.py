@@ -15,7 +15,7 @@ from keras_importance import (
     ImportanceHistory,
     ImportanceResult,
     UselessFeatureDetector,
-    detectors,
+    useless_set,
 )
 from keras_importance.detectors import detectors_from_argument
 from keras_importance.findings import memorised_features
@@ -207,12 +207,12 @@ def test_searches_find_the_last_number_that_passes(n, power, data):
     def passed(number):
         return number <= last
 
-    assert detectors._last_below(bound, n, first) == last
+    assert useless_set.last_below(bound, n, first) == last
     assert len(tried) <= 3 * math.log2(n) + 3
     if power == 1 and first == n:
         assert len(tried) <= 5
     if last < n:
-        assert detectors._last_by_halving(passed, n) == last
+        assert useless_set.last_by_halving(passed, n) == last
 
 
 def test_a_model_that_explains_nothing_flags_nothing():

@@ -30,10 +30,10 @@ FLOORS = [
         "verdict",
     },
     {"drift", "html", "result"},
-    {"arguments", "batches", "categories", "features", "history_file", "residuals"},
+    {"arguments", "batches", "categories", "evidence", "features", "history_file", "residuals"},
     {"history"},
-    {"budget", "data", "detectors", "findings", "fingerprints"},
-    {"clustering", "masks", "training_rows", "writers"},
+    {"budget", "data", "findings", "fingerprints", "useless_set"},
+    {"clustering", "detectors", "masks", "training_rows", "writers"},
     {"engine"},
     {"caveats", "console", "masked_score", "methods"},
     {"preparation", "probe", "study"},
@@ -45,7 +45,9 @@ FLOORS = [
 COMPUTES = {
     "arrays", "data", "features", "engine", "leave_one_out", "masks", "methods", "masked_score", "probe", "sampling", "study",
 }  # fmt: skip
-TELLS = {"html", "lettering", "plots", "writers", "detectors", "findings", "console"}
+TELLS = {
+    "html", "lettering", "plots", "writers", "evidence", "useless_set", "detectors", "findings", "console",
+}  # fmt: skip
 
 
 def room(path: Path) -> str:
