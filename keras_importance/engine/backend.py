@@ -6,8 +6,9 @@ import importlib
 import json
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol, cast
 
 import keras
@@ -136,19 +137,24 @@ class Compiler:
         on_device: from an array to a tensor where the model computes.
         gradients: of the sum of a function, with respect to tensors.
         calls_at_once: from how many threads programs are best called.
-        seconds: what one-time compilation took so far: the time of calls that compile, beyond that of
-            the next call.
+        seconds_of: what one-time compilation took so far, by the name of the program: the time of calls
+            that compile, beyond that of the next call.
         share: how much of what usually goes through the model at once does; less where memory ran out.
     """
 
     def __init__(self, model: Any) -> None:
         self._backend = current()
         self.model = model
-        self.seconds = 0.0
+        self.seconds_of: defaultdict[str, float] = defaultdict(float)
         self.share = 1.0
         self.on_device = self._backend.on_device
         self.gradients = self._backend.gradients
         self.calls_at_once = self._backend.CALLS_AT_ONCE
+
+    @property
+    def seconds(self) -> float:
+        """What one-time compilation took so far."""
+        return sum(self.seconds_of.values())
 
     @cached_property
     def replicas(self) -> Replicas:
@@ -159,6 +165,7 @@ class Compiler:
         """The program compiled; see `Backend.compiled`."""
         if not self._backend.COMPILES:
             return self._backend.compiled(self.model, program, fuse)
+        name = _name_of(program)
         traces: list[float] = []
         corrected: list[float] = []
         seen: set[int | None] = set()
@@ -177,11 +184,17 @@ class Compiler:
             is_new = REPLICA.get() not in seen
             seen.add(REPLICA.get())
             if len(traces) > n_traces or is_new:
-                self.seconds += seconds
+                self.seconds_of[name] += seconds
                 corrected.append(seconds)
             elif corrected:
                 # What the call itself takes is no compilation: the next one tells.
-                self.seconds -= min(seconds, corrected.pop())
+                self.seconds_of[name] -= min(seconds, corrected.pop())
             return result
 
         return run
+
+
+def _name_of(program: Callable[..., Any]) -> str:
+    while isinstance(program, partial):
+        program = program.func
+    return program.__qualname__.replace(".<locals>", "")

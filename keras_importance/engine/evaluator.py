@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from keras_importance.budget import Effort
 from keras_importance.data import ValidationData
 from keras_importance.engine.averaged import AveragedPart
-from keras_importance.engine.backend import Compiler
+from keras_importance.engine.backend import Call, Compiler
 from keras_importance.engine.blocks import declared_batch
 from keras_importance.engine.constant import constant_scores
 from keras_importance.engine.gradients import (
@@ -258,7 +258,10 @@ class Evaluator:
     @cached_property
     def _inference(self) -> Callable[[list[Any]], Any]:
         # Compiled, as an eager call could draw from TensorFlow's global random state.
-        return self.compiler(lambda call, leaves: call(self.data.pack(leaves)), fuse=False)
+        def inference(call: Call, leaves: list[Any]) -> Any:
+            return call(self.data.pack(leaves))
+
+        return self.compiler(inference, fuse=False)
 
     # --- scores ---------------------------------------------------------------------------------
 

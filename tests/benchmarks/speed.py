@@ -32,12 +32,14 @@ from workloads import Workload, all_workloads, mlp
 from keras_importance import EpochReport, FeatureImportance, Writer
 from keras_importance.distances import spearman
 from keras_importance.engine import Evaluator
+from keras_importance.engine.backend import Compiler
 from keras_importance.methods import (
     GradientImportance,
     ImportanceMethod,
     LinearisedPermutation,
     PermutationImportance,
 )
+from keras_importance.methods.base import Scores
 from keras_importance.preparation import prepared_evaluator
 from keras_importance.statistics import Donors, Floats, donor_standard_error
 
@@ -415,6 +417,37 @@ def _callback_cells(workload: Workload, options: Options) -> list[str]:
     return [*cells, readable(compiling), *_rank_agreement(workload, runs[1][-1])]
 
 
+class _CompilerOf(ImportanceMethod):
+    """Looks at nothing but the compiler of a training, which outlives it."""
+
+    name = "compiler"
+    compiler: Compiler
+
+    def compute(self, evaluator: Evaluator) -> Scores:
+        self.compiler = evaluator.compiler
+        return Scores(np.full((len(evaluator.features), 1), np.nan), metric="nothing")
+
+
+def compilation_table(options: Options) -> None:
+    """What the callback compiles once in a training, by program."""
+    print_head(
+        "One-time compilation of FeatureImportance with its defaults, by program",
+        ["workload", "in all", "programs: seconds"],
+    )
+    for make in options.workloads:
+        name, seconds = in_fresh_process(_compilation, make)
+        largest = sorted(seconds.items(), key=lambda one: -one[1])
+        programs = ", ".join(f"{program} {each:.2f}" for program, each in largest if each >= 0.005)
+        print_row(name, readable(sum(seconds.values())), programs)
+
+
+def _compilation(make: Callable[[], Workload]) -> tuple[str, dict[str, float]]:
+    workload, listener = make(), _CompilerOf()
+    methods = (GradientImportance(), PermutationImportance(), listener)
+    fitted(workload, FeatureImportance(methods=methods), epochs=20)
+    return workload.name, dict(listener.compiler.seconds_of)
+
+
 def _overheads(seconds: Sequence[float]) -> list[str]:
     """The seconds without, and those with and how many percent that is more."""
     without = seconds[0]
@@ -497,6 +530,7 @@ TABLES = {
     "growth": growth_table,
     "wide": wide_table,
     "fit": callback_table,
+    "compilation": compilation_table,
     "budget": budget_table,
     "repeats-and-rows": repeats_table,
 }
