@@ -26,6 +26,7 @@ from keras_importance.engine.gradients import (
     Moments,
     RowScores,
     Scalar,
+    Scalars,
 )
 from keras_importance.engine.joint import JointScorer
 from keras_importance.engine.linearised import LinearisedScorer
@@ -419,7 +420,7 @@ class Evaluator:
         """Gradients of each row's scalar, be it a sum of outputs or `row_loss`; None for all rows."""
         return self._differentiator.gradients(scalar, data or self.data)
 
-    def gradient_moments(self, scalars: Sequence[Scalar], data: ValidationData) -> list[Moments | None]:
+    def gradient_moments(self, scalars: Scalars, data: ValidationData) -> list[Moments | None]:
         """Sums over rows of the lengths of gradients, for each input; None without a gradient."""
         return self._differentiator.moments(scalars, data)
 

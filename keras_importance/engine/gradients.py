@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -27,6 +27,14 @@ RowScores = Callable[[Any, Any], Any]
 Scalar = Array | RowScores
 """What is differentiated in each row `i`: `sum_m directions[i, m] · output_m(x_i)`, where directions of
 shape `(1, n_outputs)` serve all rows; or the row scores of a loss."""
+
+
+class Scalars(Protocol):
+    """Several scalars of each row, which may be made when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Scalar]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +158,7 @@ class Differentiator:
         program, given = self._differentiated(self._gradient_program, scalar, data)
         return InputGradients(self._each(program, given), data.n_rows, self._replicas)
 
-    def moments(self, scalars: Sequence[Scalar], data: ValidationData) -> list[Moments | None]:
+    def moments(self, scalars: Scalars, data: ValidationData) -> list[Moments | None]:
         """Sums over rows of the lengths of the gradients of some scalars, for the columns of each input.
 
         None for an input without a gradient. Of one scalar they are computed together with its
@@ -159,7 +167,7 @@ class Differentiator:
         means = np.concatenate([spread.mean for spread in data.spreads])
         means = self._on_device(means.astype(keras.config.floatx()))
         if len(scalars) == 1:
-            program, given = self._differentiated(self._moment_program, scalars[0], data)
+            program, given = self._differentiated(self._moment_program, next(iter(scalars)), data)
         else:
             passes = [self.gradients(scalar, data).chunks for scalar in scalars]
             program = self._of_moments

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from keras_importance.data import ValidationData
 from keras_importance.engine import Evaluator
-from keras_importance.engine.gradients import Scalar
+from keras_importance.engine.gradients import Scalar, Scalars
 from keras_importance.engine.outputs import Output, outputs_of
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.features import Column
@@ -84,11 +84,14 @@ class DifferentiatingMethod(ImportanceMethod):
             and _is_crossentropy(getattr(evaluator.model, "loss", None))
         )
 
-    def scalars(self, evaluator: Evaluator, data: ValidationData) -> list[Scalar]:
+    def scalars(self, evaluator: Evaluator, data: ValidationData) -> Scalars:
         """What is differentiated: the squares of several gradients add up to those of all outputs."""
         if self.is_of_loss(evaluator):
             return [evaluator.row_loss]
-        return list(_directions(evaluator, data.n_rows, self._columns(evaluator)))
+        units = np.eye(evaluator.n_outputs)[self._columns(evaluator)]
+        if len(units) <= _MAX_OUTPUTS:
+            return list(units[:, None])
+        return _RandomSigns(units, data.n_rows, evaluator.rng)
 
     def scores(
         self,
@@ -141,16 +144,25 @@ def _by_name(evaluator: Evaluator) -> dict[str, Output]:
     return {output.name: output for output in outputs_of(evaluator.model)}
 
 
-def _directions(evaluator: Evaluator, n_rows: int, columns: Integers) -> Iterator[Array]:
-    """The squares of gradients along them add up to those of some outputs, or do so on average."""
-    units = np.eye(evaluator.n_outputs)[columns]
-    if len(columns) <= _MAX_OUTPUTS:
-        yield from units[:, None]
-        return
-    rng = evaluator.rng()
-    scale = 1 / math.sqrt(_MAX_OUTPUTS)
-    for _ in range(_MAX_OUTPUTS):
-        yield scale * rng.choice([-1.0, 1.0], size=(n_rows, len(columns))) @ units
+@dataclass(frozen=True, eq=False)
+class _RandomSigns:
+    """Sums of outputs with random signs: their squared gradients add up to those of all on average.
+
+    The same signs each time, drawn when they are asked for: those of many outputs are many.
+    """
+
+    units: Floats
+    n_rows: int
+    rng: Callable[[], np.random.Generator]
+
+    def __len__(self) -> int:
+        return _MAX_OUTPUTS
+
+    def __iter__(self) -> Iterator[Scalar]:
+        rng = self.rng()
+        for _ in range(_MAX_OUTPUTS):
+            signs = rng.choice([-1.0, 1.0], size=(self.n_rows, len(self.units)))
+            yield signs @ self.units / math.sqrt(_MAX_OUTPUTS)
 
 
 def notes_of(evaluator: Evaluator, of_inputs: Sequence[Any | None]) -> dict[str, str]:

@@ -106,7 +106,7 @@ class IntegratedGradients(DifferentiatingMethod):
     ) -> tuple[Gradients, dict[str, str]]:
         """Mean gradients over the steps of the way, and why features have none."""
         scalars = self.scalars(evaluator, data)
-        total: Gradients = [[None] * len(data.inputs) for _ in scalars]
+        total: Gradients = [[None] * len(data.inputs) for _ in range(len(scalars))]
         notes: dict[str, str] = {}
         for share in (np.arange(self.n_steps) + 0.5) / self.n_steps:
             moved = data.with_inputs(_mixed(data, origin, share))
