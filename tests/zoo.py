@@ -171,6 +171,17 @@ class SquaringDense(layers.Dense):
         return super().call(keras.ops.square(inputs))
 
 
+class TwoHeads(layers.Layer):
+    """Returns several outputs, also as the last layer of a Sequential model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = [dense(1), dense(2)]
+
+    def call(self, x: Any) -> Any:
+        return [head(x) for head in self.heads]
+
+
 class Centring(layers.Layer):
     """Mixes all columns."""
 
@@ -207,6 +218,9 @@ def convolution(**arguments: Any) -> Callable[[], Any]:
 
 ZOO = {
     "sequential": Example(lambda: keras.Sequential([keras.Input((5,)), dense(), dense(1)]), table),
+    "sequential of two heads": Example(
+        lambda: keras.Sequential([keras.Input((5,)), dense(), TwoHeads()]), table, is_cut=False
+    ),
     "linear": Example(lambda: keras.Sequential([keras.Input((5,)), dense(1, None)]), table),
     "unbuilt": Example(lambda: keras.Sequential([dense(), dense(1)]), table),
     "normalised": Example(on_table(normalised), table),
