@@ -17,9 +17,9 @@ SPEED = Path(__file__).parent / "benchmarks" / "speed.py"
     [
         (("--permutation", "--gradient"), 4),
         (("--fit", "--epochs", "3", "--compilation"), 2),
-        (("--repeats-and-rows",), 1),
+        (("--repeats-and-rows", "--bound"), 2),
     ],
-    ids=["permutation and gradient", "fit and compilation", "repeats and rows"],
+    ids=["permutation and gradient", "fit and compilation", "repeats and rows, and the bound"],
 )
 def test_the_benchmark_of_speed_prints_a_number_of_ours_in_every_row(tables, rows):
     command = [sys.executable, str(SPEED), "--quick", "--only", "1", "--repeats", "1", *tables]

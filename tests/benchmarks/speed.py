@@ -235,6 +235,75 @@ def _agreement(own: Floats, other: Outcome | None) -> str:
     return f"{spearman(own, other.found):.3f}, {100 * difference:.2g}%"
 
 
+# --- what bounds it ------------------------------------------------------------------------------
+
+_PRODUCT_ROWS, _SQUARE, _PRODUCTS = 20_000, 2048, 20
+
+
+def bound_table(options: Options) -> None:
+    """How near ours comes to what the machine can do: rates of the products that no trick spares."""
+    print_head(
+        f"What bounds permutation, K = {N_REPEATS}: products behind the first layer, of every replaced row",
+        [
+            "workload",
+            "GFLOP",
+            "ours, all else included, GFLOP/s",
+            "the largest of them alone",
+            f"NumPy, {_SQUARE} x {_SQUARE}",
+        ],
+    )
+    for make in options.workloads:
+        workload = make()
+        model = workload.trained()
+        kernels = _kernels_behind_first(model)
+        n_rows = workload.n_rows * workload.n_features * N_REPEATS
+        flop = 2.0 * n_rows * sum(times * kernel.size for kernel, times in kernels)
+        run = partial(ours, workload, model, PermutationImportance(N_REPEATS))
+        seconds = measured({OURS: run}, options.repeats)[OURS].median
+        largest = max((kernel for kernel, _ in kernels), key=lambda kernel: kernel.size)
+        rates = (flop / seconds, _rate_of_product(model, largest), _rate_of_numpy())
+        print_row(workload.name, f"{flop / 1e9:.3g}", *(f"{rate / 1e9:.0f}" for rate in rates))
+
+
+def _kernels_behind_first(model: Any) -> list[tuple[Floats, int]]:
+    """The matrices that replaced rows are multiplied with, and how often: those of an LSTM in each step."""
+    found = []
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.LSTM):
+            n_steps = layer.input.shape[1]
+            found += [
+                (np.asarray(layer.get_weights()[0]), 0),
+                (np.asarray(layer.get_weights()[1]), n_steps),
+            ]
+        elif isinstance(layer, keras.layers.Dense):
+            found.append((np.asarray(layer.get_weights()[0]), 1))
+    return found[1:]
+
+
+def _rate_of_product(model: Any, kernel: Floats) -> float:
+    """Operations a second of the backend's own product of many rows with a matrix."""
+    rows = np.ones((_PRODUCT_ROWS, len(kernel)), np.float32)
+    compiler = Compiler(model)
+    program = compiler(lambda _call, a, b: keras.ops.max(keras.ops.matmul(a, b)))
+    tensors = [compiler.on_device(one) for one in (rows, kernel)]
+    return 2 * rows.shape[0] * kernel.size / _fastest(lambda: float(program(*tensors)))
+
+
+def _rate_of_numpy() -> float:
+    square = np.ones((_SQUARE, _SQUARE), np.float32)
+    return 2 * _SQUARE**3 / _fastest(lambda: square @ square)
+
+
+def _fastest(run: Callable[[], Any]) -> float:
+    """Seconds of the fastest of several runs: what the machine can do, neighbours apart."""
+    seconds = []
+    for _ in range(_PRODUCTS):
+        started = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
 # --- growth and wide tables ---------------------------------------------------------------------
 
 
@@ -527,6 +596,7 @@ def repeats_table(options: Options) -> None:
 TABLES = {
     "permutation": permutation_tables,
     "gradient": gradient_tables,
+    "bound": bound_table,
     "growth": growth_table,
     "wide": wide_table,
     "fit": callback_table,
