@@ -44,7 +44,7 @@ unit: $(READY)
 	$(BIN)/pytest -n 2 -rs
 
 test-long: $(READY)  ## the tests that take minutes: make test-long CSV=path/to/file.csv
-	BEIJING_PM25_CSV='$(CSV)' $(BIN)/pytest -m long
+	BEIJING_PM25_CSV='$(CSV)' $(BIN)/pytest -n 2 -m long
 
 # As in `make test-backends BACKENDS=torch`.
 BACKENDS ?= jax torch
