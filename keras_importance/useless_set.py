@@ -56,6 +56,7 @@ class JointTests:
         the n-th feature that was held back gets `1 / 2^(n + 1)`.
         """
         if not members:
+            # Nothing replaced costs nothing, for sure: only the threshold is left of the contrast.
             return -Evidence(self.result, self.min_share, math.inf).threshold
         quantile = quantile_for(self.level / 2 ** (n_held + 2), self.result)
         return float(Evidence(self._jointly(members), self.min_share, quantile).upper[0])
@@ -127,17 +128,22 @@ def last_below(bound: Callable[[int], float], n: int, first: int) -> int:
     Sought by doubling, from the first number on, and then where a straight line between the nearest
     bounds crosses 0, in turn with halving, in case that they lie on a curve.
     """
-    low, high = 0, first
-    while bound(high) < 0:
+    low, high, below = 0, first, -math.inf
+    while (above := bound(high)) < 0:
         if high == n:
             return n
-        low, high = high, min(2 * high, n)
+        low, high, below = high, min(2 * high, n), above
+    if low == 0 and high > 1:
+        below = bound(0)
     halves = False
     while high - low > 1:
-        below, above = bound(low), bound(high)
         share = 0.5 if halves or not math.isfinite(above - below) else below / (below - above)
         middle = min(max(low + round(share * (high - low)), low + 1), high - 1)
-        low, high = (middle, high) if bound(middle) < 0 else (low, middle)
+        value = bound(middle)
+        if value < 0:
+            low, below = middle, value
+        else:
+            high, above = middle, value
         halves = not halves
     return low
 

@@ -197,19 +197,21 @@ def test_few_joint_tests_do_where_features_are_held_back():
 def test_searches_find_the_last_number_that_passes(n, power, data):
     """Whatever the shape of the bounds; where they lie on a line, in a few tests."""
     last, first = data.draw(st.integers(0, n)), data.draw(st.sampled_from([1, n]))
-    tried = set()
+    is_endless = data.draw(st.booleans())
+    tried = []
 
     def bound(number):
-        tried.add(number)
+        tried.append(number)
         distance = number - last - 0.5
-        return math.copysign(abs(distance) ** power, distance)
+        return math.copysign(math.inf if is_endless else abs(distance) ** power, distance)
 
     def passed(number):
         return number <= last
 
     assert useless_set.last_below(bound, n, first) == last
-    assert len(tried) <= 3 * math.log2(n) + 3
-    if power == 1 and first == n:
+    assert len(set(tried)) == len(tried)
+    assert len(tried) <= 3 * math.log2((last if first == 1 else n) + 1) + 3
+    if power == 1 and first == n and not is_endless:
         assert len(tried) <= 5
     if last < n:
         assert useless_set.last_by_halving(passed, n) == last

@@ -325,10 +325,10 @@ def test_out_of_memory_goes_on_with_smaller_blocks(small_data, monkeypatch):
 def test_gradients_are_taken_in_smaller_chunks_too(small_data, monkeypatch):
     real = Differentiator.moments
 
-    def moments(differentiator, scalars, data):
+    def moments(differentiator, *arguments):
         if differentiator.rows_at_once > 30:
             raise MemoryError
-        return real(differentiator, scalars, data)
+        return real(differentiator, *arguments)
 
     whole, in_chunks = FeatureImportance(), FeatureImportance()
     keras.utils.set_random_seed(0)

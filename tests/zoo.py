@@ -182,6 +182,17 @@ class TwoHeads(layers.Layer):
         return [head(x) for head in self.heads]
 
 
+class NamedHead(layers.Layer):
+    """Returns its only output in a dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = dense(1)
+
+    def call(self, x: Any) -> Any:
+        return {"y": self.head(x)}
+
+
 class Centring(layers.Layer):
     """Mixes all columns."""
 
@@ -218,6 +229,9 @@ def convolution(**arguments: Any) -> Callable[[], Any]:
 
 ZOO = {
     "sequential": Example(lambda: keras.Sequential([keras.Input((5,)), dense(), dense(1)]), table),
+    "sequential of a named output": Example(
+        lambda: keras.Sequential([keras.Input((5,)), dense(), NamedHead()]), table, is_cut=False
+    ),
     "sequential of two heads": Example(
         lambda: keras.Sequential([keras.Input((5,)), dense(), TwoHeads()]), table, is_cut=False
     ),

@@ -420,9 +420,11 @@ class Evaluator:
         """Gradients of each row's scalar, be it a sum of outputs or `row_loss`; None for all rows."""
         return self._differentiator.gradients(scalar, data or self.data)
 
-    def gradient_moments(self, scalars: Scalars, data: ValidationData) -> list[Moments | None]:
+    def gradient_moments(
+        self, scalars: Scalars, data: ValidationData, passes: Sequence[InputGradients] = ()
+    ) -> list[Moments | None]:
         """Sums over rows of the lengths of gradients, for each input; None without a gradient."""
-        return self._differentiator.moments(scalars, data)
+        return self._differentiator.moments(scalars, data, passes)
 
     @property
     def has_row_loss(self) -> bool:

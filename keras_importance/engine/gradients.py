@@ -158,22 +158,31 @@ class Differentiator:
         program, given = self._differentiated(self._gradient_program, scalar, data)
         return InputGradients(self._each(program, given), data.n_rows, self._replicas)
 
-    def moments(self, scalars: Scalars, data: ValidationData) -> list[Moments | None]:
+    def moments(
+        self, scalars: Scalars, data: ValidationData, passes: Sequence[InputGradients] = ()
+    ) -> list[Moments | None]:
         """Sums over rows of the lengths of the gradients of some scalars, for the columns of each input.
 
         None for an input without a gradient. Of one scalar they are computed together with its
         gradients, which needs one program's start less and never writes the gradients down.
+
+        Args:
+            scalars: what is differentiated.
+            data: the rows.
+            passes: the gradients of each scalar, where they are known already.
         """
         means = np.concatenate([spread.mean for spread in data.spreads])
         means = self._on_device(means.astype(keras.config.floatx()))
-        if len(scalars) == 1:
+        if len(scalars) == 1 and not passes:
             program, given = self._differentiated(self._moment_program, next(iter(scalars)), data)
         else:
-            passes = [self.gradients(scalar, data).chunks for scalar in scalars]
+            passes = passes or [self.gradients(scalar, data) for scalar in scalars]
             program = self._of_moments
             given = [
                 (of_chunk, chunk.inputs)
-                for chunk, *of_chunk in zip(self._chunks(data), *passes, strict=True)
+                for chunk, *of_chunk in zip(
+                    self._chunks(data), *(one.chunks for one in passes), strict=True
+                )
             ]
         chunks = [
             (*one, means, chunk.weights) for one, chunk in zip(given, self._chunks(data), strict=True)

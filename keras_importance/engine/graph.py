@@ -59,8 +59,6 @@ class Graph:
             return None
         try:
             inputs, outputs = tuple(model.inputs), tuple(model.outputs)
-            if isinstance(model, keras.Sequential) and len(outputs) > 1:
-                return None  # in which nest its last layer returns them isn't on record
             return cls(inputs, outputs, tuple(_sorted_calls(inputs, outputs)))
         except (AttributeError, TypeError, IndexError):
             # Keras keeps the calls in private attributes: where they change, models are run whole.

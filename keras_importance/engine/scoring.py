@@ -106,6 +106,8 @@ class Scorer:
             ours, theirs = self._compiler(both, fuse=False)(self._inputs, moved, *map(on_device, arrays))
         except Exception:  # noqa: BLE001 (whatever a layer doesn't take in parts, it takes as a whole)
             return False
+        if not _are_alike(ours, theirs):
+            return False
         pairs = zip(keras.tree.flatten(ours), keras.tree.flatten(theirs), strict=True)
         return all(_are_close(*map(keras.ops.convert_to_numpy, pair)) for pair in pairs)
 
@@ -123,6 +125,15 @@ class Scorer:
                 which = ... if leaf.ndim == 1 else (..., column)
                 moved[number][place][which] = leaf[donors][which]
         return moved
+
+
+def _are_alike(ours: Any, theirs: Any) -> bool:
+    """Whether two nests of outputs are the same nest: the last layer of a Sequential may return any."""
+    try:
+        keras.tree.assert_same_structure(ours, theirs)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _are_close(ours: Array, theirs: Array) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from keras_importance.data import Spread, ValidationData
 from keras_importance.engine import Evaluator
-from keras_importance.engine.gradients import Moments
+from keras_importance.engine.gradients import InputGradients, Moments
 from keras_importance.methods.base import Scores
 from keras_importance.methods.differentiation import (
     DifferentiatingMethod,
@@ -79,13 +79,13 @@ class GradientImportance(DifferentiatingMethod):
         scalars = self.scalars(evaluator, data)
         singles: set[PartKey] = set()
         if self.aggregation == "mean" and data.blocks is None:
-            # Sums over rows suffice, which are computed together with the gradients.
+            # Sums over rows suffice, which are computed where the gradients are.
             singles = {key for key in parts_of(evaluator) if key.width == 1 and key.is_whole}
-        moments = evaluator.gradient_moments(scalars, data) if singles else []
-        passes = []
+        passes: list[InputGradients] = []
         if singles != parts_of(evaluator).keys():
-            passes = [evaluator.gradients(scalar, data).arrays for scalar in scalars]
-        notes = notes_of(evaluator, moments or passes[0])
+            passes = [evaluator.gradients(scalar, data) for scalar in scalars]
+        moments = evaluator.gradient_moments(scalars, data, passes) if singles else []
+        notes = notes_of(evaluator, moments or passes[0].arrays)
         parts = []
         for key, members in parts_of(evaluator, notes).items():
             if key in singles:
@@ -146,7 +146,7 @@ def _part(
     data: ValidationData,
     key: PartKey,
     members: Members,
-    passes: Sequence[Sequence[Array | None]],
+    passes: Sequence[InputGradients],
     aggregation: Aggregation,
 ) -> Part:
     n_steps, width, _ = key
@@ -161,7 +161,7 @@ def _part(
 
     x = gathered(data.inputs).astype(np.float64)
     x -= weighted_mean(x.mean(axis=1), weights, axis=0)
-    g = np.stack([gathered(gradients) for gradients in passes])
+    g = np.stack([gathered(gradients.arrays) for gradients in passes])
     covariance = np.einsum("n,nsfv,nsfw->fvw", weights, x, x, optimize=True) / x[..., 0, 0].size
     squares = np.maximum(
         np.einsum("mnsfv,fvw,mnsfw->nsf", g, covariance, g, optimize=True, dtype=np.float64), 0.0
