@@ -8,16 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from importlib.metadata import version as _version
 
-    from keras_importance import plots
-    from keras_importance.callback import FeatureImportance
-    from keras_importance.confirmation import Confirmation
-    from keras_importance.data import ValidationData
-    from keras_importance.detectors import Detector, UselessFeatureDetector
-    from keras_importance.drift import Drift, Mover
+    from keras_importance.callback.feature_importance import FeatureImportance
+    from keras_importance.compute import compute_importance, lofo_importance
+    from keras_importance.data.validation_data import ValidationData
     from keras_importance.engine import Evaluator, FeatureScores, Replacement
     from keras_importance.errors import ImportanceWarning
-    from keras_importance.findings import Finding, Gap, disagreements, memorised_features
-    from keras_importance.history import ImportanceHistory
     from keras_importance.methods import (
         AblationImportance,
         ConditionalLOFO,
@@ -31,10 +26,15 @@ if TYPE_CHECKING:
         PerturbationMethod,
         Scores,
     )
-    from keras_importance.result import ImportanceResult
-    from keras_importance.standalone import compute_importance, lofo_importance
-    from keras_importance.verdict import Verdict, Verdicts
-    from keras_importance.writers import EpochReport, TensorBoardWriter, Writer
+    from keras_importance.reporting.plots import figure as plots
+    from keras_importance.reporting.writers import EpochReport, TensorBoardWriter, Writer
+    from keras_importance.results.disagreements import Finding, Gap, disagreements, memorised_features
+    from keras_importance.results.drift import Drift, Mover
+    from keras_importance.results.history import ImportanceHistory
+    from keras_importance.results.result import ImportanceResult
+    from keras_importance.results.verdict import Verdict, Verdicts
+    from keras_importance.retraining.confirmation import Confirmation
+    from keras_importance.verdicts.useless_features import Detector, UselessFeatureDetector
 
     __version__ = _version("keras_importance")
 
@@ -43,38 +43,38 @@ _HOME = {
     "AblationImportance": "methods",
     "ConditionalLOFO": "methods",
     "ConditionalPermutation": "methods",
-    "Confirmation": "confirmation",
-    "Detector": "detectors",
-    "Drift": "drift",
-    "EpochReport": "writers",
+    "Confirmation": "retraining.confirmation",
+    "Detector": "verdicts.useless_features",
+    "Drift": "results.drift",
+    "EpochReport": "reporting.writers",
     "Evaluator": "engine",
-    "FeatureImportance": "callback",
+    "FeatureImportance": "callback.feature_importance",
     "FeatureScores": "engine",
-    "Finding": "findings",
+    "Finding": "results.disagreements",
     "GradientImportance": "methods",
-    "Gap": "findings",
-    "ImportanceHistory": "history",
+    "Gap": "results.disagreements",
+    "ImportanceHistory": "results.history",
     "ImportanceMethod": "methods",
-    "ImportanceResult": "result",
+    "ImportanceResult": "results.result",
     "ImportanceWarning": "errors",
     "IntegratedGradients": "methods",
     "LOFOImportance": "methods",
     "LinearisedPermutation": "methods",
-    "Mover": "drift",
+    "Mover": "results.drift",
     "PermutationImportance": "methods",
     "PerturbationMethod": "methods",
     "Replacement": "engine",
     "Scores": "methods",
-    "TensorBoardWriter": "writers",
-    "UselessFeatureDetector": "detectors",
-    "ValidationData": "data",
-    "Verdict": "verdict",
-    "Verdicts": "verdict",
-    "Writer": "writers",
-    "compute_importance": "standalone",
-    "lofo_importance": "standalone",
-    "memorised_features": "findings",
-    "disagreements": "findings",
+    "TensorBoardWriter": "reporting.writers",
+    "UselessFeatureDetector": "verdicts.useless_features",
+    "ValidationData": "data.validation_data",
+    "Verdict": "results.verdict",
+    "Verdicts": "results.verdict",
+    "Writer": "reporting.writers",
+    "compute_importance": "compute",
+    "lofo_importance": "compute",
+    "memorised_features": "results.disagreements",
+    "disagreements": "results.disagreements",
 }
 
 __all__ = [
@@ -122,7 +122,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
     if name == "plots":
-        return importlib.import_module(f"{__name__}.plots")
+        return importlib.import_module(f"{__name__}.reporting.plots.figure")
     if name == "__version__":
         from importlib.metadata import version
 

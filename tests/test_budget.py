@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import keras_importance.callback
+import keras_importance.callback.feature_importance as feature_importance
 from keras_importance import (
     FeatureImportance,
     ImportanceMethod,
@@ -19,8 +19,8 @@ from keras_importance import (
     Scores,
     Writer,
 )
-from keras_importance.budget import MIN_ROWS, Budget, Effort, Work, affordable, most_urgent
-from keras_importance.preparation import prepared_evaluator
+from keras_importance.callback.budget import MIN_ROWS, Budget, Effort, Work, affordable, most_urgent
+from keras_importance.methods.preparation import prepared_evaluator
 
 counts = st.integers(1, 5000)
 seconds = st.floats(0.001, 100)
@@ -306,7 +306,7 @@ def test_the_table_and_the_frame_say_how(wide):
     frame = method(evaluator, 3).to_dataframe()
     assert {"exact", "screened"} == set(frame.obtained)
     assert frame[frame.obtained == "exact"].exact_epoch.eq(3).all()
-    from keras_importance.writers.tensorboard import table
+    from keras_importance.reporting.writers.tensorboard import table
 
     assert "(screened)" in table([method(evaluator, 3)])
 
@@ -364,8 +364,8 @@ class Clocked(ImportanceMethod):
 def test_evaluations_wait_until_they_are_paid_for(small_model, small_data, monkeypatch):
     """Epochs of 2 s earn 0.18 s, of which 0.135 s are for evaluations before the last; each costs 1 s."""
     clock = [0.0]
-    monkeypatch.setattr(keras_importance.callback.time, "perf_counter", lambda: clock[0])
-    monkeypatch.setattr(keras_importance.engine.Evaluator, "clock", lambda self: clock[0])
+    monkeypatch.setattr(feature_importance.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(Evaluator, "clock", lambda self: clock[0])
 
     class Epoch(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):

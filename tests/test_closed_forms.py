@@ -19,9 +19,9 @@ from keras_importance import (
     PermutationImportance,
     compute_importance,
 )
-from keras_importance.data import ValidationData
-from keras_importance.engine import Evaluator
-from keras_importance.features import FeatureSet
+from keras_importance.data.features import FeatureSet
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.evaluator import Evaluator
 
 WEIGHTS = np.array([1.0, -0.5, 3.0, 0.0])
 SCALES = np.array([1.0, 2.0, 0.5, 1.0])

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-import keras_importance.methods.conditional as conditional
+import keras_importance.methods.conditional_permutation as conditional
 from keras_importance import (
     ConditionalPermutation,
     PermutationImportance,
@@ -16,13 +16,13 @@ from keras_importance import (
     Replacement,
     compute_importance,
 )
-from keras_importance.categories import class_probabilities, classes, drawn_rows
-from keras_importance.data import ValidationData
+from keras_importance.data.features import FeatureSet
+from keras_importance.data.validation_data import ValidationData
 from keras_importance.errors import InvalidArgumentError
-from keras_importance.features import FeatureSet
-from keras_importance.preparation import prepared_evaluator
-from keras_importance.residuals import residuals
-from keras_importance.statistics import Donors, donor_standard_error
+from keras_importance.methods.preparation import prepared_evaluator
+from keras_importance.statistics.category_draws import class_probabilities, classes, drawn_rows
+from keras_importance.statistics.influence import Donors, donor_standard_error
+from keras_importance.statistics.residuals import residuals
 
 NAME = "conditional_permutation"
 BOTH = ("permutation", NAME)

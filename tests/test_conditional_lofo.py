@@ -12,15 +12,15 @@ from sklearn.metrics import r2_score, roc_auc_score
 
 import keras_importance.methods.conditional_lofo as conditional_lofo
 from keras_importance import ConditionalLOFO, ConditionalPermutation, compute_importance
-from keras_importance.budget import Effort, Work
-from keras_importance.data import ValidationData
-from keras_importance.engine import Evaluator
-from keras_importance.engine.averaged import pseudo_values
-from keras_importance.features import FeatureSet
-from keras_importance.methods.conditional import conditional_replacement
-from keras_importance.methods.table import Table
-from keras_importance.preparation import prepared_evaluator
-from keras_importance.statistics import Donors, Influence
+from keras_importance.callback.budget import Effort, Work
+from keras_importance.data.features import FeatureSet
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.evaluator import Evaluator
+from keras_importance.engine.scores.averaged import pseudo_values
+from keras_importance.methods.conditional_permutation import conditional_replacement
+from keras_importance.methods.partial_scores import Table
+from keras_importance.methods.preparation import prepared_evaluator
+from keras_importance.statistics.influence import Donors, Influence
 
 NAME = "conditional_lofo"
 BACKEND = keras.backend.backend()

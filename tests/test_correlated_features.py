@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from keras_importance import FeatureImportance, compute_importance
-from keras_importance.clustering import correlated_groups
-from keras_importance.data import ValidationData
-from keras_importance.preparation import prepared_evaluator
+from keras_importance.data.correlated_features import correlated_groups
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.methods.preparation import prepared_evaluator
 
 
 def groups(x, weights=None):
@@ -104,7 +104,7 @@ def test_without_scipy_it_says_what_to_install(table, linear_model, monkeypatch)
 
 
 def test_too_many_columns_are_refused_before_they_fill_memory(monkeypatch, table, linear_model):
-    monkeypatch.setattr("keras_importance.clustering._MAX_COLUMNS", 4)
+    monkeypatch.setattr("keras_importance.data.correlated_features._MAX_COLUMNS", 4)
     with pytest.raises(ValueError, match="for 5 columns, more than the 4"):
         compute_importance(linear_model([1.0] * 5), (table, table["a"]), features="correlated")
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_importance import FeatureImportance
-from keras_importance.data import ValidationData
+from keras_importance.data.validation_data import ValidationData
 from keras_importance.errors import InvalidArgumentError
 
 X = np.arange(24.0).reshape(8, 3)

@@ -10,18 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_importance import (
-    Detector,
-    ImportanceHistory,
-    ImportanceResult,
-    UselessFeatureDetector,
-    useless_set,
+from keras_importance import Detector, ImportanceHistory, ImportanceResult, UselessFeatureDetector
+from keras_importance.methods.conditional_permutation import ConditionalPermutation
+from keras_importance.methods.gradient import GradientImportance
+from keras_importance.methods.permutation import PermutationImportance
+from keras_importance.results.disagreements import memorised_features
+from keras_importance.results.result import Explained
+from keras_importance.statistics.influence import (
+    Donors,
+    Influence,
+    influence_standard_error,
+    tail_quantile,
 )
-from keras_importance.detectors import detectors_from_argument
-from keras_importance.findings import memorised_features
-from keras_importance.methods import ConditionalPermutation, GradientImportance, PermutationImportance
-from keras_importance.result import Explained
-from keras_importance.statistics import Donors, Influence, influence_standard_error, tail_quantile
+from keras_importance.verdicts import useless_set
+from keras_importance.verdicts.useless_features import detectors_from_argument
 
 USELESS = {"useless", "harmful", "redundant"}
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from keras_importance import distances
+from keras_importance.statistics import distances
 
 values = arrays(np.float64, st.integers(3, 30), elements=st.floats(-1e3, 1e3, width=32))
 

@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 
 from keras_importance import FeatureImportance, ImportanceWarning
-from keras_importance.data import ValidationData
+from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine import shards
-from keras_importance.engine.placement import Placement
-from keras_importance.engine.replicas import Replicas
+from keras_importance.engine.backends.placement import Placement
+from keras_importance.engine.backends.replicas import Replicas
 
 HERE = Path(__file__).parent
 SECONDS = 240

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_importance import ImportanceHistory, ImportanceResult, Verdicts, disagreements
-from keras_importance.drift import Drift, Stability
-from keras_importance.result import Explained
+from keras_importance.results.drift import Drift, Stability
+from keras_importance.results.result import Explained
 
 N_DRAWS = 100
 SIGNS = np.where(np.random.default_rng(0).random((50, N_DRAWS)) < 0.5, -1.0, 1.0)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from zoo import ZOO
 
-import keras_importance.engine.scoring as scoring
+import keras_importance.engine.scores.exact as scoring
 from keras_importance import PermutationImportance, PerturbationMethod, Replacement
-from keras_importance.engine.graph import Graph
-from keras_importance.engine.prefix import cuts, whole_model
-from keras_importance.preparation import prepared_evaluator
-from keras_importance.statistics import Donors
+from keras_importance.engine.cut.cut import cuts, whole_model
+from keras_importance.engine.cut.graph import Graph
+from keras_importance.methods.preparation import prepared_evaluator
+from keras_importance.statistics.influence import Donors
 
 
 class Halved(PerturbationMethod):

@@ -33,11 +33,11 @@ from keras_importance import (
     TensorBoardWriter,
     Writer,
 )
-from keras_importance.engine.gradients import Differentiator
-from keras_importance.engine.memory import is_out_of_memory
-from keras_importance.engine.part import Part
-from keras_importance.methods import Scores
-from keras_importance.writers import HistoryWriter, kept_history
+from keras_importance.engine.backends.out_of_memory import is_out_of_memory
+from keras_importance.engine.gradients.differentiator import Differentiator
+from keras_importance.engine.scores.cut_scorer import Part
+from keras_importance.methods.base import Scores
+from keras_importance.reporting.writers.history import HistoryWriter, kept_history
 
 LOST = "goes on|has no numbers|started it again|leaves out"
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keras_importance.data.features import FeatureSet, InputColumns
 from keras_importance.errors import InvalidArgumentError
-from keras_importance.features import FeatureSet, InputColumns
 
 TABLE = [InputColumns("input_0", ("age", "bmi", "bp"))]
 MIXED = [InputColumns("days", ("x0", "x1")), InputColumns("price", ("x0",))]

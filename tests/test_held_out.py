@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_importance.held_out import Worsening, left_out, left_out_of_sets
-from keras_importance.statistics import tail_quantile
+from keras_importance.statistics.cross_validation import Worsening, left_out, left_out_of_sets
+from keras_importance.statistics.influence import tail_quantile
 
 
 def one_fold(values):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from keras_importance import lettering
+from keras_importance.reporting.plots import lettering
 
 
 @pytest.fixture

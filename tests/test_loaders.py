@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keras_importance import FeatureImportance
-from keras_importance.data import ValidationData
+from keras_importance.data.validation_data import ValidationData
 from keras_importance.errors import InvalidArgumentError
 
 N_ROWS = 90

@@ -14,9 +14,9 @@ import pytest
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 
 from keras_importance import ImportanceWarning, compute_importance, lofo_importance
-from keras_importance.data import ValidationData
-from keras_importance.engine import Twins
-from keras_importance.masks import Masks, usual_values, without_columns
+from keras_importance.data.hidden_columns import Masks, usual_values, without_columns
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.twins.twins import Twins
 
 layers = keras.layers
 TRAININGS = []

@@ -19,9 +19,9 @@ from keras_importance import (
     compute_importance,
     lofo_importance,
 )
-from keras_importance.engine import Twins
-from keras_importance.running_fit import fit_arguments
-from keras_importance.training_rows import TrainingRows
+from keras_importance.data.running_fit import fit_arguments
+from keras_importance.data.training_data import TrainingRows
+from keras_importance.engine.twins.twins import Twins
 
 layers = keras.layers
 N_ROWS = 400
@@ -373,7 +373,7 @@ def test_rows_of_training_come_without_those_that_were_split_off(pair):
 
 def test_more_twins_than_fit_into_memory_are_an_error_before_training(pair, monkeypatch):
     """A linear model of four columns with SGD is five weights; five twins of it are 25 values and more."""
-    monkeypatch.setattr("keras_importance.engine.twins.MAX_KEPT_VALUES", 20)
+    monkeypatch.setattr("keras_importance.engine.twins.twins.MAX_KEPT_VALUES", 20)
     with pytest.raises(
         ValueError, match=r"FeatureImportance got 5 twins to train.*fit into 2 GB.*lofo_importance"
     ):
@@ -383,6 +383,6 @@ def test_more_twins_than_fit_into_memory_are_an_error_before_training(pair, monk
 def test_lofo_importance_trains_in_parts_what_does_not_fit(pair, monkeypatch):
     arguments = {"cv": 2, "fit_kwargs": {"epochs": 2}, "lock_step": True}
     whole = lofo_importance(linear, *pair, **arguments)
-    monkeypatch.setattr("keras_importance.engine.twins.MAX_KEPT_VALUES", 20)
+    monkeypatch.setattr("keras_importance.engine.twins.twins.MAX_KEPT_VALUES", 20)
     parts = lofo_importance(linear, *pair, **arguments)
     np.testing.assert_allclose(parts.importances, whole.importances, rtol=1e-5)

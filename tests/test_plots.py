@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 
-from keras_importance import ImportanceHistory, ImportanceResult, lettering, plots
+from keras_importance import ImportanceHistory, ImportanceResult, plots
+from keras_importance.reporting.plots import lettering
 
 
 def result(n_features=5, epoch=0, n_steps=None, names=None, values=None, **fields):

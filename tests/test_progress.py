@@ -10,7 +10,7 @@ import pytest
 
 import keras_importance.progress
 from keras_importance import FeatureImportance, compute_importance
-from keras_importance.engine import Evaluator
+from keras_importance.engine.evaluator import Evaluator
 from keras_importance.progress import progress_bar
 
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from keras_importance import ImportanceHistory, ImportanceResult
-from keras_importance.result import Explained
-from keras_importance.verdict import Verdicts
+from keras_importance.results.result import Explained
+from keras_importance.results.verdict import Verdicts
 
 numbers = st.floats(-1e6, 1e6) | st.just(math.nan)
 

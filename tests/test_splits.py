@@ -17,7 +17,7 @@ from sklearn.model_selection import (
 )
 
 from keras_importance.errors import InvalidArgumentError
-from keras_importance.splits import Fold, among, folds
+from keras_importance.retraining.folds import Fold, among, folds
 
 
 def held_out_counts(found, n_rows):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_importance import statistics
+from keras_importance.statistics import influence
 
 sizes = st.tuples(st.integers(2, 40), st.integers(1, 8)).filter(lambda pair: pair[1] < pair[0])
 
@@ -20,7 +20,7 @@ sizes = st.tuples(st.integers(2, 40), st.integers(1, 8)).filter(lambda pair: pai
 @given(sizes, st.integers(0, 2**32))
 def test_every_row_donates_once_a_repeat_and_never_to_itself(size, seed):
     n_rows, n_repeats = size
-    donors = statistics.Donors.draw(n_rows, n_repeats, np.random.default_rng(seed))
+    donors = influence.Donors.draw(n_rows, n_repeats, np.random.default_rng(seed))
     for rows in donors.rows:
         assert sorted(rows) == list(range(n_rows))
         assert not np.any(rows == np.arange(n_rows))
@@ -29,14 +29,14 @@ def test_every_row_donates_once_a_repeat_and_never_to_itself(size, seed):
 @given(sizes, st.integers(0, 2**32))
 def test_the_donors_of_a_row_are_distinct(size, seed):
     n_rows, n_repeats = size
-    donors = statistics.Donors.draw(n_rows, n_repeats, np.random.default_rng(seed))
+    donors = influence.Donors.draw(n_rows, n_repeats, np.random.default_rng(seed))
     assert all(len(set(column)) == n_repeats for column in donors.rows.T)
 
 
 @given(sizes, st.integers(0, 2**32))
 def test_recipients_invert_donors(size, seed):
     n_rows, n_repeats = size
-    donors = statistics.Donors.draw(n_rows, n_repeats, np.random.default_rng(seed))
+    donors = influence.Donors.draw(n_rows, n_repeats, np.random.default_rng(seed))
     for rows, recipients in zip(donors.rows, donors.recipients, strict=True):
         assert np.array_equal(rows[recipients], np.arange(n_rows))
 
@@ -44,7 +44,7 @@ def test_recipients_invert_donors(size, seed):
 @pytest.mark.parametrize("n_repeats", [0, 5, 6])
 def test_as_many_repeats_as_rows_are_refused(n_repeats):
     with pytest.raises(ValueError, match="repeats need at least"):
-        statistics.Donors.draw(5, n_repeats, np.random.default_rng(0))
+        influence.Donors.draw(5, n_repeats, np.random.default_rng(0))
 
 
 # --- standard errors ----------------------------------------------------------------------------
@@ -52,7 +52,7 @@ def test_as_many_repeats_as_rows_are_refused(n_repeats):
 
 def _drawn(n_rows, n_repeats, seed=0):
     rng = np.random.default_rng(seed)
-    donors = statistics.Donors.draw(n_rows, n_repeats, rng)
+    donors = influence.Donors.draw(n_rows, n_repeats, rng)
     return rng.standard_normal((n_repeats, n_rows)) + rng.standard_normal(n_rows), donors
 
 
@@ -67,12 +67,12 @@ def test_variance_is_unbiased_over_all_effects(n_repeats):
     truth = (1 + 0.64 + 2 * 0.48) / n_rows + 0.25 / (n_rows * n_repeats)
     estimates = []
     for _ in range(5000):
-        donors = statistics.Donors.draw(n_rows, n_repeats, rng)
+        donors = influence.Donors.draw(n_rows, n_repeats, rng)
         a = rng.standard_normal(n_rows)
         b = 0.48 * a + 0.64 * rng.standard_normal(n_rows)
         c = 0.5 * rng.standard_normal((n_repeats, n_rows))
         differences = a + b[donors.rows] + c
-        estimates.append(statistics.donor_standard_error(differences, donors) ** 2)
+        estimates.append(influence.donor_standard_error(differences, donors) ** 2)
     assert np.mean(estimates) == pytest.approx(truth, rel=0.02)
 
 
@@ -81,10 +81,10 @@ def test_intervals_cover_at_their_level():
     rng, hits = np.random.default_rng(2), 0
     for _ in range(500):
         x, noise = rng.standard_normal(500), 0.5 * rng.standard_normal(500)
-        donors = statistics.Donors.draw(500, 5, rng)
+        donors = influence.Donors.draw(500, 5, rng)
         differences = (x + noise - x[donors.rows]) ** 2 - noise**2
-        error = statistics.donor_standard_error(differences, donors)
-        hits += abs(differences.mean() - 2) < statistics.normal_quantile(0.975) * error
+        error = influence.donor_standard_error(differences, donors)
+        hits += abs(differences.mean() - 2) < influence.normal_quantile(0.975) * error
     assert 0.93 <= hits / 500 <= 0.97
 
 
@@ -96,11 +96,11 @@ def test_intervals_cover_for_weighted_rows():
     rng, hits = np.random.default_rng(3), 0
     for _ in range(500):
         x = rng.standard_normal(2000)
-        donors = statistics.Donors.draw(2000, 3, rng)
+        donors = influence.Donors.draw(2000, 3, rng)
         differences = (x - x[donors.rows]) ** 2
-        error = statistics.donor_standard_error(differences, donors, weights=x**2)
-        mean = statistics.weighted_mean(differences, x**2).mean()
-        hits += abs(mean - 4) < statistics.normal_quantile(0.975) * error
+        error = influence.donor_standard_error(differences, donors, weights=x**2)
+        mean = influence.weighted_mean(differences, x**2).mean()
+        hits += abs(mean - 4) < influence.normal_quantile(0.975) * error
     assert 0.92 <= hits / 500 <= 0.97
 
 
@@ -113,11 +113,11 @@ def test_intervals_cover_for_blocks_of_dependent_rows():
     blocks = np.repeat(np.arange(60), 10)
     for _ in range(400):
         x = np.repeat(rng.standard_normal(60), 10)
-        donors = statistics.Donors.draw(600, 5, rng)
+        donors = influence.Donors.draw(600, 5, rng)
         differences = (x - x[donors.rows]) ** 2
         for name, ids in (("blocks", blocks), ("rows", None)):
-            error = statistics.donor_standard_error(differences, donors, blocks=ids)
-            hits[name] += abs(differences.mean() - 2) < statistics.normal_quantile(0.975) * error
+            error = influence.donor_standard_error(differences, donors, blocks=ids)
+            hits[name] += abs(differences.mean() - 2) < influence.normal_quantile(0.975) * error
     assert 0.9 <= hits["blocks"] / 400 <= 0.98
     assert hits["rows"] / 400 < 0.7
 
@@ -126,12 +126,12 @@ def test_intervals_cover_for_blocks_of_dependent_rows():
 def test_equal_weights_and_single_blocks_change_nothing(size, weight):
     n_rows, n_repeats = size
     differences, donors = _drawn(n_rows, n_repeats)
-    plain = statistics.donor_standard_error(differences, donors)
-    assert statistics.donor_standard_error(
-        differences, donors, np.full(n_rows, weight)
-    ) == pytest.approx(plain, nan_ok=True)
+    plain = influence.donor_standard_error(differences, donors)
+    assert influence.donor_standard_error(differences, donors, np.full(n_rows, weight)) == pytest.approx(
+        plain, nan_ok=True
+    )
     own_block = np.arange(n_rows) * 7
-    assert statistics.donor_standard_error(differences, donors, blocks=own_block) == pytest.approx(
+    assert influence.donor_standard_error(differences, donors, blocks=own_block) == pytest.approx(
         plain, nan_ok=True
     )
 
@@ -139,8 +139,8 @@ def test_equal_weights_and_single_blocks_change_nothing(size, weight):
 @given(sizes, st.floats(-5, 5), st.floats(0.1, 10))
 def test_standard_error_follows_shift_and_scale(size, shift, scale):
     differences, donors = _drawn(*size)
-    plain = statistics.donor_standard_error(differences, donors)
-    moved = statistics.donor_standard_error(scale * differences + shift, donors)
+    plain = influence.donor_standard_error(differences, donors)
+    moved = influence.donor_standard_error(scale * differences + shift, donors)
     assert moved == pytest.approx(scale * plain, rel=1e-6, abs=1e-7, nan_ok=True)
 
 
@@ -148,30 +148,30 @@ def test_different_differences_have_an_error_above_zero():
     """With six rows the variance often comes out negative; zero width would claim certainty."""
     for seed in range(300):
         differences, donors = _drawn(6, 2, seed)
-        assert statistics.donor_standard_error(differences, donors) > 0
+        assert influence.donor_standard_error(differences, donors) > 0
 
 
 def test_no_difference_has_no_error():
     _, donors = _drawn(20, 3)
-    assert statistics.donor_standard_error(np.zeros((3, 20)), donors) == 0
+    assert influence.donor_standard_error(np.zeros((3, 20)), donors) == 0
 
 
 def test_one_block_has_no_known_error():
     differences, donors = _drawn(20, 3)
-    assert math.isnan(statistics.donor_standard_error(differences, donors, blocks=np.zeros(20, int)))
-    assert np.isnan(statistics.influence_standard_error(differences[0], np.zeros(20, int)))
+    assert math.isnan(influence.donor_standard_error(differences, donors, blocks=np.zeros(20, int)))
+    assert np.isnan(influence.influence_standard_error(differences[0], np.zeros(20, int)))
 
 
 def test_error_of_a_mean_is_that_of_the_textbook(rng):
     sample = rng.standard_normal((50, 3))
     expected = sample.std(axis=0, ddof=1) / math.sqrt(50)
-    assert statistics.influence_standard_error(sample) == pytest.approx(expected)
-    assert statistics.influence_standard_error(sample, np.arange(50)) == pytest.approx(expected)
+    assert influence.influence_standard_error(sample) == pytest.approx(expected)
+    assert influence.influence_standard_error(sample, np.arange(50)) == pytest.approx(expected)
 
 
 def test_error_over_repeats_needs_two():
-    assert np.isnan(statistics.repeats_standard_error(np.ones((4, 1)))).all()
-    assert statistics.repeats_standard_error(np.array([[1.0, 3.0]])) == pytest.approx([1.0])
+    assert np.isnan(influence.repeats_standard_error(np.ones((4, 1)))).all()
+    assert influence.repeats_standard_error(np.array([[1.0, 3.0]])) == pytest.approx([1.0])
 
 
 # --- quantiles ----------------------------------------------------------------------------------
@@ -182,10 +182,10 @@ def test_error_over_repeats_needs_two():
     [(1, 12.7062), (2, 4.30265), (3, 3.18245), (4, 2.77645), (9, 2.26216), (30, 2.04227)],
 )
 def test_student_quantiles_match_the_tables(degrees, quantile):
-    assert statistics.student_quantile(0.975, degrees) == pytest.approx(quantile, rel=1e-5)
+    assert influence.student_quantile(0.975, degrees) == pytest.approx(quantile, rel=1e-5)
 
 
 def test_student_approaches_normal():
-    assert statistics.student_quantile(0.975, 5000) == pytest.approx(
-        statistics.normal_quantile(0.975), rel=1e-3
+    assert influence.student_quantile(0.975, 5000) == pytest.approx(
+        influence.normal_quantile(0.975), rel=1e-3
     )

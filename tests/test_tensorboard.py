@@ -28,8 +28,8 @@ from keras_importance import (
     ImportanceWarning,
     TensorBoardWriter,
 )
-from keras_importance.drift import Step
-from keras_importance.writers.tensorboard import logged_features, movement, table
+from keras_importance.reporting.writers.tensorboard import logged_features, movement, table
+from keras_importance.results.drift import Step
 
 
 def read(run):
@@ -221,7 +221,7 @@ def test_a_picture_that_fails_loses_no_numbers(tmp_path, monkeypatch):
     def fail(result):
         raise RuntimeError("no ink")
 
-    monkeypatch.setattr("keras_importance.plots.ranking", fail)
+    monkeypatch.setattr("keras_importance.reporting.plots.ranking", fail)
     writer = TensorBoardWriter(tmp_path)
     with pytest.raises(RuntimeError, match="no ink"):
         writer.write(EpochReport(0, ImportanceHistory((wide(0, 3),)), 1.0))

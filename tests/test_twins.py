@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from keras_importance import ImportanceWarning
-from keras_importance.data import ValidationData
-from keras_importance.engine import Start, TwinPrograms, Twins, twins, why_no_twins
-from keras_importance.engine.held_out_scores import resolved_metrics
-from keras_importance.engine.stand_ins import vectorisable
-from keras_importance.features import FeatureSet
-from keras_importance.masks import Masks
+from keras_importance.data.features import FeatureSet
+from keras_importance.data.hidden_columns import Masks
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.twins import twins
+from keras_importance.engine.twins.held_out_scores import resolved_metrics
+from keras_importance.engine.twins.step import Start, why_no_twins
+from keras_importance.engine.twins.twins import TwinPrograms, Twins
+from keras_importance.engine.twins.vectorisable_layers import vectorisable
 
 layers = keras.layers
 N_ROWS, BATCH, EPOCHS = 70, 16, 2  # the last step of an epoch is a smaller one

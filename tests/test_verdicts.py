@@ -19,9 +19,9 @@ from keras_importance import (
     Verdicts,
     compute_importance,
 )
-from keras_importance.masked_score import MaskedScore
-from keras_importance.preparation import prepared_evaluator
-from keras_importance.statistics import score_test
+from keras_importance.methods.preparation import prepared_evaluator
+from keras_importance.statistics.influence import score_test
+from keras_importance.verdicts.unused_signal import MaskedScore
 
 
 class FeatureImportance(keras_importance.FeatureImportance):

@@ -16,7 +16,7 @@ import torch
 from distributed_models import found, network, rows
 
 from keras_importance import FeatureImportance
-from keras_importance.engine import is_chief
+from keras_importance.engine.backends.backend import is_chief
 
 
 def main(rank: int, meeting: str, directory: Path) -> None:

@@ -1,12 +1,14 @@
 """Runs a model fast on a fixed sample: row scores of perturbed inputs, and input gradients."""
 
-from keras_importance.engine.backend import is_chief, why_no_fit
+from __future__ import annotations
+
+from keras_importance.engine.backends.backend import is_chief, why_no_fit
 from keras_importance.engine.evaluator import Evaluator, input_names
 from keras_importance.engine.footprint import no_footprint
-from keras_importance.engine.part import FeatureScores, Replacement
+from keras_importance.engine.scores.cut_scorer import FeatureScores, Replacement
 from keras_importance.engine.shards import joined_rows, joined_training_rows
-from keras_importance.engine.twin_step import Start, why_no_twins
-from keras_importance.engine.twins import TwinPrograms, Twins
+from keras_importance.engine.twins.step import Start, why_no_twins
+from keras_importance.engine.twins.twins import TwinPrograms, Twins
 
 __all__ = [
     "Evaluator",

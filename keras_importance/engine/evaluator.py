@@ -14,13 +14,14 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.budget import Effort
-from keras_importance.data import ValidationData
-from keras_importance.engine.averaged import AveragedPart
-from keras_importance.engine.backend import Call, Compiler
-from keras_importance.engine.blocks import declared_batch
-from keras_importance.engine.constant import constant_scores
-from keras_importance.engine.gradients import (
+from keras_importance.callback.budget import Effort
+from keras_importance.data.features import Column, Feature, FeatureSet
+from keras_importance.data.training_data import TrainingRows
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.backends.backend import Call, Compiler
+from keras_importance.engine.backends.out_of_memory import is_out_of_memory
+from keras_importance.engine.cut.block_sizes import declared_batch
+from keras_importance.engine.gradients.differentiator import (
     Differentiator,
     InputGradients,
     Moments,
@@ -28,27 +29,36 @@ from keras_importance.engine.gradients import (
     Scalar,
     Scalars,
 )
-from keras_importance.engine.joint import JointScorer
-from keras_importance.engine.linearised import LinearisedScorer
-from keras_importance.engine.memory import is_out_of_memory
-from keras_importance.engine.metrics import Metric, metric_from_argument
-from keras_importance.engine.part import Array, DeviceData, FeatureScores, Replacement, Sample
-from keras_importance.engine.scoring import Scorer
+from keras_importance.engine.metrics.constant_prediction import constant_scores
+from keras_importance.engine.metrics.metric import Metric, metric_from_argument
+from keras_importance.engine.scores.averaged import AveragedPart
+from keras_importance.engine.scores.cut_scorer import (
+    Array,
+    DeviceData,
+    FeatureScores,
+    Replacement,
+    Sample,
+)
+from keras_importance.engine.scores.exact import Scorer
+from keras_importance.engine.scores.joint import JointScorer
+from keras_importance.engine.scores.linearised import LinearisedScorer
 from keras_importance.errors import InvalidArgumentError, reason_of
-from keras_importance.features import Column, Feature, FeatureSet
-from keras_importance.statistics import Donors, Floats, Integers, generator
-from keras_importance.training_rows import TrainingRows
+from keras_importance.statistics.influence import Donors, Floats, Integers, generator
 
 _MADE_UP = re.compile(r"keras_tensor(_\d+)?$|input_layer(_\d+)?$")
 
 Made = TypeVar("Made")
 
 _FEW_ROWS = 16
+
 # Draws of the errors: the 95% quantile of 200 is off by 1.5 points; for very many features half of them.
 _N_DRAWS = 200
+
 _MANY = 1000
+
 # Where a thousandth of the usual is too much, it isn't what is lacking.
 _SMALLEST_SHARE = 2**-10
+
 _IN_BLOCKS = ("_scorer", "_averaged_scorer", "_linearised_scorer", "_joint_scorer", "_differentiator")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_importance.engine import backend
+from keras_importance.engine.backends import backend
 
 try:  # Keras has no public name for its global generator.
     from keras.src.backend.common import global_state

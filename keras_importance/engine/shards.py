@@ -10,11 +10,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.data import ValidationData
-from keras_importance.engine.backend import replicas_of
-from keras_importance.engine.replicas import Replicas
-from keras_importance.statistics import Integers, generator
-from keras_importance.training_rows import TrainingRows
+from keras_importance.data.training_data import TrainingRows
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.backends.backend import replicas_of
+from keras_importance.engine.backends.replicas import Replicas
+from keras_importance.statistics.influence import Integers, generator
 
 
 def joined_rows(

@@ -10,11 +10,11 @@ import numpy as np
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.ablation import AblationImportance
 from keras_importance.methods.base import ImportanceMethod, Interrupted, Scores
-from keras_importance.methods.conditional import ConditionalPermutation
 from keras_importance.methods.conditional_lofo import ConditionalLOFO
+from keras_importance.methods.conditional_permutation import ConditionalPermutation
 from keras_importance.methods.gradient import GradientImportance
 from keras_importance.methods.integrated_gradients import IntegratedGradients
-from keras_importance.methods.linearised import LinearisedPermutation
+from keras_importance.methods.linearised_permutation import LinearisedPermutation
 from keras_importance.methods.lofo import LOFOImportance
 from keras_importance.methods.permutation import PermutationImportance
 from keras_importance.methods.perturbation import PerturbationMethod

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from keras_importance.data import ValidationData
-from keras_importance.engine import Replacement
-from keras_importance.masks import usual_values
+from keras_importance.data.hidden_columns import usual_values
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.scores.cut_scorer import Replacement
 from keras_importance.methods.perturbation import PerturbationMethod
 
 

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.engine import Evaluator
+from keras_importance.engine.evaluator import Evaluator
 from keras_importance.errors import InvalidArgumentError
-from keras_importance.result import ErrorSource, Explained, ImportanceResult, Obtained
-from keras_importance.statistics import Floats
+from keras_importance.results.result import ErrorSource, Explained, ImportanceResult, Obtained
+from keras_importance.statistics.influence import Floats
 
 _EXACT: Obtained = "exact"
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 
 

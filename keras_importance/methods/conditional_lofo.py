@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from keras_importance.engine import Evaluator, FeatureScores, Replacement
-from keras_importance.engine.averaged import MAX_HELD_VALUES
+from keras_importance.engine.evaluator import Evaluator
+from keras_importance.engine.scores.averaged import MAX_HELD_VALUES
+from keras_importance.engine.scores.cut_scorer import FeatureScores, Replacement
 from keras_importance.errors import InvalidArgumentError
-from keras_importance.methods.conditional import ConditionalPermutation
-from keras_importance.statistics import Donors
+from keras_importance.methods.conditional_permutation import ConditionalPermutation
+from keras_importance.statistics.influence import Donors
 
 
 class ConditionalLOFO(ConditionalPermutation):

@@ -11,14 +11,14 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.data import ValidationData
-from keras_importance.engine import Evaluator
-from keras_importance.engine.gradients import Scalar, Scalars
-from keras_importance.engine.outputs import Output, outputs_of
+from keras_importance.data.features import Column
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.evaluator import Evaluator
+from keras_importance.engine.gradients.differentiator import Scalar, Scalars
+from keras_importance.engine.metrics.outputs import Output, outputs_of
 from keras_importance.errors import InvalidArgumentError
-from keras_importance.features import Column
 from keras_importance.methods.base import ImportanceMethod, Scores, need_targets
-from keras_importance.statistics import Floats, Integers, influence_standard_error
+from keras_importance.statistics.influence import Floats, Integers, influence_standard_error
 
 Array = NDArray[Any]
 
@@ -26,11 +26,13 @@ Of = Literal["auto", "output", "loss"]
 
 # Up to here each output is differentiated by itself; beyond, they are added up with random signs.
 _MAX_OUTPUTS = 16
+
 _CROSSENTROPIES = (
     keras.losses.CategoricalCrossentropy,
     keras.losses.CategoricalFocalCrossentropy,
     keras.losses.SparseCategoricalCrossentropy,
 )
+
 _CROSSENTROPY_NAMES = ("categorical_crossentropy", "sparse_categorical_crossentropy")
 
 

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.data import Spread, ValidationData
-from keras_importance.engine import Evaluator
-from keras_importance.engine.gradients import InputGradients, Moments
+from keras_importance.data.validation_data import Spread, ValidationData
+from keras_importance.engine.evaluator import Evaluator
+from keras_importance.engine.gradients.differentiator import InputGradients, Moments
 from keras_importance.methods.base import Scores
 from keras_importance.methods.differentiation import (
     DifferentiatingMethod,
@@ -23,7 +23,7 @@ from keras_importance.methods.differentiation import (
     notes_of,
     parts_of,
 )
-from keras_importance.statistics import weighted_mean
+from keras_importance.statistics.influence import weighted_mean
 
 Array = NDArray[Any]
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.data import ValidationData
-from keras_importance.engine import Evaluator
-from keras_importance.masks import usual_values
+from keras_importance.data.hidden_columns import usual_values
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.evaluator import Evaluator
 from keras_importance.methods.base import Scores
 from keras_importance.methods.differentiation import (
     DifferentiatingMethod,
@@ -23,9 +23,10 @@ from keras_importance.methods.differentiation import (
     notes_of,
     parts_of,
 )
-from keras_importance.statistics import weighted_mean
+from keras_importance.statistics.influence import weighted_mean
 
 Array = NDArray[Any]
+
 Gradients = list[list[Array | None]]
 """For each scalar that is differentiated, for each input the gradients; None where there are none."""
 

@@ -11,14 +11,16 @@ import keras
 import numpy as np
 
 from keras_importance.arguments import whole_number
-from keras_importance.engine import Evaluator, Start, TwinPrograms, Twins, why_no_twins
+from keras_importance.data.hidden_columns import Masks
+from keras_importance.data.training_data import TrainingRows
+from keras_importance.engine.evaluator import Evaluator
+from keras_importance.engine.twins.step import Start, why_no_twins
+from keras_importance.engine.twins.twins import TwinPrograms, Twins
 from keras_importance.errors import InvalidArgumentError, reason_of, speaking_as
-from keras_importance.held_out import LeftOut, Worsening, left_out, left_out_of_sets
-from keras_importance.masks import Masks
 from keras_importance.methods.base import ImportanceMethod, Interrupted, Scores, need_targets
 from keras_importance.progress import progress_bar
-from keras_importance.statistics import Floats, generator, multiplier_draws, weighted_mean
-from keras_importance.training_rows import TrainingRows
+from keras_importance.statistics.cross_validation import LeftOut, Worsening, left_out, left_out_of_sets
+from keras_importance.statistics.influence import Floats, generator, multiplier_draws, weighted_mean
 
 
 class LOFOImportance(ImportanceMethod):

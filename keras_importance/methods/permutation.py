@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from keras_importance.data import ValidationData
-from keras_importance.engine import Replacement
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.scores.cut_scorer import Replacement
 from keras_importance.methods.perturbation import PerturbationMethod
 
 

@@ -26,8 +26,8 @@ import keras
 import numpy as np
 
 from keras_importance import compute_importance
-from keras_importance.result import ImportanceResult
-from keras_importance.statistics import Floats, Integers, normal_quantile
+from keras_importance.results.result import ImportanceResult
+from keras_importance.statistics.influence import Floats, Integers, normal_quantile
 
 METHODS = ("permutation", "conditional_permutation")
 Drawn = tuple[Floats, Floats, Integers]

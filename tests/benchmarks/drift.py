@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.history import ImportanceHistory
-from keras_importance.result import Explained, ImportanceResult
-from keras_importance.statistics import Donors, Influence, Integers, generator
+from keras_importance.results.history import ImportanceHistory
+from keras_importance.results.result import Explained, ImportanceResult
+from keras_importance.statistics.influence import Donors, Influence, Integers, generator
 
 N_STRONG, N_WEAK, N_NULL = 5, 5, 10
 N_FEATURES = N_STRONG + N_WEAK + N_NULL

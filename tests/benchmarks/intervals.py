@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from keras_importance.statistics import (
+from keras_importance.statistics.influence import (
     Donors,
     Floats,
     Influence,

@@ -28,15 +28,16 @@ from speed import machine
 from timing import Outcome, measured, print_head, print_row, readable
 
 from keras_importance import compute_importance, lofo_importance
-from keras_importance.data import ValidationData
-from keras_importance.distances import spearman
-from keras_importance.engine.held_out_scores import resolved_metrics
-from keras_importance.engine.twin_step import Start
-from keras_importance.engine.twins import TwinPrograms, Twins
-from keras_importance.masks import Masks
-from keras_importance.methods import ConditionalLOFO, PermutationImportance
-from keras_importance.result import ImportanceResult
-from keras_importance.statistics import Floats, Integers
+from keras_importance.data.hidden_columns import Masks
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.twins.held_out_scores import resolved_metrics
+from keras_importance.engine.twins.step import Start
+from keras_importance.engine.twins.twins import TwinPrograms, Twins
+from keras_importance.methods.conditional_lofo import ConditionalLOFO
+from keras_importance.methods.permutation import PermutationImportance
+from keras_importance.results.result import ImportanceResult
+from keras_importance.statistics.distances import spearman
+from keras_importance.statistics.influence import Floats, Integers
 
 SEED = 0
 BATCH = 32

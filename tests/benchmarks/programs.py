@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from workloads import Workload
 
-from keras_importance.statistics import Donors, Floats, generator
+from keras_importance.statistics.influence import Donors, Floats, generator
 
 # The best of 5,000 to 40,000 on two cores, or within a quarter of it.
 _BLOCK_ROWS = 20_000

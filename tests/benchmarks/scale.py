@@ -26,10 +26,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from keras_importance import GradientImportance, LinearisedPermutation, PermutationImportance
-from keras_importance.data import ValidationData
-from keras_importance.engine import Evaluator
-from keras_importance.methods import ImportanceMethod
-from keras_importance.preparation import prepared_evaluator
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.evaluator import Evaluator
+from keras_importance.methods.base import ImportanceMethod
+from keras_importance.methods.preparation import prepared_evaluator
 
 Singles = NDArray[np.float32]
 

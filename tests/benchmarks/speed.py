@@ -30,18 +30,15 @@ from timing import Outcome, first_words, measured, peak_memory, print_head, prin
 from workloads import Workload, all_workloads, mlp
 
 from keras_importance import EpochReport, FeatureImportance, Writer
-from keras_importance.distances import spearman
-from keras_importance.engine import Evaluator
-from keras_importance.engine.backend import Compiler
-from keras_importance.methods import (
-    GradientImportance,
-    ImportanceMethod,
-    LinearisedPermutation,
-    PermutationImportance,
-)
-from keras_importance.methods.base import Scores
-from keras_importance.preparation import prepared_evaluator
-from keras_importance.statistics import Donors, Floats, donor_standard_error
+from keras_importance.engine.backends.backend import Compiler
+from keras_importance.engine.evaluator import Evaluator
+from keras_importance.methods.base import ImportanceMethod, Scores
+from keras_importance.methods.gradient import GradientImportance
+from keras_importance.methods.linearised_permutation import LinearisedPermutation
+from keras_importance.methods.permutation import PermutationImportance
+from keras_importance.methods.preparation import prepared_evaluator
+from keras_importance.statistics.distances import spearman
+from keras_importance.statistics.influence import Donors, Floats, donor_standard_error
 
 N_REPEATS = 5
 SEED = 0

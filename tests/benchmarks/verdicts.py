@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_importance import FeatureImportance, UselessFeatureDetector
-from keras_importance.history import ImportanceHistory
-from keras_importance.result import Explained, ImportanceResult
-from keras_importance.statistics import (
+from keras_importance.results.history import ImportanceHistory
+from keras_importance.results.result import Explained, ImportanceResult
+from keras_importance.statistics.influence import (
     Donors,
     Floats,
     Influence,

@@ -1,0 +1,1 @@
+"""FeatureImportance: the Keras callback."""

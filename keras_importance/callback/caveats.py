@@ -1,0 +1,63 @@
+"""What a user must know before trusting verdicts: too few rows, rows that chose the model, names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.verdicts.useless_features import Detector
+
+_TAKEN_BY_MLFLOW = re.compile(r"[\w\-. :/]+")
+
+_CHOOSING = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau)
+
+
+def too_few_rows(
+    detector: Detector, data: ValidationData, n_features: int, n_evaluations: int | None
+) -> str | None:
+    """Says how many rows the stated error rate needs; None where there are enough."""
+    needed = detector.n_rows_needed(n_features, n_evaluations)
+    if data.n_units >= needed:
+        return None
+    what = "validation rows" if data.blocks is None else "independent blocks of validation rows"
+    return (
+        f"FeatureImportance has {data.n_units:,} {what} for {detector!r}, whose error rate is sure from "
+        f"about {needed:,} on: its verdicts may be wrong more often than stated. Pass more rows."
+    )
+
+
+def chosen_on_the_same_rows(callbacks: Iterable[Any]) -> str | None:
+    """Names the callbacks that choose the model on the validation rows; None where none does."""
+    names = dict.fromkeys(type(one).__name__ for one in callbacks if _chooses(one))
+    if not names:
+        return None
+    return (
+        f"FeatureImportance judges features on the rows by which {' and '.join(names)} choose the "
+        "model: it looks better on them than it is, and verdicts may be wrong more often than stated. "
+        "Pass validation_data= of its own to FeatureImportance."
+    )
+
+
+def names_refused(callbacks: Iterable[Any], names: Iterable[str]) -> str | None:
+    """Says which name makes MLflow drop all metrics of an epoch; None where it would take them all."""
+    if not any(kind.__module__.startswith("mlflow.") for one in callbacks for kind in type(one).__mro__):
+        return None
+    refused = [name for name in names if not _TAKEN_BY_MLFLOW.fullmatch(name)]
+    if not refused:
+        return None
+    return (
+        f"FeatureImportance adds {refused[0]!r} to the logs, and MLflow, for which a name holds "
+        "letters, digits and '_-. :/' only, will keep no metric of any epoch. Give the features "
+        "such names, or list FeatureImportance after MLflow's callback."
+    )
+
+
+def _chooses(callback: Any) -> bool:
+    is_checkpoint = isinstance(callback, keras.callbacks.ModelCheckpoint)
+    if not isinstance(callback, _CHOOSING) and not (is_checkpoint and callback.save_best_only):
+        return False
+    return str(getattr(callback, "monitor", "")).startswith("val_")

@@ -1,0 +1,46 @@
+"""What a detector may ask of the model after an evaluation, answered within the time budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from keras_importance.engine.evaluator import Evaluator
+from keras_importance.methods.perturbation import PerturbationMethod
+from keras_importance.results.result import ImportanceResult
+from keras_importance.statistics.influence import Floats
+from keras_importance.verdicts.unused_signal import MaskedScore
+
+
+@dataclass(frozen=True, eq=False)
+class ModelProbe:
+    """Asks the model on behalf of a detector; see `detectors.Probe`.
+
+    Attributes:
+        evaluator: the evaluator.
+        method: the method whose importances are judged.
+        result: its newest result.
+        n_evaluations: how many evaluations are planned; None where that isn't known.
+        masked: the masked-score test, which serves all evaluations.
+        is_time_left: whether the time budget has something left.
+    """
+
+    evaluator: Evaluator
+    method: PerturbationMethod
+    result: ImportanceResult
+    n_evaluations: int | None
+    masked: MaskedScore
+    is_time_left: Callable[[], bool] = lambda: True
+
+    def jointly(self, sets: Sequence[Sequence[int]]) -> ImportanceResult:
+        """Importance of sets of features that are replaced together."""
+        return self.evaluator.within_memory(
+            lambda: self.method.jointly(self.evaluator, sets, self.result)
+        )
+
+    def masked_score(self, numbers: Sequence[int]) -> Floats:
+        """p-values of the masked-score test; NaN for those that the time budget had no room for.
+
+        At least one is tested. The next evaluation begins with those that were left out.
+        """
+        return self.evaluator.within_memory(lambda: self.masked.p_values(numbers, self.is_time_left))

@@ -1,0 +1,131 @@
+"""Columns that go together become one feature: groups by hierarchical clustering of correlations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_importance.data.features import Column, FeatureSet
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.errors import InvalidArgumentError
+from keras_importance.statistics.distances import ranks
+from keras_importance.statistics.influence import Floats
+
+_MIN_CORRELATION = 0.7
+
+_MAX_JOINED = 3
+
+# The matrix of their correlations takes 800 MB.
+_MAX_COLUMNS = 10_000
+
+
+def correlated_groups(data: ValidationData) -> dict[str, list[Column]]:
+    """Groups of two columns or more whose rank correlations average 0.7 or more in size.
+
+    Hierarchical clustering with average linkage of the distances `1 - |Spearman correlation|`, cut at
+    0.3. Time steps count like rows: the columns of a sequence are ranked over all of them. A column of
+    one sequence and one of another number of steps, or of none, are compared by their mean over steps.
+    Columns that are constant or hold integers or strings stay features of their own. Sample weights
+    count.
+
+    Returns:
+        The columns of each group, by its name: `"a + b"`, or `"a + 4 more"`.
+
+    Raises:
+        InvalidArgumentError: without SciPy, and for more than 10,000 columns.
+
+    Source: scikit-learn's user guide, Permutation Importance with Multicollinear Features.
+    """
+    numbers = _columns_of_numbers(data)
+    if len(numbers) > _MAX_COLUMNS:
+        raise InvalidArgumentError(
+            f"got features='correlated' for {len(numbers)} columns, more than the {_MAX_COLUMNS} that "
+            "can be compared with one another. Pass a dict of groups such as {'wind': [0, 1]}."
+        )
+    if len(numbers) < 2:
+        return {}
+    distances = 1 - np.abs(_correlations(data, numbers))
+    label = _clusters(distances, at_most=1 - _MIN_CORRELATION)
+    name_of = _names(data)
+    groups = [[numbers[i] for i in np.flatnonzero(label == one)] for one in np.unique(label)]
+    return _named([group for group in groups if len(group) > 1], name_of)
+
+
+def _columns_of_numbers(data: ValidationData) -> list[Column]:
+    """The columns that hold numbers and vary."""
+    return [
+        (i, c)
+        for i, values in enumerate(data.inputs)
+        if values.dtype.kind == "f"
+        for c in range(len(data.columns[i].columns))
+        if np.ptp(_steps(values, c)) > 0
+    ]
+
+
+def _steps(values: NDArray[Any], column: int) -> NDArray[Any]:
+    """`(n_rows, n_steps)` values of a column."""
+    of_column = values if values.ndim == 1 else values[..., column]
+    return of_column.reshape(len(values), -1)
+
+
+def _correlations(data: ValidationData, columns: list[Column]) -> Floats:
+    """Rank correlations of all pairs of columns."""
+    weights = np.ones(data.n_rows) if data.weights is None else data.weights
+    root = np.sqrt(weights / weights.sum())[:, None]
+    steps = [_steps(data.inputs[i], c) for i, c in columns]
+    lengths = np.array([one.shape[1] for one in steps])
+    means = _unit([one.mean(axis=1, keepdims=True) for one in steps], root)
+    found = means.T @ means
+    for length in np.unique(lengths[lengths > 1]):
+        alike = np.flatnonzero(lengths == length)
+        flat = _unit([steps[number] for number in alike], root)
+        found[np.ix_(alike, alike)] = flat.T @ flat
+    return found
+
+
+def _unit(columns: list[NDArray[Any]], root: Floats) -> Floats:
+    """`(n_rows * n_steps, n_columns)` ranks, centred and scaled to length 1, with the weights' roots."""
+    ranked = np.stack([ranks(one.ravel()) for one in columns], axis=1)
+    weight = np.repeat(root, columns[0].shape[1], axis=1).reshape(-1, 1)
+    ranked -= np.average(ranked, axis=0, weights=weight[:, 0] ** 2)
+    ranked *= weight
+    length = np.sqrt(np.einsum("np,np->p", ranked, ranked))
+    return np.asarray(ranked / np.where(length > 0, length, 1.0))
+
+
+def _clusters(distances: Floats, at_most: float) -> NDArray[np.int32]:
+    """The cluster of each column: columns no further apart, on average."""
+    try:
+        from scipy.cluster.hierarchy import fcluster, linkage
+    except ImportError as error:
+        raise InvalidArgumentError(
+            "got features='correlated', which needs SciPy: pip install 'keras_importance[clustering]'. "
+            "Or pass a dict of groups such as {'wind': [0, 1]}."
+        ) from error
+    above = np.triu_indices(len(distances), 1)
+    tree = linkage(np.maximum(distances[above], 0.0), method="average")
+    return np.asarray(fcluster(tree, at_most, criterion="distance"))
+
+
+def _names(data: ValidationData) -> dict[Column, str]:
+    each = FeatureSet.from_argument(None, data.columns).features
+    return {feature.columns[0]: feature.name for feature in each}
+
+
+def _named(groups: Iterable[list[Column]], name_of: dict[Column, str]) -> dict[str, list[Column]]:
+    found: dict[str, list[Column]] = {}
+    for group in groups:
+        name = _joined([name_of[column] for column in group])
+        while name in found or name in name_of.values():
+            name += "'"
+        found[name] = group
+    return found
+
+
+def _joined(names: list[str]) -> str:
+    if len(names) <= _MAX_JOINED:
+        return " + ".join(names)
+    return f"{names[0]} + {len(names) - 1} more"

@@ -1,0 +1,260 @@
+"""Batches of anything that `fit` accepts as validation data, read without disturbing it."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain, islice
+from types import GeneratorType
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_importance.errors import InvalidArgumentError, reason_of
+
+Batch = tuple[Any, Any, Any]
+
+ACCEPTED = (
+    "(x, y) or (x, y, sample_weight) arrays, a tf.data.Dataset, a keras.utils.PyDataset, a torch "
+    "DataLoader or a grain dataset"
+)
+
+_INFINITE = -1  # tf.data.INFINITE_CARDINALITY
+
+# No dataset has so many batches; one of grain that repeats itself forever says it has more.
+_ENDLESS = 2**40
+
+_ROWS_AT_ONCE = 1024
+
+
+def batches(source: Any, steps: int | None) -> Generator[Batch]:
+    """Yields `(x, y, sample_weight)` of a source that can be read without being used up.
+
+    A `tf.data.Dataset`, or a grain one, whose elements are unmistakably single rows is read in batches:
+    where an element holds a number alone, or arrays of unequal lengths.
+
+    Args:
+        source: what `fit` accepts as `validation_data`.
+        steps: how many elements to read of a dataset; None reads it to its end.
+
+    Raises:
+        InvalidArgumentError: for generators, infinite datasets and unknown types.
+    """
+    tf = sys.modules.get("tensorflow")
+    if isinstance(source, keras.utils.PyDataset):
+        yield from _of_pydataset(source, steps)
+    elif tf is not None and isinstance(source, tf.data.Dataset):
+        yield from _of_tf_dataset(tf, source, steps)
+    elif _is_torch_loader(source):
+        yield from _of_torch_loader(source, steps)
+    elif _is_grain(source):
+        yield from _of_grain(source, steps)
+    elif hasattr(source, "__next__"):
+        raise _used_up(source)
+    elif isinstance(source, (tuple, list)):
+        if not 1 <= len(source) <= 3:
+            raise InvalidArgumentError(
+                f"got validation data of {len(source)} parts. Pass validation_data= as {ACCEPTED}."
+            )
+        yield keras.utils.unpack_x_y_sample_weight(source)
+    elif isinstance(source, dict) or hasattr(source, "__array__"):
+        yield source, None, None
+    else:
+        raise InvalidArgumentError(
+            f"got validation data of type {type(source).__name__}. Pass validation_data= as {ACCEPTED}."
+        )
+
+
+def check_is_batched(source: Any) -> None:
+    """Refuses a dataset of single rows, which `fit` itself can't take.
+
+    Raises:
+        InvalidArgumentError: for elements that are unmistakably single rows.
+    """
+    tf = sys.modules.get("tensorflow")
+    if tf is not None and isinstance(source, tf.data.Dataset):
+        is_row = _is_row(source.element_spec)
+    else:
+        is_row = _is_grain(source) and _is_row(next(iter(source), None))
+    if is_row:
+        raise InvalidArgumentError(
+            f"got a {type(source).__name__} of single rows as validation data of fit, where batches "
+            "were expected. It needs .batch(n)."
+        )
+
+
+def _used_up(source: Any) -> InvalidArgumentError:
+    is_generator = isinstance(source, GeneratorType)
+    what = "a Python generator" if is_generator else f"an iterator ({type(source).__name__})"
+    return InvalidArgumentError(
+        f"got {what} as validation data, which can be read only once; reading it would take rows away "
+        f"from fit. Pass validation_data= as {ACCEPTED}: what the iterator is made from, or "
+        "FeatureImportance(validation_data=...) beside it."
+    )
+
+
+def _is_torch_loader(source: Any) -> bool:
+    torch = sys.modules.get("torch.utils.data")
+    return torch is not None and isinstance(source, torch.DataLoader)
+
+
+def _is_grain(source: Any) -> bool:
+    grain = sys.modules.get("grain")
+    names = ("MapDataset", "IterDataset", "DataLoader")
+    return grain is not None and isinstance(source, tuple(getattr(grain, name) for name in names))
+
+
+def _of_pydataset(source: Any, steps: int | None) -> Iterator[Batch]:
+    n_batches = source.num_batches
+    if n_batches is None and steps is None:
+        raise InvalidArgumentError(
+            "got an infinite PyDataset as validation data. Give it a num_batches, or fit a "
+            "validation_steps=."
+        )
+    n_batches = min(n for n in (n_batches, steps) if n is not None)
+    for index in range(n_batches):
+        yield keras.utils.unpack_x_y_sample_weight(source[index])
+
+
+def _of_tf_dataset(tf: Any, source: Any, steps: int | None) -> Iterator[Batch]:
+    if steps is not None:
+        source = source.take(steps)
+    if int(source.cardinality()) == _INFINITE:
+        raise InvalidArgumentError(
+            "got an infinite tf.data.Dataset as validation data. Pass validation_data=dataset.take(n), "
+            "or give fit a validation_steps=."
+        )
+    source = _with_shuffles_of_its_own(tf, source)
+    if not _is_row(source.element_spec):
+        yield from map(keras.utils.unpack_x_y_sample_weight, source)
+        return
+    try:
+        yield from map(keras.utils.unpack_x_y_sample_weight, source.batch(_ROWS_AT_ONCE))
+    except tf.errors.InvalidArgumentError as error:
+        raise _unequal_rows(error) from error
+
+
+def _with_shuffles_of_its_own(tf: Any, source: Any) -> Any:
+    """The same dataset, whose shuffles share no random state with the original.
+
+    A shuffle keeps one seed generator for all datasets derived from it. Reading a validation set
+    `shuffled.take(n)` would so change the order, and with it the training, of `shuffled.skip(n)`.
+    Rewritten to the older operation, which is seeded by value, the shuffle is a private one.
+    """
+    if not _has_shuffle(source):
+        return source
+    variant = tf.data.experimental.to_variant(source)
+    serialised = tf.raw_ops.DatasetToGraphV2(
+        input_dataset=variant, external_state_policy=1, strip_device_assignment=True
+    )
+    graph = tf.compat.v1.GraphDef.FromString(serialised.numpy())
+    for node in (node for node in graph.node if node.op == "ShuffleDatasetV3"):
+        node.op = "ShuffleDataset"
+        del node.input[4:]  # the seed generator
+    private = tf.raw_ops.DatasetFromGraph(graph_def=graph.SerializeToString())
+    return tf.data.experimental.from_variant(private, source.element_spec)
+
+
+def _has_shuffle(source: Any) -> bool:
+    """Whether the dataset is made from a shuffled one; asked first, as serialising copies its arrays."""
+    if "Shuffle" in type(source).__name__ or not hasattr(source, "_inputs"):
+        return True
+    return any(_has_shuffle(parent) for parent in source._inputs())
+
+
+def _of_torch_loader(loader: Any, steps: int | None) -> Iterator[Batch]:
+    if hasattr(loader.dataset, "__next__"):
+        raise _used_up(loader.dataset)
+    with _private_loader(loader) as private:
+        yield from _of_elements(private, steps)
+
+
+@contextmanager
+def _private_loader(loader: Any) -> Iterator[Any]:
+    """The same loader with workers and samplers of its own; puts back what it draws from.
+
+    A loader draws a seed whenever it is read, from its own generator or the global one, and that on
+    every backend: where torch is not the active one, nobody else puts it back.
+    """
+    torch = sys.modules["torch"]
+    private = copy.copy(loader)
+    private._iterator = None  # of persistent workers
+    sampler, batch_sampler = copy.copy(loader.sampler), copy.copy(loader.batch_sampler)
+    if getattr(batch_sampler, "sampler", None) is loader.sampler:
+        batch_sampler.sampler = sampler
+    private.__dict__.update(sampler=sampler, batch_sampler=batch_sampler)  # refused as attributes
+    drawn_from = [
+        owner.generator
+        for owner in (loader, sampler, batch_sampler, loader.dataset)
+        if isinstance(getattr(owner, "generator", None), torch.Generator)
+    ]
+    states = [one.get_state() for one in drawn_from]
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield private
+        finally:
+            for one, state in zip(drawn_from, states, strict=True):
+                one.set_state(state)
+
+
+def _of_grain(source: Any, steps: int | None) -> Iterator[Batch]:
+    if steps is None and _never_ends(source):
+        raise InvalidArgumentError(
+            f"got an infinite grain {type(source).__name__} as validation data. Repeat it a number of "
+            "times, or give fit a validation_steps=."
+        )
+    yield from _of_elements(source, steps)
+
+
+def _never_ends(source: Any) -> bool:
+    """Whether a grain dataset repeats itself forever, or is made from one that does."""
+    if getattr(source, "_num_epochs", 1) is None:
+        return True
+    if hasattr(source, "__len__") or type(source).__name__ == "LimitIterDataset":
+        return hasattr(source, "__len__") and len(source) > _ENDLESS
+    parents = [*getattr(source, "_parents", ()), getattr(source, "_sampler", None)]
+    return any(_never_ends(parent) for parent in parents if parent is not None)
+
+
+# --- single rows ---------------------------------------------------------------------------------
+
+
+def _of_elements(elements: Iterable[Any], steps: int | None) -> Iterator[Batch]:
+    """Batches of elements of any kind; single rows are put together."""
+    stream = islice(elements, steps)
+    for first in stream:
+        read = chain([first], stream)
+        yield from map(keras.utils.unpack_x_y_sample_weight, _stacked(read) if _is_row(first) else read)
+
+
+def _is_row(element: Any) -> bool:
+    """Whether an element is a single row, no batch: holds a number alone, or unequal lengths."""
+    shapes = [_shape(leaf) for leaf in keras.tree.flatten(element)]
+    lengths = {shape[0] for shape in shapes if shape and shape[0] is not None}
+    return () in shapes or len(lengths) > 1
+
+
+def _shape(leaf: Any) -> tuple[int | None, ...] | None:
+    """The shape of a value or of a tensor's specification; None where that doesn't tell it."""
+    if isinstance(leaf, (bool, int, float, str, bytes)):
+        return ()
+    shape = getattr(leaf, "shape", None)
+    return None if shape is None or getattr(shape, "rank", 0) is None else tuple(shape)
+
+
+def _stacked(rows: Iterable[Any]) -> Iterator[Any]:
+    rows = iter(rows)
+    while some := list(islice(rows, _ROWS_AT_ONCE)):
+        try:
+            yield keras.tree.map_structure(lambda *leaves: np.stack(leaves), *some, none_is_leaf=False)
+        except ValueError as error:
+            raise _unequal_rows(error) from error
+
+
+def _unequal_rows(error: Exception) -> InvalidArgumentError:
+    return InvalidArgumentError(
+        f"got validation data whose rows differ in length ({reason_of(error)}). Pad them to one length."
+    )

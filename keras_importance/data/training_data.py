@@ -1,0 +1,79 @@
+"""What a running `fit` trains on, read for methods that train networks of their own beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_importance.data.loaders import batches
+from keras_importance.data.running_fit import FitArguments
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.errors import InvalidArgumentError, about
+from keras_importance.statistics.influence import Floats
+
+Array = NDArray[Any]
+
+_BATCH_SIZE = 32
+
+
+@dataclass(eq=False)
+class TrainingRows:
+    """The rows that a `fit` trains on, and how far it has come.
+
+    Attributes:
+        data: the rows.
+        batch_size: rows in a step.
+        is_shuffled: whether each epoch takes them in another order.
+        learning_rates: what the optimizer learnt with in each epoch that is over; NaN where a schedule
+            decides.
+    """
+
+    data: ValidationData
+    batch_size: int
+    is_shuffled: bool
+    learning_rates: list[float] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, fit: FitArguments) -> TrainingRows:
+        """Reads the training rows of a `fit` once, into memory.
+
+        Raises:
+            InvalidArgumentError: for generators, infinite datasets, and weights that aren't one a row.
+        """
+        is_dataset = fit.y is None and not isinstance(fit.x, (np.ndarray, dict, list, tuple))
+        source = fit.x if is_dataset else (fit.x, fit.y, fit.sample_weight)
+        if fit.steps_per_epoch is not None and not is_dataset:
+            raise InvalidArgumentError(
+                f"got a fit with steps_per_epoch={fit.steps_per_epoch}, whose epochs are parts of the "
+                "rows. Leave it out to train twins in lock step."
+            )
+        with about("training data, which twins need"):
+            data = ValidationData.read(source, steps=fit.steps_per_epoch)
+        batch_size = fit.batch_size or _BATCH_SIZE
+        if is_dataset:
+            with closing(batches(fit.x, 1)) as first:
+                batch_size = len(keras.tree.flatten(next(first)[0])[0])
+        if fit.class_weight is not None:
+            data = replace(data, weights=_with_class_weights(data, fit.class_weight))
+        return cls(data, int(batch_size), fit.shuffle is not False and not is_dataset)
+
+    def note_epoch(self, optimizer: Any) -> None:
+        """Counts an epoch that is over."""
+        rate = getattr(optimizer, "learning_rate", None)
+        value = keras.ops.convert_to_numpy(rate.value) if isinstance(rate, keras.Variable) else np.nan
+        self.learning_rates.append(float(value))
+
+
+def _with_class_weights(data: ValidationData, class_weight: Mapping[int, float]) -> Floats:
+    """Sample weights times the weight of each row's class, as `fit` does it."""
+    (targets,) = keras.tree.flatten(data.targets)
+    is_one_hot = targets.ndim > 1 and targets.shape[-1] > 1
+    labels = targets.argmax(axis=-1) if is_one_hot else targets.reshape(len(targets), -1)[:, 0]
+    of_class = np.array([class_weight.get(int(label), 1.0) for label in labels], np.float64)
+    return of_class if data.weights is None else of_class * data.weights

@@ -1,0 +1,200 @@
+"""What the engine needs of a backend, and which one runs."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
+from typing import Any, Protocol, cast
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_importance.engine.backends.placement import REPLICA, Placement
+from keras_importance.engine.backends.replicas import Replicas
+from keras_importance.errors import InvalidArgumentError
+
+SUPPORTED = ("tensorflow", "jax", "torch")
+
+Call = Callable[[Any], Any]
+
+
+class Backend(Protocol):
+    """What a backend's module must know.
+
+    Attributes:
+        COMPILES: whether a program is compiled when it is first called with arguments of a shape.
+        CALLS_AT_ONCE: from how many threads compiled programs are best called.
+    """
+
+    COMPILES: bool
+    CALLS_AT_ONCE: int
+
+    def compiled(self, model: Any, program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:
+        """`program(call, *arguments)` compiled, where `call(x)` is the model's inference.
+
+        With `fuse` by the backend's optimising compiler, where it has one and that takes the program.
+        """
+
+    def jitted(self, program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:
+        """`program(*arguments)` compiled; it may not read a Keras variable but through a scope."""
+
+    def vectorised(self, function: Callable[[Any], Any], stacked: Any) -> Any:
+        """`function` of each entry of a nest of tensors along their first axis, all at once."""
+
+    def loss_and_gradients(
+        self, function: Callable[[list[Any]], tuple[Any, Any]], leaves: Sequence[Any]
+    ) -> tuple[Any, Any, list[Any | None]]:
+        """`loss, extra = function(leaves)`, and the gradients of the loss; None where there is none."""
+
+    def gradients(self, function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> list[Any | None]:
+        """Gradients of the sum of `function(leaves)`; None for a leaf it doesn't depend on."""
+
+    def taken(self, values: Any, numbers: Any) -> Any:
+        """Entries of a tensor along its first axis, by their numbers from 0 on."""
+
+    def on_device(self, values: NDArray[np.generic]) -> Any:
+        """The values as a tensor that stays where the model computes."""
+
+    def snapshot(self, variable: Any) -> Any:
+        """The value of a Keras variable, which stays as it is when the variable changes."""
+
+    def is_chief(self, model: Any) -> bool:
+        """Whether this process is the one that writes."""
+
+    def placement(self, model: Any) -> Placement:
+        """Where copies of the model's weights are.
+
+        Raises:
+            InvalidArgumentError: where no process holds all of them.
+        """
+
+
+def current() -> Backend:
+    """The module for the active backend."""
+    name = keras.backend.backend()
+    if name not in SUPPORTED:
+        raise InvalidArgumentError(
+            f"got the Keras backend {name!r}. It runs on {', '.join(SUPPORTED)}: set "
+            "KERAS_BACKEND=tensorflow before importing keras."
+        )
+    # Only the active backend may be imported: the others need not be installed.
+    return cast("Backend", importlib.import_module(f"keras_importance.engine.backends.{name}"))
+
+
+def taken(values: Any, numbers: Any) -> Any:
+    """Entries of a tensor along its first axis, by their numbers from 0 on.
+
+    Also of a Keras variable. `keras.ops.take` counts negative numbers from the end, which makes four
+    operations more of each.
+    """
+    return current().taken(keras.ops.convert_to_tensor(values), numbers)
+
+
+def is_chief(model: Any) -> bool:
+    """Whether this process is the one that writes."""
+    return current().is_chief(model)
+
+
+def why_no_fit() -> str | None:
+    """Why Keras' own `fit` won't train as this process is set up; None where it may.
+
+    Under `MultiWorkerMirroredStrategy` it fails before it calls any callback, in Keras 3.15 with
+    "Attempt to convert a value (PerReplica...) to a Tensor". What can be seen before is how workers are
+    told of one another.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return None
+    try:
+        workers = json.loads(os.environ.get("TF_CONFIG", "{}"))["cluster"]["worker"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    if len(workers) < 2:
+        return None
+    return (
+        f"TF_CONFIG names {len(workers)} workers, and fit of Keras 3.15 can't train under "
+        "MultiWorkerMirroredStrategy: it fails with a PerReplica that it can't convert. Train over "
+        "several machines with KERAS_BACKEND=jax and keras.distribution.DataParallel, on one machine "
+        "with tf.distribute.MirroredStrategy."
+    )
+
+
+def replicas_of(model: Any) -> Replicas:
+    """The copies of the model that blocks of rows are spread over."""
+    return Replicas(current().placement(model), current().CALLS_AT_ONCE)
+
+
+class Compiler:
+    """Compiles programs that run one model, and adds up what that took.
+
+    Attributes:
+        model: the Keras model.
+        on_device: from an array to a tensor where the model computes.
+        gradients: of the sum of a function, with respect to tensors.
+        calls_at_once: from how many threads programs are best called.
+        seconds_of: what one-time compilation took so far, by the name of the program: the time of calls
+            that compile, beyond that of the next call.
+        share: how much of what usually goes through the model at once does; less where memory ran out.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._backend = current()
+        self.model = model
+        self.seconds_of: defaultdict[str, float] = defaultdict(float)
+        self.share = 1.0
+        self.on_device = self._backend.on_device
+        self.gradients = self._backend.gradients
+        self.calls_at_once = self._backend.CALLS_AT_ONCE
+
+    @property
+    def seconds(self) -> float:
+        """What one-time compilation took so far."""
+        return sum(self.seconds_of.values())
+
+    @cached_property
+    def replicas(self) -> Replicas:
+        """The copies of the model that blocks of rows are spread over."""
+        return replicas_of(self.model)
+
+    def __call__(self, program: Callable[..., Any], *, fuse: bool = True) -> Callable[..., Any]:
+        """The program compiled; see `Backend.compiled`."""
+        if not self._backend.COMPILES:
+            return self._backend.compiled(self.model, program, fuse)
+        name = _name_of(program)
+        traces: list[float] = []
+        corrected: list[float] = []
+        seen: set[int | None] = set()
+
+        def traced(*arguments: Any) -> Any:
+            traces.append(time.perf_counter())
+            return program(*arguments)
+
+        compiled = self._backend.compiled(self.model, traced, fuse)
+
+        def run(*arguments: Any) -> Any:
+            n_traces, started = len(traces), time.perf_counter()
+            result = compiled(*arguments)
+            seconds = time.perf_counter() - started
+            # Traced once, a program is compiled for each device.
+            is_new = REPLICA.get() not in seen
+            seen.add(REPLICA.get())
+            if len(traces) > n_traces or is_new:
+                self.seconds_of[name] += seconds
+                corrected.append(seconds)
+            elif corrected:
+                # What the call itself takes is no compilation: the next one tells.
+                self.seconds_of[name] -= min(seconds, corrected.pop())
+            return result
+
+        return run
+
+
+def _name_of(program: Callable[..., Any]) -> str:
+    while isinstance(program, partial):
+        program = program.func
+    return program.__qualname__.replace(".<locals>", "")

@@ -1,0 +1,158 @@
+"""Replicas: blocks of rows spread over the devices and processes that hold the model's weights."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any, TypeVar, cast
+
+from keras_importance.engine.backends.placement import Placement
+from keras_importance.errors import reason_of
+
+Value = TypeVar("Value")
+
+Places = Sequence[int | None]
+"""For each block the replica of this process that computes it; None where another process does."""
+
+
+class Replicas:
+    """Computes blocks of rows on all copies of the model, and brings the results together.
+
+    A device that holds all weights is a replica. Blocks go to them in turn, and are computed with the
+    replica's own copy. All processes end up with all results, so all of them must ask the same questions
+    in the same order; what they decide by the clock, they decide by that of the first.
+
+    Args:
+        placement: the copies of the model's weights.
+        calls_at_once: from how many threads programs are best called on one replica.
+    """
+
+    def __init__(self, placement: Placement, calls_at_once: int = 1) -> None:
+        self._placement = placement
+        self._calls_at_once = calls_at_once
+        self._n_here = max(1, len(placement.scopes))
+        self._n_exchanges = 0
+        self._lost = ""
+
+    @property
+    def n(self) -> int:
+        """How many replicas there are in all processes."""
+        return self._n_here * self._placement.n_processes
+
+    def block_of(self, n_rows: int, at_most: int) -> int:
+        """The size of a block of rows, so that every replica gets one."""
+        return max(1, min(at_most, math.ceil(n_rows / self.n)))
+
+    def places(self, n_blocks: int) -> list[int | None]:
+        """Who computes each block; of fewer blocks than processes every process computes all."""
+        n_processes = self._placement.n_processes
+        if n_blocks < n_processes:
+            return [number % self._n_here for number in range(n_blocks)]
+        return [
+            number // n_processes % self._n_here
+            if number % n_processes == self._placement.process
+            else None
+            for number in range(n_blocks)
+        ]
+
+    def map(
+        self,
+        run: Callable[[Any], Value],
+        blocks: Sequence[Any],
+        places: Places | None = None,
+        pool: Executor | None = None,
+        warm: set[int] | None = None,
+    ) -> Iterator[Value | None]:
+        """Results of the blocks that belong to this process, in their order; None for the others.
+
+        Args:
+            run: computes a block.
+            blocks: the blocks.
+            places: who computes each; None for all of them in turn.
+            pool: calls `run` for several blocks at once; None for one after the other.
+            warm: replicas on which programs are compiled; on any other the first block goes alone.
+        """
+        places = self.places(len(blocks)) if places is None else places
+        known: dict[int, Value | None] = {}
+        for number, place in enumerate(places if warm is not None else ()):
+            if place is not None and warm is not None and place not in warm:
+                known[number] = self._on(run, blocks[number], place)
+                warm.add(place)
+
+        def found(number: int) -> Value | None:
+            return known[number] if number in known else self._on(run, blocks[number], places[number])
+
+        yield from (map if pool is None else pool.map)(found, range(len(blocks)))
+
+    def brought(self, found: Iterable[Value | None], places: Places) -> Iterator[Value]:
+        """What `map` found, of all processes; it must be arrays in host memory.
+
+        Raises:
+            RuntimeError: where another process failed.
+        """
+        if None not in places:
+            yield from cast("Iterable[Value]", found)
+            return
+        own, failure = [], None
+        try:
+            own = list(found)
+        except Exception as error:  # noqa: BLE001 (the others wait for this process: it tells them first)
+            failure = error
+        mine = [(number, one) for number, one in enumerate(own) if places[number] is not None]
+        parts = self._exchanged("scores", mine, failure)
+        by_number = {number: value for part in parts for number, value in part}
+        yield from (by_number[number] for number in range(len(places)))
+
+    def gathered(self, found: Sequence[Value | None]) -> list[Value]:
+        """The same of blocks that went to the replicas in turn."""
+        return list(self.brought(found, self.places(len(found))))
+
+    def pool(self) -> ThreadPoolExecutor:
+        """Calls programs from as many threads as is best."""
+        return ThreadPoolExecutor(self._n_here * self._calls_at_once)
+
+    def agreed(self, value: Value) -> Value:
+        """The first process's value, which all processes go by."""
+        if self._placement.n_processes == 1:
+            return value
+        return cast(Value, self._exchanged("a decision", value)[0])
+
+    def of_each_process(self, value: Value) -> list[Value]:
+        """The value of every process, in their order."""
+        return [value] if self._placement.n_processes == 1 else self._exchanged("rows", value)
+
+    def _on(self, run: Callable[[Any], Value], block: Any, place: int | None) -> Value | None:
+        if place is None:
+            return None
+        if not self._placement.scopes:
+            return run(block)
+        with self._placement.scopes[place]():
+            return run(block)
+
+    def _exchanged(self, what: str, value: Any, failure: Exception | None = None) -> list[Any]:
+        """The values of all processes.
+
+        A process that failed elsewhere asks another question than the rest. That is seen by all of them
+        in the same exchange, and from then on nothing is exchanged: no process waits for one that has
+        gone on to train.
+        """
+        if self._lost:
+            raise RuntimeError(self._lost)
+        self._n_exchanges += 1
+        reason = None if failure is None else reason_of(failure)
+        # Bytes of a process of the same training: nothing from outside is unpickled.
+        told = pickle.dumps((what, self._n_exchanges, reason, value), protocol=pickle.HIGHEST_PROTOCOL)
+        heard = [pickle.loads(one) for one in self._placement.exchanged(told)]  # noqa: S301
+        if len({one[:2] for one in heard}) > 1:
+            questions = ", ".join(f"process {number}: {one[0]}" for number, one in enumerate(heard))
+            self._lost = f"the processes no longer compute the same ({questions})"
+            raise RuntimeError(self._lost)
+        if failure is not None:
+            raise failure
+        failed = {number: one[2] for number, one in enumerate(heard) if one[2] is not None}
+        if failed:
+            number, reason = next(iter(failed.items()))
+            raise RuntimeError(f"process {number} failed: {reason}")
+        return [one[3] for one in heard]

@@ -1,0 +1,1 @@
+"""Gradients of outputs and losses with respect to the inputs."""

@@ -1,0 +1,411 @@
+"""Gradients of the model's outputs, or of its loss, with respect to the inputs."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.backends.backend import Call, Compiler, taken
+from keras_importance.engine.backends.replicas import Replicas
+from keras_importance.engine.cut.block_sizes import declared_batch, rows_at_once
+from keras_importance.statistics.influence import Floats, Integers
+
+ops = keras.ops
+
+Array = NDArray[Any]
+
+RowScores = Callable[[Any, Any], Any]
+"""`(targets, outputs)` to the `(n_rows,)` scores of a loss."""
+
+Scalar = Array | RowScores
+"""What is differentiated in each row `i`: `sum_m directions[i, m] · output_m(x_i)`, where directions of
+shape `(1, n_outputs)` serve all rows; or the row scores of a loss."""
+
+
+class Scalars(Protocol):
+    """Several scalars of each row, which may be made when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Scalar]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class InputGradients:
+    """Gradients of one scalar a row with respect to the inputs.
+
+    Attributes:
+        chunks: for each chunk of rows, for each input a tensor of its shape; None where the scalar has
+            no gradient there. None for a chunk of another process.
+        n_rows: how many rows there are, padding apart.
+        replicas: where the chunks are.
+    """
+
+    chunks: list[list[Any | None] | None]
+    n_rows: int
+    replicas: Replicas
+
+    def has(self, number: int) -> bool:
+        """Whether there is a gradient with respect to an input."""
+        return self._own[number] is not None
+
+    @property
+    def _own(self) -> list[Any | None]:
+        """A chunk of this process."""
+        return next(chunk for chunk in self.chunks if chunk is not None)
+
+    def tensor(self, number: int) -> Any:
+        """The gradients of all rows with respect to one input."""
+        own = [None if chunk is None else chunk[number] for chunk in self.chunks]
+        return _joined(own, self.n_rows, self.replicas)
+
+    @cached_property
+    def arrays(self) -> list[Array | None]:
+        """The gradients as arrays of the shapes of the inputs."""
+        return [
+            ops.convert_to_numpy(self.tensor(number)) if self.has(number) else None
+            for number in range(len(self._own))
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Weighted sums over rows `i`, of each column of one input, for gradients of length `L` at step `t`.
+
+    With `r_i = mean_t L_it`, `q_i = mean_t (x_it - mean)²` and weights `w` of mean 1.
+
+    Attributes:
+        sums: `(n_steps + 4, n_columns)`: of `w L` at each step, of `w · mean_t gradient` (the first of
+            several), of `w² r²`, of `w² r q` and of `w² r`.
+    """
+
+    sums: Floats
+
+    @staticmethod
+    def zero(n_steps: int, n_columns: int) -> Moments:
+        """Those of an input that the model ignores."""
+        return Moments(np.zeros((n_steps + 4, n_columns)))
+
+    @staticmethod
+    def joined(parts: Sequence[Moments]) -> Moments:
+        """Those of the columns of several inputs of as many steps."""
+        return Moments(np.concatenate([one.sums for one in parts], axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class _Chunk:
+    """Rows on the device, as many as go through the model at once."""
+
+    inputs: list[Any]
+    targets: Any
+    weights: Any
+    rows: Any
+
+
+class Differentiator:
+    """Gradients of every row's own scalar, through compiled programs of one static shape.
+
+    In inference mode the rows don't touch one another, so the gradient of a sum over rows holds the
+    gradient of each row's scalar.
+
+    Args:
+        compiler: compiles for the model.
+        data: the rows.
+        transform: what to make of the outputs, `(n_rows, n_outputs)`, before they are differentiated.
+        in_parts: whether parts of the rows will be asked for.
+
+    Attributes:
+        rows_at_once: rows are differentiated in chunks of as many.
+    """
+
+    def __init__(
+        self,
+        compiler: Compiler,
+        data: ValidationData,
+        transform: Callable[[Any], Any] = lambda outputs: outputs,
+        *,
+        in_parts: bool = False,
+    ) -> None:
+        self._data = data
+        self._transform = transform
+        self._compiler = compiler
+        self._on_device = compiler.on_device
+        self._replicas = compiler.replicas
+        self._warm: dict[Callable[..., Any], set[int]] = defaultdict(set)
+        self.rows_at_once = rows_at_once(compiler.model, data, in_parts=in_parts, share=compiler.share)
+        if declared_batch(compiler.model) is None:
+            self.rows_at_once = self._replicas.block_of(data.n_rows, self.rows_at_once)
+        self._values = compiler(self._value_program)
+        self._of_moments = compiler(_moments)
+        self._programs: dict[tuple[str, RowScores | None], Callable[..., Any]] = {}
+        self._cut: tuple[ValidationData, list[_Chunk]] = (data, self._chunks_of(data))
+
+    def values(self, data: ValidationData) -> Any:
+        """The outputs that are differentiated, `(n_rows, n_outputs)`."""
+        chunks = [(one.inputs,) for one in self._chunks(data)]
+        found = self._each(self._values, chunks)
+        return _joined(found, data.n_rows, self._replicas)
+
+    def gradients(self, scalar: Scalar, data: ValidationData) -> InputGradients:
+        """Gradients of every row's scalar."""
+        program, given = self._differentiated(self._gradient_program, scalar, data)
+        return InputGradients(self._each(program, given), data.n_rows, self._replicas)
+
+    def moments(
+        self, scalars: Scalars, data: ValidationData, passes: Sequence[InputGradients] = ()
+    ) -> list[Moments | None]:
+        """Sums over rows of the lengths of the gradients of some scalars, for the columns of each input.
+
+        None for an input without a gradient. Of one scalar they are computed together with its
+        gradients, which needs one program's start less and never writes the gradients down.
+
+        Args:
+            scalars: what is differentiated.
+            data: the rows.
+            passes: the gradients of each scalar, where they are known already.
+        """
+        means = np.concatenate([spread.mean for spread in data.spreads])
+        means = self._on_device(means.astype(keras.config.floatx()))
+        if len(scalars) == 1 and not passes:
+            program, given = self._differentiated(self._moment_program, next(iter(scalars)), data)
+        else:
+            passes = passes or [self.gradients(scalar, data) for scalar in scalars]
+            program = self._of_moments
+            given = [
+                (of_chunk, chunk.inputs)
+                for chunk, *of_chunk in zip(
+                    self._chunks(data), *(one.chunks for one in passes), strict=True
+                )
+            ]
+        chunks = [
+            (*one, means, chunk.weights) for one, chunk in zip(given, self._chunks(data), strict=True)
+        ]
+        of_chunks = self._replicas.gathered(_arrays(self._each(program, chunks)))
+        return [
+            None if sums[0] is None else Moments(np.sum(sums, axis=0, dtype=np.float64))
+            for sums in zip(*of_chunks, strict=True)
+        ]
+
+    def loss_slopes(self, row_scores: RowScores, data: ValidationData) -> Floats:
+        """`(n_rows, n_outputs)` slopes of a loss in the outputs, or in the logits of probabilities."""
+        program = self._program(self._slope_program, row_scores)
+        size = min(self.rows_at_once, data.n_rows)
+        chunks = [(one.inputs, one.targets) for one in self._chunks_of(data, size)]
+        found = [
+            None if pairs is None else np.concatenate([_in_logits(*pair) for pair in pairs], axis=1)
+            for pairs in _arrays(self._each(program, chunks))
+        ]
+        return np.concatenate(self._replicas.gathered(found))[: data.n_rows].astype(np.float64)
+
+    # --- chunks ---------------------------------------------------------------------------------
+
+    def _chunks(self, data: ValidationData) -> list[_Chunk]:
+        """Chunks of equal size on the device, kept until other rows are asked for."""
+        if data is not self._cut[0]:
+            self._cut = data, self._chunks_of(data)
+        return self._cut[1]
+
+    def _chunks_of(self, data: ValidationData, size: int | None = None) -> list[_Chunk]:
+        """Chunks of a size; the last one is padded with rows of weight 0."""
+        n_rows = data.n_rows
+        size = declared_batch(self._compiler.model) or size or self.rows_at_once
+        weights = np.ones(n_rows) if data.weights is None else data.weights / data.weights.mean()
+        inputs = _in_types_of(self._compiler.model, data.inputs)
+        found = []
+        for start in range(0, n_rows, size):
+            place = np.arange(start, start + size)
+            rows = np.minimum(place, n_rows - 1)
+            taken = partial(self._taken, rows=rows)
+            weight = np.where(place < n_rows, weights[rows], 0.0).astype(keras.config.floatx())
+            found.append(
+                _Chunk(
+                    inputs=[taken(leaf) for leaf in inputs],
+                    targets=keras.tree.map_structure(taken, data.targets, none_is_leaf=False),
+                    weights=self._on_device(weight),
+                    rows=self._on_device(rows.astype(np.int32)),
+                )
+            )
+        return found
+
+    def _each(self, program: Callable[..., Any], chunks: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """What a program makes of each chunk, on the replicas in turn; None for another process's."""
+
+        def run(chunk: tuple[Any, ...]) -> Any:
+            return program(*chunk)
+
+        if self._replicas.n == 1:
+            return list(map(run, chunks))
+        with self._replicas.pool() as pool:
+            return list(self._replicas.map(run, chunks, pool=pool, warm=self._warm[program]))
+
+    def _taken(self, leaf: Array, rows: Integers) -> Any:
+        return self._on_device(leaf[rows])
+
+    # --- programs -------------------------------------------------------------------------------
+
+    def _program(self, program: Callable[..., Any], row_scores: RowScores | None) -> Callable[..., Any]:
+        """The program for the outputs or a loss, compiled once."""
+        key = program.__name__, row_scores
+        if key not in self._programs:
+            self._programs[key] = self._compiler(partial(program, row_scores))
+        return self._programs[key]
+
+    def _differentiated(
+        self, program: Callable[..., Any], scalar: Scalar, data: ValidationData
+    ) -> tuple[Callable[..., Any], list[tuple[Any, ...]]]:
+        """A compiled program for a scalar, and for each chunk what it differentiates."""
+        chunks = self._chunks(data)
+        if callable(scalar):
+            return self._program(program, scalar), [(one.inputs, one.targets) for one in chunks]
+        directions = self._on_device(np.asarray(scalar, keras.config.floatx()))
+        return self._program(program, None), [(one.inputs, (directions, one.rows)) for one in chunks]
+
+    def _gradient_program(
+        self, row_scores: RowScores | None, call: Call, inputs: list[Any], given: Any
+    ) -> list[Any | None]:
+        """Given are the targets of a loss, or the directions of the outputs and the rows' numbers."""
+
+        def scalar(leaves: list[Any]) -> Any:
+            if row_scores is not None:
+                return row_scores(given, call(self._data.pack(leaves)))
+            directions, rows = given
+            if directions.shape[0] != 1:
+                directions = taken(directions, rows)
+            return ops.sum(self._value_program(call, leaves) * directions, axis=-1)
+
+        return self._compiler.gradients(scalar, inputs)
+
+    def _moment_program(
+        self,
+        row_scores: RowScores | None,
+        call: Call,
+        inputs: list[Any],
+        given: Any,
+        means: Any,
+        weights: Any,
+    ) -> list[Any | None]:
+        gradients = self._gradient_program(row_scores, call, inputs, given)
+        return _moments(call, [gradients], inputs, means, weights)
+
+    def _value_program(self, call: Call, inputs: list[Any]) -> Any:
+        outputs = keras.tree.flatten(call(self._data.pack(inputs)))
+        flat = [ops.reshape(output, (-1, math.prod(output.shape[1:]))) for output in outputs]
+        joined = flat[0] if len(flat) == 1 else ops.concatenate(flat, axis=-1)
+        return self._transform(ops.cast(joined, keras.config.floatx()))
+
+    def _slope_program(self, row_scores: RowScores, call: Call, inputs: list[Any], targets: Any) -> Any:
+        outputs = call(self._data.pack(inputs))
+        # Copies without the logits that Keras attaches to probabilities, and its losses use instead.
+        leaves = [ops.multiply(leaf, 1) for leaf in keras.tree.flatten(outputs)]
+
+        def scalar(leaves: list[Any]) -> Any:
+            return row_scores(targets, keras.tree.pack_sequence_as(outputs, leaves))
+
+        slopes = self._compiler.gradients(scalar, leaves)
+        return [
+            (ops.zeros_like(leaf) if slope is None else slope, leaf)
+            for slope, leaf in zip(slopes, leaves, strict=True)
+        ]
+
+
+def _joined(chunks: Sequence[Any], n_rows: int, replicas: Replicas) -> Any:
+    """The rows of all chunks as one tensor, brought together from where they are."""
+    if replicas.n > 1:
+        return ops.convert_to_tensor(np.concatenate(replicas.gathered(_arrays(list(chunks))))[:n_rows])
+    return ops.concatenate(list(chunks))[:n_rows]
+
+
+def _arrays(nest: Any) -> Any:
+    return keras.tree.map_structure(ops.convert_to_numpy, nest, none_is_leaf=False)
+
+
+def _in_logits(slopes: Array, outputs: Array) -> Array:
+    """`(n_rows, n_values)` slopes; in probabilities as slopes in their logits.
+
+    A slope in a small probability is huge, and a few rows would be all that counts.
+    """
+    is_probability = np.all((outputs >= 0) & (outputs <= 1))
+    if is_probability and outputs.shape[-1] > 1 and np.allclose(outputs.sum(axis=-1), 1, atol=1e-3):
+        slopes = outputs * (slopes - np.sum(outputs * slopes, axis=-1, keepdims=True))
+    elif is_probability:
+        slopes = outputs * (1 - outputs) * slopes
+    return slopes.reshape(len(slopes), -1)
+
+
+def _moments(
+    _call: Call,
+    passes: list[list[Any | None]],
+    inputs: list[Any],
+    means: Any,
+    weights: Any,
+) -> list[Any | None]:
+    """The sums of `Moments` for a chunk of rows, for each input with a gradient.
+
+    Args:
+        passes: for each scalar, for each input the gradients.
+        inputs: the rows.
+        means: of the columns of all inputs.
+        weights: `(n_rows,)` of mean 1.
+    """
+    widths = [x.shape[-1] if len(x.shape) > 1 else 1 for x in inputs]
+    first = np.cumsum([0, *widths])
+    # Inputs of as many steps side by side: one small program for all of them.
+    by_steps: dict[int, list[int]] = {}
+    for number, (x, gradient) in enumerate(zip(inputs, passes[0], strict=True)):
+        if gradient is not None:
+            by_steps.setdefault(math.prod(x.shape[1:-1]), []).append(number)
+    found: list[Any | None] = [None] * len(inputs)
+    for n_steps, numbers in by_steps.items():
+
+        def side_by_side(leaves: Sequence[Any], n_steps: int = n_steps) -> Any:
+            tables = [ops.reshape(leaf, (leaf.shape[0], n_steps, -1)) for leaf in leaves]
+            return _concatenated(tables)
+
+        mean = _concatenated([means[first[number] : first[number + 1]] for number in numbers])
+        gradients = [side_by_side([one[number] for number in numbers]) for one in passes]
+        sums = _sums(gradients, side_by_side([inputs[number] for number in numbers]), mean, weights)
+        ends = np.cumsum([widths[number] for number in numbers])
+        for number, end in zip(numbers, ends, strict=True):
+            found[number] = sums[:, end - widths[number] : end]
+    return found
+
+
+def _sums(g: list[Any], x: Any, mean: Any, weights: Any) -> Any:
+    """The sums of `Moments`, of gradients and values `(n_rows, n_steps, n_columns)`."""
+    n_rows, _, n_columns = x.shape
+    length = ops.abs(g[0]) if len(g) == 1 else ops.sqrt(sum(ops.square(one) for one in g))
+    r, q = ops.mean(length, axis=1), ops.mean(ops.square(x - mean), axis=1)
+
+    # Products with two rows of weights: several times faster than sums over rows, and than one row.
+    # Rows of weight 0 add nothing.
+    both = ops.stack([weights, ops.square(weights)])
+    by_step = ops.matmul(both, ops.reshape(length, (n_rows, -1)))[0]
+    signed = ops.matmul(both, ops.mean(g[0], axis=1))[0]
+    squares = (ops.matmul(both, values)[1] for values in (r * r, r * q, r))
+    return ops.concatenate([ops.reshape(by_step, (-1, n_columns)), ops.stack([signed, *squares])])
+
+
+def _concatenated(tensors: list[Any]) -> Any:
+    """Along the last axis."""
+    return tensors[0] if len(tensors) == 1 else ops.concatenate(tensors, axis=-1)
+
+
+def _in_types_of(model: Any, leaves: Sequence[Array]) -> list[Array]:
+    """Whole numbers as floats where the model declares a float input: it would cast them itself."""
+    declared = getattr(model, "inputs", None) or []
+    if len(declared) != len(leaves):
+        return list(leaves)
+    float_type = keras.config.floatx()
+    return [
+        leaf.astype(float_type) if leaf.dtype.kind in "iub" and "float" in str(one.dtype) else leaf
+        for leaf, one in zip(leaves, declared, strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""Scores of rows with features replaced: exact, averaged, linearised, jointly."""

@@ -1,0 +1,427 @@
+"""Part: the compiled programs of one cut of the model, and the loop that feeds them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.backends.backend import Call, Compiler
+from keras_importance.engine.backends.replicas import Places
+from keras_importance.engine.cut.block_sizes import block_shape, declared_batch
+from keras_importance.engine.cut.cut import Cut
+from keras_importance.engine.metrics.metric import Metric
+from keras_importance.engine.scores.programs import Columns, Prepared, columns_of, outputs, row_scores
+from keras_importance.statistics.influence import Donors, Integers
+
+ops = keras.ops
+
+Array = NDArray[Any]
+
+# A piece is what an evaluation can be stopped after, and what is held in memory at once.
+_BLOCKS_A_PIECE = 8
+
+_MAX_SCORES_A_PIECE = 1 << 24
+
+_MAX_KEPT_VALUES = 1 << 25
+
+
+@dataclass(frozen=True, eq=False)
+class Replacement:
+    """What a row gets in place of a feature: what it keeps of its own plus what its donor gives.
+
+    Attributes:
+        donated: for each input, an array like the input; None where donors give nothing.
+        kept: for each input, an array like the input, or `(n_draws, ...)` of them, one for each repeat,
+            as for what is drawn at random; None where a row keeps nothing.
+    """
+
+    donated: tuple[Array | None, ...]
+    kept: tuple[Array | None, ...] | None = None
+
+    @property
+    def has_donors(self) -> bool:
+        """Whether a row gets anything of other rows, so that two rows share a score."""
+        return any(one is not None for one in self.donated)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """The rows of one evaluation, and what the programs need of them.
+
+    Attributes:
+        rows: `(n_rows,)` numbers of the rows in the data.
+        donors: `(n_repeats, n_rows)` numbers of their donors in the data.
+        tensors: what the preparing program takes besides the rows and donors of a block.
+    """
+
+    rows: Integers
+    donors: Integers
+    tensors: tuple[Any, ...]
+
+
+class DeviceData:
+    """The rows as tensors, which stay where the model computes.
+
+    Attributes:
+        inputs: one tensor for each input.
+        targets: the nest of targets.
+    """
+
+    def __init__(self, compiler: Compiler, data: ValidationData) -> None:
+        self._on_device = compiler.on_device
+        self._arrays = data.inputs
+        self.inputs = [self._on_device(values) for values in data.inputs]
+        self.targets = keras.tree.map_structure(self._on_device, data.targets, none_is_leaf=False)
+
+    def sample(self, replacement: Replacement, donors: Donors, rows: Integers) -> Sample:
+        """The sample of an evaluation; donors are positions in `rows`."""
+        kept = replacement.kept
+        tensors = (
+            self.inputs,
+            self._leaves(replacement.donated),
+            None if kept is None else self._leaves(kept),
+        )
+        return Sample(rows, rows[donors.rows], tensors)
+
+    def _leaves(self, leaves: tuple[Array | None, ...]) -> list[Any]:
+        """The leaves as tensors; those of the data are there already."""
+        pairs = zip(leaves, self._arrays, self.inputs, strict=True)
+        return [
+            there if leaf is own else None if leaf is None else self._on_device(leaf)
+            for leaf, own, there in pairs
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureScores:
+    """Scores of some features, for the rows that were asked for.
+
+    Attributes:
+        numbers: `(f,)` numbers of the features.
+        scores: `(f, n_repeats, n_rows)` row scores with the feature replaced; `(f, n_repeats)` where the
+            metric needs all rows at once.
+        baseline: `(n_rows,)` scores of the untouched rows, or `()`, from the same program: a feature
+            that the model ignores differs by nothing at all.
+    """
+
+    numbers: Integers
+    scores: Array
+    baseline: Array
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Features with as many elements at each entry, and the program that scores them."""
+
+    numbers: Integers
+    score: Callable[..., Any]
+
+
+class Part:
+    """Scores the features of one cut, through two programs of static shapes.
+
+    The first computes once, for a block of rows and their donors, what lies before the cut; the second
+    runs what lies behind it, for blocks of (feature, repeat) pairs x rows, the last one padded. So a
+    backend compiles two programs, whatever the numbers of rows, features and repeats.
+
+    Args:
+        compiler: compiles for the model.
+        data: the rows.
+        on_device: the same rows as tensors.
+        metric: the metric.
+        cut: where the model is cut.
+        n_features: how many features there are in all; the number that stands for none of them.
+        prepare: the first program, `(call, *tensors of the sample, row, donor) -> Prepared`.
+    """
+
+    def __init__(
+        self,
+        compiler: Compiler,
+        data: ValidationData,
+        on_device: DeviceData,
+        metric: Metric,
+        cut: Cut,
+        n_features: int,
+        prepare: Callable[..., Prepared],
+    ) -> None:
+        self.features = cut.features
+        self._compiler = compiler
+        self._replicas = compiler.replicas
+        self._data = data
+        self._targets = on_device.targets
+        self._metric = metric
+        self._cut = cut
+        self._none = n_features
+        self._held = cut.held or sum(math.prod(leaf.shape[1:]) for leaf in data.inputs)
+        self._prepare = compiler(prepare)
+        self._groups = [
+            _Group(numbers, compiler(partial(self._score, columns_of(cut, numbers, n_features))))
+            for numbers in _by_width(cut)
+        ]
+        self._is_stateless: bool | None = None
+        self._values_a_score = 1
+        self._most_repeats = 0
+        self._n_scored = 0
+        self._seconds = 0.0
+
+    def scored(self, sample: Sample, numbers: Integers) -> Iterator[FeatureScores]:
+        """Scores of those of the given features that belong to this part, a piece at a time."""
+        blocks: dict[int, tuple[Any, Prepared]] = {}
+        pool = self._replicas.pool()
+        try:
+            for group in self._groups:
+                mine = group.numbers[np.isin(group.numbers, numbers)]
+                baseline = None
+                for piece in self._pieces(sample, mine, group):
+                    found = self._scores_of_piece(pool, sample, piece, group, blocks, baseline)
+                    baseline = found.baseline
+                    yield found
+        finally:
+            pool.shutdown(cancel_futures=True)  # at Ctrl-C don't wait for what is still queued
+
+    def seconds_per_score(self, sample: Sample) -> float:
+        """What one more row of one more (feature, repeat) pair takes; the first time it is tried out."""
+        if not self._n_scored:
+            for group in self._groups:
+                n_slots, n_rows = self._block_shape(sample, group)
+                arrays = self._block(sample, 0, n_rows)
+                slots = np.zeros((2, n_slots), np.int64)
+                self._run(group, self._prepare(*sample.tensors, *arrays), arrays[0], slots)
+                started = time.perf_counter()
+                self._run(group, self._prepare(*sample.tensors, *arrays), arrays[0], slots)
+                self._seconds += time.perf_counter() - started
+                self._n_scored += n_slots * n_rows
+        return self._seconds / self._n_scored
+
+    def rows_in_block(self, sample: Sample) -> int:
+        """How many rows are scored at once."""
+        return self._block_shape(sample, self._groups[0])[1]
+
+    # --- the loop -------------------------------------------------------------------------------
+
+    def _pieces(self, sample: Sample, numbers: Integers, group: _Group) -> Iterator[Integers]:
+        """The features in pieces that fill blocks and fit into memory."""
+        if not len(numbers):
+            return
+        n_repeats, n_rows = sample.donors.shape
+        n_slots, _ = self._block_shape(sample, group)
+        most = int(_MAX_SCORES_A_PIECE * self._compiler.share)
+        fitting = max(1, most // (n_repeats * n_rows * self._values_a_score))
+        size = max(1, (_BLOCKS_A_PIECE * n_slots - 1) // n_repeats)
+        if not self._keeps_blocks(sample):
+            size = fitting  # blocks of rows are prepared anew for each piece: few are better
+        size = min(size, fitting)
+        for start in range(0, len(numbers), size):
+            yield numbers[start : start + size]
+
+    def _scores_of_piece(
+        self,
+        pool: Executor,
+        sample: Sample,
+        numbers: Integers,
+        group: _Group,
+        blocks: dict[int, tuple[Any, Prepared]],
+        baseline: Array | None,
+    ) -> FeatureScores:
+        started, compiled = time.perf_counter(), self._compiler.seconds
+        n_repeats, n_rows = sample.donors.shape
+        slots = np.stack(np.meshgrid(numbers, np.arange(n_repeats), indexing="ij")).reshape(2, -1)
+        if baseline is None:
+            slots = np.concatenate([slots, [[self._none], [0]]], axis=1)
+        n_slots, size = self._block_shape(sample, group)
+        starts = range(0, n_rows, size)
+        chunks = range(0, slots.shape[1], n_slots)
+        scores = _Filled(slots.shape[1], n_rows)
+
+        def prepare(start: int) -> tuple[Any, Prepared]:
+            row, donor = self._block(sample, start, size)
+            return row, self._prepare(*sample.tensors, row, donor)
+
+        def score(pair: tuple[int, int]) -> Any:
+            start, first = pair
+            row, given = blocks[start]
+            return self._run(group, given, row, _padded(slots[:, first : first + n_slots], n_slots))
+
+        places = dict(zip(starts, self._replicas.places(len(starts)), strict=True))
+        keeps = self._keeps_blocks(sample)
+        n_at_once = len(starts) if keeps else self._replicas.n
+        for at in range(0, len(starts), n_at_once):
+            some = starts[at : at + n_at_once]
+            if not keeps:
+                blocks.clear()
+            missing = [start for start in some if start not in blocks]
+            of_missing = [places[start] for start in missing]
+            blocks |= zip(missing, self._at_once(pool, prepare, missing, of_missing), strict=True)
+            pairs = [(start, first) for start in some for first in chunks]
+            of_pairs = [places[start] for start, _ in pairs]
+            found = self._replicas.brought(self._each(pool, score, pairs, of_pairs), of_pairs)
+            for (start, first), one in zip(pairs, found, strict=True):
+                scores.fill(one, first, start)
+        finished = self._finished(scores.nest, sample)
+        self._n_scored += len(chunks) * n_slots * len(starts) * size
+        self._seconds += time.perf_counter() - started - (self._compiler.seconds - compiled)
+        if baseline is None:
+            finished, baseline = finished[:-1], finished[-1]
+        return FeatureScores(
+            numbers, finished.reshape(len(numbers), n_repeats, *finished.shape[1:]), baseline
+        )
+
+    def _each(
+        self,
+        pool: Executor,
+        run: Callable[[tuple[int, int]], Any],
+        pairs: list[tuple[int, int]],
+        places: Places,
+    ) -> Iterator[Any]:
+        """Every block; at first one of each replica alone, as it compiles and may change the state."""
+        known: dict[tuple[int, int], Any] = {}
+        if self._is_stateless is None:
+            before = [ops.convert_to_numpy(one) for one in self._state()]
+            of_places = {place: pair for pair, place in reversed(list(zip(pairs, places, strict=True)))}
+            alone = [pair for place, pair in of_places.items() if place is not None]
+            of_alone = [place for place in of_places if place is not None]
+            known = dict(zip(alone, self._replicas.map(run, alone, of_alone), strict=True))
+            after = [ops.convert_to_numpy(one) for one in self._state()]
+            self._is_stateless = all(map(np.array_equal, before, after))
+
+        def found(pair: tuple[int, int]) -> Any:
+            return known.pop(pair) if pair in known else run(pair)
+
+        return self._at_once(pool, found, pairs, places)
+
+    def _at_once(
+        self, pool: Executor, run: Callable[[Any], Any], blocks: Sequence[Any], places: Places
+    ) -> Iterator[Any]:
+        """Two calls at once keep the cores busy between the large operations of each.
+
+        Not of a model that changes its state when it is run, which would depend on whose turn it was.
+        """
+        return self._replicas.map(run, blocks, places, pool if self._is_stateless else None)
+
+    def _state(self) -> list[Any]:
+        return [variable.value for variable in self._compiler.model.non_trainable_variables]
+
+    def _run(self, group: _Group, given: Prepared, row: Any, slots: Array) -> Any:
+        feature, repeat = (self._compiler.on_device(part.astype(np.int32)) for part in slots)
+        found = group.score(given, self._targets, feature, repeat, row)
+        return keras.tree.map_structure(ops.convert_to_numpy, found)
+
+    def _score(
+        self,
+        columns: Sequence[Columns | None],
+        call: Call,
+        given: Prepared,
+        targets: Any,
+        feature: Any,
+        repeat: Any,
+        row: Any,
+    ) -> Any:
+        found = outputs(self._cut, columns, call, given, feature, repeat)
+        return self._of_block(targets, found, row, feature.shape[0])
+
+    def _of_block(self, targets: Any, found: Any, row: Any, n_slots: int) -> Any:
+        """What of the outputs of a block of slots x rows leaves the program."""
+        return row_scores(self._metric, targets, found, row, n_slots)
+
+    def _finished(self, scores: Any, sample: Sample) -> Array:
+        """Row scores as they are; of outputs the metric of all rows, for each slot."""
+        if self._metric.row_scores is not None:
+            return np.asarray(scores)
+        of_rows = partial(taken, rows=sample.rows)
+        targets, weights = of_rows(self._data.targets), of_rows(self._data.weights)
+        n_slots = len(keras.tree.flatten(scores)[0])
+        return np.stack(
+            [
+                self._metric.checked_score(targets, taken(scores, rows=slot), weights)
+                for slot in range(n_slots)
+            ]
+        )
+
+    # --- blocks ---------------------------------------------------------------------------------
+
+    def _block_shape(self, sample: Sample, group: _Group) -> tuple[int, int]:
+        # As many repeats as ever asked for: fewer are padded, and compile nothing anew.
+        self._most_repeats = max(self._most_repeats, len(sample.donors))
+        n_slots = 1 + self._most_repeats * max(len(one.numbers) for one in self._groups)
+        declared = declared_batch(self._compiler.model)
+        shape = block_shape(
+            self._data.n_rows,
+            n_slots,
+            widest=self._cut.widest,
+            held=self._most_repeats * self._held,
+            declared=declared,
+            calls_at_once=self._compiler.calls_at_once,
+            share=self._compiler.share,
+        )
+        n_own = 1 + self._most_repeats * len(group.numbers)
+        n_rows = shape[1] if declared else self._replicas.block_of(self._data.n_rows, shape[1])
+        return min(shape[0], n_own), n_rows
+
+    def _block(self, sample: Sample, start: int, size: int) -> tuple[Any, Any]:
+        """Rows and donors of a block, padded with the last row and repeat."""
+        n_repeats, n_rows = sample.donors.shape
+        position = np.minimum(np.arange(start, start + size), n_rows - 1)
+        repeat = np.minimum(np.arange(self._most_repeats), n_repeats - 1)
+        row, donor = sample.rows[position], sample.donors[np.ix_(repeat, position)]
+        return self._compiler.on_device(row.astype(np.int32)), self._compiler.on_device(
+            donor.astype(np.int32)
+        )
+
+    def _keeps_blocks(self, sample: Sample) -> bool:
+        """Whether the prepared blocks of all rows fit into memory."""
+        most = _MAX_KEPT_VALUES * self._compiler.share
+        return self._most_repeats * len(sample.rows) * self._held <= most
+
+
+def _by_width(cut: Cut) -> list[Integers]:
+    """The cut's features in groups of as many elements at each linear entry, up to powers of two."""
+    widths = [
+        np.array([np.sum(entry.labels == number) for number in cut.features])
+        for entry in cut.entries
+        if entry.form is not None
+    ]
+    groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for place, number in enumerate(cut.features):
+        groups[tuple(int(width[place] - 1).bit_length() for width in widths)].append(number)
+    return [np.array(numbers, np.int64) for numbers in groups.values()]
+
+
+def _padded(slots: Array, n_slots: int) -> Array:
+    return slots[:, np.minimum(np.arange(n_slots), slots.shape[1] - 1)]
+
+
+class _Filled:
+    """A nest of arrays `(n_slots, n_rows, ...)` that blocks are written into, without their padding."""
+
+    def __init__(self, n_slots: int, n_rows: int) -> None:
+        self._shape = n_slots, n_rows
+        self.nest: Any = None
+
+    def fill(self, found: Any, slot: int, row: int) -> None:
+        if self.nest is None:
+            self.nest = keras.tree.map_structure(
+                lambda leaf: np.empty((*self._shape, *leaf.shape[2:]), leaf.dtype), found
+            )
+
+        def write(whole: Array, leaf: Array) -> None:
+            place = whole[slot : slot + len(leaf), row : row + leaf.shape[1]]
+            place[...] = leaf[: place.shape[0], : place.shape[1]]
+
+        for whole, leaf in zip(keras.tree.flatten(self.nest), keras.tree.flatten(found), strict=True):
+            write(whole, leaf)
+
+
+def taken(nest: Any, rows: Any) -> Any:
+    """The rows of each array of a nest."""
+    return keras.tree.map_structure(lambda leaf: leaf[rows], nest, none_is_leaf=False)

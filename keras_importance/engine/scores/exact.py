@@ -1,0 +1,143 @@
+"""Scores, in the chosen metric, of inputs in which one feature was replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_importance.data.features import FeatureSet
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.backends.backend import Call, Compiler
+from keras_importance.engine.cut.cut import Cut, cuts, whole_model
+from keras_importance.engine.metrics.metric import Metric
+from keras_importance.engine.scores.cut_scorer import DeviceData, FeatureScores, Part, Sample
+from keras_importance.engine.scores.programs import columns_of, outputs, prepared
+from keras_importance.statistics.influence import Integers
+
+Array = NDArray[Any]
+
+_CHECKED_ROWS = 8
+
+_CHECKED_FEATURES = 8
+
+_TOLERANCE = 1e-4
+
+
+class Scorer:
+    """Scores rows with one feature replaced, as few layers run anew as the model allows.
+
+    Args:
+        compiler: compiles for the model.
+        data: the rows.
+        on_device: the same rows as tensors.
+        features: the features.
+        metric: the metric, tried out.
+        part: makes what scores the features of one cut.
+    """
+
+    def __init__(
+        self,
+        compiler: Compiler,
+        data: ValidationData,
+        on_device: DeviceData,
+        features: FeatureSet,
+        metric: Metric,
+        part: Callable[..., Part] = Part,
+    ) -> None:
+        self._compiler = compiler
+        self._data = data
+        self._inputs = on_device.inputs
+        self._features = features
+        self._parts = [
+            part(compiler, data, on_device, metric, cut, len(features), partial(prepared, cut))
+            for cut in self._sound_cuts()
+        ]
+
+    def perturbed(self, sample: Sample, numbers: Integers) -> Iterator[FeatureScores]:
+        """Scores of the given features, a piece of them at a time, in an order that saves work."""
+        for part in self._parts:
+            yield from part.scored(sample, numbers)
+
+    def seconds_per_score(self, sample: Sample) -> float:
+        """What one more row of one more (feature, repeat) pair takes; the first time it is tried out."""
+        seconds = [part.seconds_per_score(sample) for part in self._parts]
+        return float(np.average(seconds, weights=[len(part.features) for part in self._parts]))
+
+    def rows_in_block(self, sample: Sample) -> int:
+        """How many rows are scored at once."""
+        return max(part.rows_in_block(sample) for part in self._parts)
+
+    # --- the cuts -------------------------------------------------------------------------------
+
+    def _sound_cuts(self) -> list[Cut]:
+        """The cuts that give what the whole model gives; the whole model for the features of others."""
+        whole = whole_model(self._compiler.model, self._data, self._features)
+        found = cuts(self._compiler.model, self._data, self._features)
+        sound = [cut for cut in found if cut.is_whole or self._agrees(cut)]
+        others = tuple(number for cut in found if cut not in sound for number in cut.features)
+        return [*sound, replace(whole, features=others)] if others else sound
+
+    def _agrees(self, cut: Cut) -> bool:
+        """Whether a cut gives the outputs of the whole model, for a few rows and features.
+
+        Guards against what no rule foresees: layers that are not what their type says, random ones.
+        """
+        n_rows, n_features = self._data.n_rows, len(self._features)
+        rows = np.arange(min(_CHECKED_ROWS, n_rows), dtype=np.int32)
+        donors = ((rows + 1 + n_rows // 2) % n_rows)[None].astype(np.int32)
+        some = np.unique(np.linspace(0, len(cut.features) - 1, _CHECKED_FEATURES).astype(int))
+        feature = np.array([n_features, *np.array(cut.features)[some]], np.int32)
+        columns = columns_of(cut, cut.features, n_features)
+
+        def both(call: Call, inputs: list[Any], moved: list[Any], *arrays: Any) -> tuple[Any, Any]:
+            row, donor, feature, repeat = arrays
+            given = prepared(cut, call, inputs, inputs, None, row, donor)
+            ours = outputs(cut, columns, call, given, feature, repeat)
+            return ours, call(self._data.pack(moved))
+
+        on_device = self._compiler.on_device
+        moved = [on_device(leaf) for leaf in self._moved(rows, donors[0], feature.tolist())]
+        arrays = (rows, donors, feature, np.zeros(len(feature), np.int32))
+        try:
+            ours, theirs = self._compiler(both, fuse=False)(self._inputs, moved, *map(on_device, arrays))
+        except Exception:  # noqa: BLE001 (whatever a layer doesn't take in parts, it takes as a whole)
+            return False
+        if not _are_alike(ours, theirs):
+            return False
+        pairs = zip(keras.tree.flatten(ours), keras.tree.flatten(theirs), strict=True)
+        return all(_are_close(*map(keras.ops.convert_to_numpy, pair)) for pair in pairs)
+
+    def _moved(self, rows: Array, donors: Array, numbers: Sequence[int]) -> list[Array]:
+        """The rows once for each feature, which donors give; the number of features for none."""
+        given = [
+            () if number == len(self._features) else self._features.features[number].columns
+            for number in numbers
+        ]
+        moved = [np.concatenate([leaf[rows]] * len(numbers)) for leaf in self._data.inputs]
+        for slot, columns in enumerate(given):
+            place = slice(slot * len(rows), (slot + 1) * len(rows))
+            for number, column in columns:
+                leaf = self._data.inputs[number]
+                which = ... if leaf.ndim == 1 else (..., column)
+                moved[number][place][which] = leaf[donors][which]
+        return moved
+
+
+def _are_alike(ours: Any, theirs: Any) -> bool:
+    """Whether two nests of outputs are the same nest: the last layer of a Sequential may return any."""
+    try:
+        keras.tree.assert_same_structure(ours, theirs)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _are_close(ours: Array, theirs: Array) -> bool:
+    scale = np.max(np.abs(theirs), initial=0.0)
+    return bool(np.all(np.abs(ours - theirs) <= _TOLERANCE * scale))

@@ -1,0 +1,81 @@
+"""What a trained model scores on held-out rows, in one or several metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.backends.backend import Compiler
+from keras_importance.engine.cut.block_sizes import declared_batch, rows_at_once
+from keras_importance.engine.metrics.metric import Metric, metric_from_argument
+from keras_importance.statistics.influence import Floats
+
+ops = keras.ops
+
+Array = NDArray[Any]
+
+
+def resolved_metrics(
+    arguments: Sequence[Any], model: Any, data: ValidationData, seed: int
+) -> tuple[Metric, ...]:
+    """The metrics that the user's arguments mean, tried out on the targets of some rows.
+
+    Raises:
+        InvalidArgumentError: for metrics that are unknown, fail or can't be told from noise.
+    """
+    outputs = keras.tree.flatten(model(few_rows(model, data), training=False))
+    shapes = [(data.n_rows, *one.shape[1:]) for one in outputs]
+    named = (metric_from_argument(one, model) for one in arguments)
+    return tuple(one.resolved(data.targets, shapes, data.weights, seed) for one in named)
+
+
+def few_rows(model: Any, data: ValidationData) -> Any:
+    """A row or two, or as many as the model's inputs are fixed to, as the model takes them."""
+    few = data.only(np.arange(declared_batch(model) or 2) % data.n_rows)
+    return few.pack(few.inputs)
+
+
+def held_out_scores(model: Any, data: ValidationData, metrics: Sequence[Metric]) -> list[Floats]:
+    """For each metric the scores `(n_rows,)` of the rows, or one number for all of them."""
+    compiler = Compiler(model)
+    n_at_once = rows_at_once(model, data, in_parts=False)
+
+    def scored(call: Any, inputs: Any, targets: Any) -> list[Any]:
+        outputs = call(data.pack(inputs))
+        return [
+            outputs if one.row_scores is None else one.row_scores(targets, outputs) for one in metrics
+        ]
+
+    program = compiler(scored, fuse=False)
+    pieces = []
+    for first in range(0, data.n_rows, n_at_once):
+        # The last part is padded with the last row: one static shape.
+        part = data.only(np.minimum(np.arange(first, first + n_at_once), data.n_rows - 1))
+        found = program(*_mapped(compiler.on_device, [list(part.inputs), part.targets]))
+        pieces.append(_mapped(ops.convert_to_numpy, found))
+    joined = keras.tree.map_structure(lambda *leaves: np.concatenate(leaves)[: data.n_rows], *pieces)
+    return finished_scores(joined, data, metrics)
+
+
+def finished_scores(
+    found: Sequence[Any], data: ValidationData, metrics: Sequence[Metric]
+) -> list[Floats]:
+    """Scores of rows as they are; of outputs the metric of all rows."""
+    return [
+        np.asarray(
+            one
+            if metric.row_scores is not None
+            else metric.checked_score(data.targets, one, data.weights),
+            np.float64,
+        )
+        for metric, one in zip(metrics, found, strict=True)
+    ]
+
+
+def _mapped(function: Any, nest: Any) -> Any:
+    return keras.tree.map_structure(function, nest, none_is_leaf=False)

@@ -1,0 +1,228 @@
+"""Twins: copies of one model, each of which doesn't see some columns, trained as one program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_importance.data.hidden_columns import Masks
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.backends import backend
+from keras_importance.engine.cut.block_sizes import evenly
+from keras_importance.engine.metrics.metric import Metric
+from keras_importance.engine.twins.held_out_scores import finished_scores
+from keras_importance.engine.twins.step import Start, TwinStep
+from keras_importance.errors import reason_of, warn
+from keras_importance.statistics.influence import Floats, Integers
+
+ops = keras.ops
+
+Array = NDArray[Any]
+
+MAX_KEPT_VALUES = 1 << 29
+"""Weights and slots of the optimizer of twins that are kept from epoch to epoch: 2 GB."""
+
+# Weights, slots of the optimizer, gradients and layers of the twins that are trained at once: 256 MB.
+_MAX_VALUES = 1 << 26
+
+# A layer of all twins for some of the rows that are scored: 32 MB.
+_MAX_SCORED_VALUES = 1 << 23
+
+
+class TwinPrograms:
+    """The compiled training and scoring of copies of a model; they serve any number of `Twins`.
+
+    Args:
+        model: compiled and built; it is read, never changed.
+        data: rows like those that are trained on.
+        metrics: what twins are scored with, tried out.
+
+    Attributes:
+        step: one step of the training.
+        metrics: the metrics.
+        is_vectorised: whether a program trains several twins at once, not one after the other.
+        calls_at_once: how many programs are best run at once.
+        epoch: `TwinStep.epoch`, compiled.
+        scores: `TwinStep.scores`, compiled.
+    """
+
+    def __init__(self, model: Any, data: ValidationData, metrics: Sequence[Metric]) -> None:
+        self._backend = backend.current()
+        self.step = TwinStep(model, data, metrics)
+        self.metrics = tuple(metrics)
+        self.calls_at_once = self._backend.CALLS_AT_ONCE
+        self._compile(is_vectorised=True)
+
+    @property
+    def n_kept(self) -> int:
+        """How many twins can be kept in memory at once."""
+        return max(1, MAX_KEPT_VALUES // max(1, self.step.values_kept))
+
+    def train_one_by_one(self, reason: str) -> None:
+        """Goes on without vectorising, and says why."""
+        warn(
+            "the twins of LOFO are trained one after the other, which takes longer: the model can't be "
+            f"vectorised. Reason: {reason}"
+        )
+        self._compile(is_vectorised=False)
+
+    def traced(self) -> AbstractContextManager[None]:
+        """The context in which programs are called, and so traced."""
+        return self.step.as_vectorisable() if self.is_vectorised else nullcontext()
+
+    def on_device(self, nest: Any) -> Any:
+        """The arrays of a nest as tensors."""
+        return keras.tree.map_structure(self._backend.on_device, nest, none_is_leaf=False)
+
+    def _compile(self, *, is_vectorised: bool) -> None:
+        self.is_vectorised = is_vectorised
+        vectorise = self._backend.vectorised if is_vectorised else _alone
+        self.epoch = self._backend.jitted(partial(self.step.epoch, vectorise), fuse=True)
+        self.scores = self._backend.jitted(partial(self.step.scores, vectorise), fuse=True)
+
+
+@dataclass(eq=False)
+class _Block:
+    """Some twins that begin alike; the last block of a start is padded to the size of the others.
+
+    Attributes:
+        start: number of what they begin with.
+        twins: their numbers, without the padding.
+        hidden: for each input, which columns they don't see, as tensors.
+        state: what they have come to.
+    """
+
+    start: int
+    twins: Integers
+    hidden: list[Any]
+    state: tuple[list[Any], list[Any]]
+
+
+class Twins:
+    """Copies of one model, each of which doesn't see some columns, trained as one program.
+
+    All twins of a start begin with the same weights and see the same batches in the same order, with
+    the same random draws of dropout: what sets them apart is what they don't see. A step of the training
+    is the model's own forward pass, loss and optimizer, vectorised over the twins; where a layer can't
+    be vectorised it is a loop over them, which is said once.
+
+    Args:
+        programs: the compiled training of the model.
+        data: the rows to train on.
+        masks: what each twin doesn't see.
+        batch_size: rows in a step.
+        starts: what the twins begin with; there is a set of twins for each.
+    """
+
+    def __init__(
+        self,
+        programs: TwinPrograms,
+        data: ValidationData,
+        masks: Masks,
+        batch_size: int,
+        starts: Sequence[Start],
+    ) -> None:
+        self._programs = programs
+        self._masks, self._batch_size, self._starts = masks, batch_size, tuple(starts)
+        weights = None if data.weights is None else data.weights.astype(keras.config.floatx())
+        self._rows = programs.on_device([list(data.inputs), data.targets, weights])
+        self._fill = programs.on_device(list(masks.fill))
+        self._n_twins = len(masks.hidden[0])
+        self._has_trained = False
+        self._blocks = self._arranged()
+
+    def train(self, orders: Sequence[Integers]) -> None:
+        """One epoch over the rows, in an order of their own for the twins of each start."""
+        try:
+            self._train(orders)
+        except Exception as error:
+            if not self._programs.is_vectorised or self._has_trained:
+                raise
+            self._programs.train_one_by_one(reason_of(error))
+            self._blocks = self._arranged()
+            self._train(orders)
+
+    def set_learning_rate(self, value: float) -> None:
+        """Sets what the optimizers learn with from now on; where a schedule does, it stays."""
+        for block in self._blocks:
+            block.state = self._programs.step.with_learning_rate(block.state, value)
+
+    def scores(self, data: ValidationData) -> list[list[list[Floats]]]:
+        """For each start, twin and metric the scores of some rows: `(n_rows,)`, or one number."""
+        size = len(self._blocks[0].twins)
+        most = max(1, _MAX_SCORED_VALUES // (size * self._programs.step.widest))
+        n_at_once = evenly(data.n_rows, most)
+        # The last part is padded with the last row: one static shape.
+        parts = [
+            data.only(np.minimum(np.arange(first, first + n_at_once), data.n_rows - 1))
+            for first in range(0, data.n_rows, n_at_once)
+        ]
+        found: list[list[list[Floats]]] = [[] for _ in self._starts]
+        for block in self._blocks:
+            pieces = [self._scored(block, part) for part in parts]
+            of_block = keras.tree.map_structure(
+                lambda *leaves: np.concatenate(leaves, axis=1)[:, : data.n_rows], *pieces
+            )
+            for place in range(len(block.twins)):
+                of_twin = keras.tree.map_structure(lambda leaf: leaf[place], of_block)  # noqa: B023
+                found[block.start].append(finished_scores(of_twin, data, self._programs.metrics))
+        return found
+
+    # --- blocks of twins --------------------------------------------------------------------------
+
+    def _arranged(self) -> list[_Block]:
+        """Blocks of one size, of twins as they are at first."""
+        programs = self._programs
+        fitting = max(1, _MAX_VALUES // programs.step.values_of_twin(self._batch_size))
+        at_once = max(1, -(-self._n_twins * len(self._starts) // programs.calls_at_once))
+        size = evenly(self._n_twins, min(fitting, at_once)) if programs.is_vectorised else 1
+        found = []
+        for number, start in enumerate(self._starts):
+            for first in range(0, self._n_twins, size):
+                twins = np.arange(first, min(first + size, self._n_twins))
+                padded = twins[np.minimum(np.arange(size), len(twins) - 1)]
+                hidden = programs.on_device([one[padded] for one in self._masks.hidden])
+                found.append(_Block(number, twins, hidden, programs.step.state(start, size)))
+        return found
+
+    def _train(self, orders: Sequence[Integers]) -> None:
+        given = [self._in_steps(order) for order in orders]
+
+        def train(block: _Block) -> None:
+            block.state = self._programs.epoch(
+                block.state, block.hidden, self._fill, *self._rows, *given[block.start]
+            )
+
+        blocks = self._blocks
+        with self._programs.traced(), ThreadPoolExecutor(self._programs.calls_at_once) as pool:
+            if not self._has_trained:
+                train(blocks[0])  # alone, as it compiles what serves all
+                self._has_trained, blocks = True, blocks[1:]
+            list(pool.map(train, blocks))
+
+    def _in_steps(self, order: Integers) -> tuple[Any, Any]:
+        """`(n_steps, batch_size)` rows of the steps, and those of a last, smaller one, or None."""
+        n_full = len(order) // self._batch_size
+        full, rest = np.split(order.astype(np.int32), [n_full * self._batch_size])
+        steps = self._programs.on_device(full.reshape(n_full, self._batch_size))
+        return steps, self._programs.on_device(rest) if len(rest) else None
+
+    def _scored(self, block: _Block, data: ValidationData) -> Any:
+        rows = self._programs.on_device([list(data.inputs), data.targets])
+        with self._programs.traced():
+            found = self._programs.scores(block.state, block.hidden, self._fill, *rows)
+        return keras.tree.map_structure(ops.convert_to_numpy, found)
+
+
+def _alone(function: Callable[[Any], Any], stacked: Any) -> Any:
+    """The function of the only entry of stacked tensors."""
+    found = function(keras.tree.map_structure(lambda leaf: leaf[0], stacked))
+    return keras.tree.map_structure(lambda leaf: ops.expand_dims(leaf, 0), found)

@@ -1,0 +1,50 @@
+"""From the user's arguments to an evaluator that is checked against every method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from keras_importance.data.correlated_features import correlated_groups
+from keras_importance.data.features import FeatureSet
+from keras_importance.data.training_data import TrainingRows
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.evaluator import Evaluator, input_names
+from keras_importance.engine.shards import joined_rows, joined_training_rows
+from keras_importance.methods.base import ImportanceMethod
+
+
+def prepared_evaluator(
+    model: Any,
+    validation_data: Any,
+    methods: Sequence[ImportanceMethod],
+    *,
+    features: Any,
+    metric: Any,
+    max_samples: int | None,
+    seed: int,
+    steps: int | None = None,
+    training: TrainingRows | None = None,
+) -> Evaluator:
+    """Reads the rows once and checks everything that can be checked before an evaluation.
+
+    Raises:
+        InvalidArgumentError: for arguments that fit neither the model nor one another.
+    """
+    data = ValidationData.read(
+        validation_data,
+        max_samples=max_samples,
+        steps=steps,
+        input_names=input_names(model),
+        seed=seed,
+    )
+    data = joined_rows(data, model, max_samples=max_samples, seed=seed)
+    training = training and joined_training_rows(training, model)
+    if isinstance(features, str) and features == "correlated":
+        features = correlated_groups(data)
+    named = FeatureSet.from_argument(features, data.columns, in_written_order=data.in_written_order)
+    evaluator = Evaluator(model, data, named, metric, seed, training)
+    evaluator.check()
+    for method in methods:
+        method.check(evaluator)
+    return evaluator

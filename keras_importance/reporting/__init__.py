@@ -1,0 +1,1 @@
+"""What is told, and how: pictures, writers, the HTML page, the console."""

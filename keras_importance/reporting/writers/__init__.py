@@ -1,0 +1,9 @@
+"""Where reports go. A writer is passed in as a value: `FeatureImportance(writers=[...])`."""
+
+from __future__ import annotations
+
+from keras_importance.reporting.writers.base import EpochReport, Writer
+from keras_importance.reporting.writers.history import HistoryWriter, kept_history
+from keras_importance.reporting.writers.tensorboard import TensorBoardWriter
+
+__all__ = ["EpochReport", "HistoryWriter", "TensorBoardWriter", "Writer", "kept_history"]

@@ -1,0 +1,65 @@
+"""What a writer gets (EpochReport) and what it must do (Writer)."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+from keras_importance.results.history import ImportanceHistory
+from keras_importance.results.result import ImportanceResult
+from keras_importance.results.verdict import Verdicts
+
+
+@dataclass(frozen=True, eq=False)
+class EpochReport:
+    """What is known after the evaluation of one epoch.
+
+    Attributes:
+        epoch: the 0-based epoch.
+        history: all results so far, this epoch's included.
+        epoch_seconds: how long the epoch itself took, its validation included.
+        seconds_before: how long the evaluation had taken when the report was made, compilation apart.
+        compile_seconds: what one-time compilation took in this evaluation.
+        with_pictures: whether the time budget has room for pictures now; in the last epoch always.
+    """
+
+    epoch: int
+    history: ImportanceHistory
+    epoch_seconds: float
+    seconds_before: float = 0.0
+    compile_seconds: float = 0.0
+    with_pictures: bool = True
+    _made: float = field(default_factory=time.perf_counter, repr=False)
+
+    @property
+    def results(self) -> tuple[ImportanceResult, ...]:
+        """The results of this epoch, one per method."""
+        return tuple(one for one in self.history if one.epoch == self.epoch)
+
+    @property
+    def verdicts(self) -> tuple[Verdicts, ...]:
+        """The verdicts of this epoch, one for each detector."""
+        return tuple(one for one in self.history.judged if one.epoch == self.epoch)
+
+    @property
+    def seconds(self) -> float:
+        """How long the evaluation has taken up to now, drawing and writing included."""
+        return self.seconds_before + time.perf_counter() - self._made
+
+
+class Writer(ABC):
+    """Takes the reports of a training somewhere. Called in the training's own thread and process.
+
+    Attributes:
+        draws: whether it draws pictures, for which the time budget puts something aside.
+    """
+
+    draws = False
+
+    @abstractmethod
+    def write(self, report: EpochReport) -> None:
+        """Writes one report so that it survives a crash right after."""
+
+    def close(self) -> None:  # noqa: B027 (most writers hold nothing open)
+        """Releases what is held open; called once at the end of a training."""

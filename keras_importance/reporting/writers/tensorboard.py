@@ -1,0 +1,451 @@
+"""Writes scalars, pictures and the table into TensorBoard's event files, with or without TensorFlow."""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
+from tensorboard.compat.proto import event_pb2, summary_pb2
+from tensorboard.plugins.custom_scalar import metadata as layout_metadata
+from tensorboard.plugins.image import metadata as image_metadata
+from tensorboard.plugins.scalar import metadata as scalar_metadata
+from tensorboard.plugins.text import metadata as text_metadata
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.util.tensor_util import make_tensor_proto
+
+from keras_importance.errors import reason_of, warn
+from keras_importance.reporting import plots
+from keras_importance.reporting.writers.base import EpochReport, Writer
+from keras_importance.reporting.writers.custom_scalars import MarginCharts
+from keras_importance.results.disagreements import Finding, disagreements
+from keras_importance.results.drift import Mover, Stability, Step, steps
+from keras_importance.results.history import ImportanceHistory
+from keras_importance.results.result import ImportanceResult
+from keras_importance.results.verdict import Verdict, Verdicts
+from keras_importance.tensorboard_plugin import stored
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RUN = "importance"
+
+_EVENT_FILES = "events.out.tfevents.*"
+
+# TensorBoard draws some thousand curves at most, and people read far fewer.
+_MAX_CURVES = 200
+
+_NEW_CURVES_PER_EPOCH = 50
+
+_MAX_TABLE_ROWS = 200
+
+_MAX_MOVERS = 5
+
+_ALWAYS_LISTED = ("useless", "harmful", "redundant", "latent")
+
+_MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]()#+!|~<>"})
+
+
+class TensorBoardWriter(Writer):
+    """Writes into the run `<log_dir>/importance`, one step per epoch, flushed each epoch.
+
+    Args:
+        log_dir: the directory that holds the runs of the training, as for `keras.callbacks.TensorBoard`.
+
+    Raises:
+        OSError: where the directory can't be made or written to.
+    """
+
+    draws = True
+
+    def __init__(self, log_dir: str | os.PathLike[str]) -> None:
+        self.log_dir = os.path.join(os.fspath(log_dir), RUN)
+        self._failed = self._was_deleted = False
+        self._undrawn: EpochReport | None = None
+        # Carried on from report to report: the whole history would be compared anew in each epoch.
+        self._stability: dict[str, Stability] = {}
+        self._charts = MarginCharts()
+        self._layout = b""
+        self._events = self._new_events()
+
+    def write(self, report: EpochReport) -> None:
+        """Writes all summaries of the report as one event.
+
+        Raises:
+            Exception: where a picture can't be drawn, after all else is written.
+        """
+        last = _last_steps(report)
+        self._stability.update(_stability(report, last, self._stability))
+        values = [*_scalars(report), *_bounds(report, self._charts), *_drift(last), *_flags(report)]
+        values.append(_table(report, last, self._stability))
+        values += _for_the_tab(report)
+        pictures: list[Any] = []
+        failure = None
+        self._undrawn = report
+        if report.with_pictures:
+            self._undrawn, (pictures, failure) = None, _drawn(report)
+        # Last, so that the cost counts the pictures.
+        self._add(report.epoch, [*values, *pictures, *_cost(report)])
+        if failure is not None:
+            raise failure
+
+    def _add(self, epoch: int, values: list[Any]) -> None:
+        event = event_pb2.Event(
+            wall_time=time.time(), step=epoch, summary=summary_pb2.Summary(value=values)
+        )
+        self._renew_where_lost()
+        layout = self._charts.layout()
+        if layout != self._layout:
+            event.summary.value.append(_layout(layout))
+        self._failed = True
+        self._events.add_event(event)
+        self._events.flush()
+        self._failed, self._layout = False, layout
+
+    def _new_events(self) -> EventFileWriter:
+        try:
+            events = EventFileWriter(self.log_dir)
+        except Exception as error:
+            # With TensorFlow installed, TensorBoard uses its file system, whose errors are no OSError.
+            raise OSError(str(error)) from error
+        # Each writer has a thread and an open file, which a training that raises leaves behind.
+        self._release = weakref.finalize(self, _close_quietly, events)
+        return events
+
+    def _renew_where_lost(self) -> None:
+        """Begins a new file where the old one is gone or failed: TensorBoard's never recovers."""
+        # Not the directory: another writer may have made it again.
+        is_deleted = "://" not in self.log_dir and not any(Path(self.log_dir).glob(_EVENT_FILES))
+        if is_deleted and not self._was_deleted:
+            self._was_deleted = True
+            warn(
+                f"TensorBoardWriter found {self.log_dir!r} deleted and started it again; the epochs "
+                "before are lost."
+            )
+        if is_deleted or self._failed:
+            self._release()
+            self._events, self._layout = self._new_events(), b""
+
+    def close(self) -> None:
+        """Draws what was put off, and closes the event file."""
+        report, self._undrawn = self._undrawn, None
+        if report is not None:
+            pictures, failure = _drawn(report)
+            self._add(report.epoch, pictures)
+            if failure is not None:
+                warn(f"TensorBoardWriter could not draw all pictures. Reason: {reason_of(failure)}")
+        self._release.detach()
+        self._events.close()
+
+
+def _close_quietly(events: EventFileWriter) -> None:
+    """Closes a writer that nobody waits for: what it could not write is lost already."""
+    with suppress(Exception):
+        events.close()
+
+
+def logged_features(history: ImportanceHistory, method: str) -> tuple[str, ...]:
+    """The features of a method that have a curve of their own.
+
+    All of them up to 200. Of more, the 50 most important of each evaluation and as many of the flagged
+    ones join until there are 200; a feature that has a curve keeps it, so that no curve has gaps.
+    """
+    logged: dict[str, None] = {}
+    flagged = {one.epoch: one.useless for one in history.judged}
+    for result in history.of(method):
+        names = result.feature_names
+        if len(names) > _MAX_CURVES:
+            most_important = np.argsort(result.rank)[:_NEW_CURVES_PER_EPOCH]
+            of_epoch = flagged.get(result.epoch, ())
+            names = (*(names[i] for i in most_important), *of_epoch[:_NEW_CURVES_PER_EPOCH])
+        for name in names:
+            if len(logged) < _MAX_CURVES:
+                logged[name] = None
+    return tuple(logged)
+
+
+# --- the tags -----------------------------------------------------------------------------------
+
+
+def _scalars(report: EpochReport) -> Iterator[Any]:
+    for result in report.results:
+        logged = set(logged_features(report.history, result.method))
+        for name, value in zip(result.feature_names, result.importances_mean, strict=True):
+            if name in logged:
+                yield from _scalar(f"importance_{result.method}/{name}", value)
+
+
+def _bounds(report: EpochReport, charts: MarginCharts) -> Iterator[Any]:
+    for result in report.results:
+        for tag, value in charts.scalars(result):
+            yield from _scalar(tag, value)
+
+
+def _drift(last: Iterable[Step]) -> Iterator[Any]:
+    for step in last:
+        for drift in step.drifts():
+            tag = f"importance_drift/{drift.method}_{drift.measure}"
+            yield from _scalar(tag, drift.value)
+            yield from _scalar(f"{tag}_floor", drift.floor)
+
+
+def _last_steps(report: EpochReport) -> list[Step]:
+    """The last two evaluations alone: the whole history would be compared anew in each epoch."""
+    methods = [one.method for one in report.results]
+    return [step for name in methods for step in steps(report.history.of(name).results[-2:])]
+
+
+def _stability(
+    report: EpochReport, last: Iterable[Step], known: Mapping[str, Stability]
+) -> dict[str, Stability]:
+    """How long each method has been stable, going on from what is known; without errors none is."""
+    by_method = {step.later.method: step for step in last}
+    found = {}
+    for one in report.results:
+        before, step = known.get(one.method), by_method.get(one.method)
+        if one.draws is None:
+            continue
+        if before is not None and step is not None and before.newest is step.earlier:
+            found[one.method] = before.then(step)
+        else:
+            found[one.method] = Stability.of(report.history.of(one.method).results, before)
+    return found
+
+
+def _flags(report: EpochReport) -> Iterator[Any]:
+    for judged in report.verdicts:
+        yield from _scalar("importance_flags/useless", len(judged.useless))
+        yield from _scalar("importance_flags/undecided", judged.states.count("undecided"))
+
+
+def _cost(report: EpochReport) -> Iterator[Any]:
+    seconds = report.seconds
+    yield from _scalar("importance_cost/seconds", seconds)
+    if report.compile_seconds > 0:
+        yield from _scalar("importance_cost/compile_seconds", report.compile_seconds)
+    if report.epoch_seconds > 0:
+        yield from _scalar("importance_cost/share_of_epoch", seconds / report.epoch_seconds)
+
+
+def _for_the_tab(report: EpochReport) -> Iterator[Any]:
+    """What our own tab shows beyond the scalars."""
+    tag = stored.tag_of(stored.DATA, report.epoch)
+    yield _stored(tag, stored.packed(report.results, report.verdicts))
+    for result in report.results:
+        if result.by_step is not None:
+            tag = stored.tag_of(stored.steps_group(result.method), report.epoch)
+            yield _stored(tag, stored.packed_steps(result, result.by_step))
+
+
+def _drawn(report: EpochReport) -> tuple[list[Any], Exception | None]:
+    """The pictures that could be drawn, and what went wrong with the others."""
+    values, failure = [], None
+    for tag, draw in _pictures(report):
+        try:
+            values.append(_image(tag, draw()))
+        except Exception as error:  # noqa: BLE001 (raised or told by the caller, when the rest is safe)
+            failure = error
+    return values, failure
+
+
+def _pictures(report: EpochReport) -> Iterator[tuple[str, Callable[[], Figure]]]:
+    for result in report.results:
+        tag = f"importance_{result.method}_images"
+        yield f"{tag}/ranking", partial(plots.ranking, result)
+        yield f"{tag}/over_epochs", partial(plots.over_epochs, report.history, result.method)
+        if len(report.history.of(result.method)) > 1:
+            yield f"{tag}/ranks", partial(plots.ranks, report.history, result.method)
+        if result.by_step is not None:
+            yield f"{tag}/over_steps", partial(plots.over_steps, result)
+
+
+def _table(report: EpochReport, last: Iterable[Step], stability: Mapping[str, Stability]) -> Any:
+    lines = [table(report.results, report.verdicts)]
+    lines += [
+        movement(step, stability[step.later.method].since)
+        for step in last
+        if step.later.method in stability
+    ]
+    lines += map(finding_line, disagreements(report.history))
+    return _text("importance_report/flags", "\n".join(lines))
+
+
+def movement(step: Step, stable_since: int | None) -> str:
+    """A line on the features that moved since the evaluation before, those that moved furthest first."""
+    movers = list(step.movers())
+    rising = _moved("rises", [one for one in movers if one.direction == "riser"])
+    falling = _moved("falls", [one for one in movers if one.direction == "faller"])
+    moved = "; ".join(filter(None, (rising, falling))) or "no feature by more than noise"
+    stable = "" if stable_since is None else f" Stable since epoch {stable_since}."
+    return f"\n{_escaped(step.later.method)} since epoch {step.earlier.epoch}: {moved}.{stable}"
+
+
+def _moved(how: str, movers: Sequence[Mover]) -> str:
+    if not movers:
+        return ""
+    furthest = sorted(movers, key=lambda one: -abs(one.change))
+    names = [f"{_escaped(one.feature)} ({one.change:+.3g})" for one in furthest[:_MAX_MOVERS]]
+    more = f" and {len(movers) - _MAX_MOVERS} more" if len(movers) > _MAX_MOVERS else ""
+    return f"{how} {', '.join(names)}{more}"
+
+
+def finding_line(finding: Finding) -> str:
+    """What the gradient and the loss disagree on."""
+    return (
+        f"\n{_escaped(finding.feature)}: {finding.reason} (gradient {finding.gradient:.3g}, that of "
+        f"useful features {finding.usual_gradient:.3g}; importance {finding.ci_low:.3g} to "
+        f"{finding.ci_high:.3g})."
+    )
+
+
+def table(results: Iterable[ImportanceResult], verdicts: Iterable[Verdicts] = ()) -> str:
+    """A Markdown table of the features, by their importance for the last of the methods.
+
+    With the verdicts of one detector it says of each feature what it is, since when and on what
+    evidence; flagged features are listed even where there are too many others.
+    """
+    results, judged = list(results), list(verdicts)
+    judgements = {verdict.feature: verdict for one in judged for verdict in one}
+    leading = results[-1]
+    order = np.argsort(np.nan_to_num(leading.rank, nan=np.inf), kind="stable")
+    is_shown = np.arange(len(order)) < _MAX_TABLE_ROWS
+    is_shown |= [
+        leading.feature_names[row] in judgements
+        and judgements[leading.feature_names[row]].state in _ALWAYS_LISTED
+        for row in order
+    ]
+    shown = [(place, int(row)) for place, row in enumerate(order, start=1) if is_shown[place - 1]]
+    with_notes = any(one.notes for one in results)
+    head = ["rank", "feature", *(f"{one.method} (95% interval)" for one in results)]
+    rules = ["---:", "---", *(["---:"] * len(results))]
+    if judged:
+        head, rules = [*head, "verdict", "since epoch", "evidence"], [*rules, "---", "---:", "---"]
+    lines = [
+        _line([*head, "note"] if with_notes else head),
+        _line([*rules, "---"] if with_notes else rules),
+    ]
+    numbers = [_numbers(one) for one in results]
+    for place, row in shown:
+        name = leading.feature_names[row]
+        cells = [str(place), _escaped(name), *(column[row] for column in numbers)]
+        if judged:
+            cells += _judgement(judgements[name])
+        if with_notes:
+            cells.append(_escaped("; ".join(one.notes[name] for one in results if name in one.notes)))
+        lines.append(_line(cells))
+    if len(order) > len(shown):
+        lines.append(f"\n{len(order) - len(shown):,} less important features are not listed.")
+    for one in judged:
+        names = ", ".join(map(_escaped, one.useless[:_MAX_TABLE_ROWS])) or "none"
+        lines.append(
+            f"\nMay be dropped together: {names}. Chance that any is wrongly called useless in this "
+            f"training: {one.error_rate:.0%} at most; a feature is useless below {one.threshold:.3g}."
+        )
+    return "\n".join(lines)
+
+
+def _judgement(verdict: Verdict) -> list[str]:
+    """Cells for the state, since when, and why."""
+    since = "" if verdict.since is None else str(verdict.since)
+    state = verdict.state if verdict.partner is None else f"{verdict.state} with {verdict.partner}"
+    if verdict.state == "undecided":
+        return [state, since, _escaped(verdict.reason)]
+    side = "above" if verdict.state == "useful" else "below"
+    evidence = f"{side} {verdict.bound:.3g}"
+    if np.isfinite(verdict.p_value):
+        evidence += f"; unlearned signal: p = {verdict.p_value:.2g}"
+    return [_escaped(state), since, evidence]
+
+
+def _numbers(result: ImportanceResult) -> list[str]:
+    """A cell for each feature."""
+    # Computed once: each of these goes over all features.
+    means, lows, highs = result.importances_mean, result.ci_low, result.ci_high
+    cells = []
+    for row, mean in enumerate(means):
+        if not np.isfinite(mean):
+            cells.append("none")
+        elif result.obtained[row] != "exact":
+            epoch = result.exact_epoch[row]
+            since = "" if np.isnan(epoch) else f", exact in epoch {int(epoch)}"
+            cells.append(f"{mean:.4g} ({result.obtained[row]}{since})")
+        elif not np.isfinite(result.std_error[row]):
+            cells.append(f"{mean:.4g}")
+        else:
+            cells.append(f"{mean:.4g} ({lows[row]:.4g} to {highs[row]:.4g})")
+    return cells
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _escaped(text: str) -> str:
+    """The text as data: no Markdown, no HTML, no line breaks."""
+    return " ".join(text.split()).translate(_MARKDOWN)
+
+
+# --- summaries ----------------------------------------------------------------------------------
+
+
+def _scalar(tag: str, value: float) -> Iterator[Any]:
+    """A scalar summary; nothing where there is no number to show."""
+    if np.isfinite(value):
+        yield summary_pb2.Summary.Value(
+            tag=tag,
+            metadata=scalar_metadata.create_summary_metadata("", ""),
+            tensor=make_tensor_proto(np.float32(value)),
+        )
+
+
+def _image(tag: str, figure: Figure) -> Any:
+    canvas: Any = FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    canvas.draw()
+    # `savefig` would ask a style of the user's for size and ground, and keep the transparency of what is
+    # opaque; the last bytes are a tenth of the time.
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    Image.fromarray(pixels).save(buffer, "png", compress_level=3)
+    height, width, _ = pixels.shape
+    encoded = [str(width).encode(), str(height).encode(), buffer.getvalue()]
+    return summary_pb2.Summary.Value(
+        tag=tag,
+        metadata=image_metadata.create_summary_metadata("", ""),
+        tensor=make_tensor_proto(encoded, dtype=np.dtype(object)),
+    )
+
+
+def _text(tag: str, text: str) -> Any:
+    return summary_pb2.Summary.Value(
+        tag=tag,
+        metadata=text_metadata.create_summary_metadata("", ""),
+        tensor=make_tensor_proto([text.encode()], dtype=np.dtype(object)),
+    )
+
+
+def _layout(layout: bytes) -> Any:
+    return summary_pb2.Summary.Value(
+        tag=layout_metadata.CONFIG_SUMMARY_TAG,
+        metadata=layout_metadata.create_summary_metadata(),
+        tensor=make_tensor_proto(layout, dtype=np.dtype(object)),
+    )
+
+
+def _stored(tag: str, parts: list[bytes]) -> Any:
+    metadata = summary_pb2.SummaryMetadata(
+        plugin_data=summary_pb2.SummaryMetadata.PluginData(plugin_name=stored.PLUGIN_NAME),
+        # Without a class, the data provider would hide it.
+        data_class=summary_pb2.DATA_CLASS_TENSOR,
+    )
+    return summary_pb2.Summary.Value(
+        tag=tag, metadata=metadata, tensor=make_tensor_proto(parts, dtype=np.dtype(object))
+    )

@@ -1,0 +1,1 @@
+"""What comes out: results, histories, verdicts and drift as immutable facts. No pictures, no Keras."""

@@ -1,0 +1,311 @@
+"""How far importances move from one evaluation to another, and how far noise alone would move them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_importance.statistics.distances import jensen_shannon, spearman, top_k_overlap
+from keras_importance.statistics.influence import Floats, tail_quantile
+
+if TYPE_CHECKING:
+    from keras_importance.results.result import ImportanceResult
+
+AGREEMENTS = ("spearman", "top_k_overlap")
+"""Measures that fall where the importances move; the others rise."""
+
+_LEVEL = 0.05
+
+_STEADY_STEPS = 3
+
+# As many as stay in a core's cache.
+_NUMBERS_AT_ONCE = 25_000
+
+# The measures are sums of rounded numbers.
+_ROUNDING = 1e-9
+
+# Scores are computed in single precision, and so no change is known better.
+_PRECISION = float(np.finfo(np.float32).eps)
+
+Singles = NDArray[np.float32]
+
+Measure = Callable[[Floats, Floats], Floats]
+
+
+class Drift(NamedTuple):
+    """How far the importances of a method moved between two evaluations, by one measure.
+
+    Attributes:
+        epoch: epoch of the later evaluation.
+        method: name of the method.
+        measure: `"spearman"`, `"jensen_shannon"` or `"top_k_overlap"`; see `ImportanceHistory.drift`.
+        value: the measure; NaN where it is undefined.
+        floor: how far noise alone would move it, in 19 of 20 cases; NaN where the errors aren't known.
+    """
+
+    epoch: int
+    method: str
+    measure: str
+    value: float
+    floor: float
+
+    @property
+    def is_drift(self) -> bool:
+        """Whether the importances moved further than noise would move them."""
+        if self.measure in AGREEMENTS:
+            return self.value < self.floor - _ROUNDING
+        return self.value > self.floor + _ROUNDING
+
+
+class Mover(NamedTuple):
+    """A feature whose importance changed between two evaluations by more than noise.
+
+    Attributes:
+        epoch: epoch of the later evaluation.
+        method: name of the method.
+        feature: name of the feature.
+        change: of its importance.
+        std_error: of the change, both evaluations seen together.
+        z: `change / std_error`.
+        direction: `"riser"` or `"faller"`.
+    """
+
+    epoch: int
+    method: str
+    feature: str
+    change: float
+    std_error: float
+    z: float
+    direction: Literal["riser", "faller"]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """Two results of a method on the same features, the later beside the earlier one.
+
+    Features that weren't scored exactly in both take no part: the jump from an approximation to an
+    exact score says nothing of the model.
+    """
+
+    earlier: ImportanceResult
+    later: ImportanceResult
+
+    @property
+    def _both(self) -> tuple[ImportanceResult, ImportanceResult]:
+        return self.earlier, self.later
+
+    @cached_property
+    def is_compared(self) -> NDArray[np.bool_]:
+        """`(n_features,)` which features take part."""
+        exact = np.ones(len(self.later.feature_names), bool)
+        for one in self._both:
+            exact &= np.array(one.obtained) == "exact"
+            exact &= np.isfinite(one.importances_mean)
+            if one.draws is not None:
+                exact &= np.isfinite(one.draws[:, 0])
+        return exact
+
+    @cached_property
+    def before(self) -> Floats:
+        """Earlier importances of the features compared."""
+        return self.earlier.importances_mean[self.is_compared]
+
+    @cached_property
+    def now(self) -> Floats:
+        """Later importances of the features compared."""
+        return self.later.importances_mean[self.is_compared]
+
+    @cached_property
+    def _draws(self) -> tuple[Singles, Singles] | None:
+        """`(n_compared, n_draws)` errors of both evaluations, drawn together."""
+        first, second = self.earlier.draws, self.later.draws
+        if first is None or second is None or first.shape != second.shape:
+            return None
+        return first[self.is_compared], second[self.is_compared]
+
+    def drifts(self) -> Iterator[Drift]:
+        """The measures, each with its floor."""
+        yield self._drift("spearman", self._rank_agreement)
+        yield self.divergence
+        yield self._drift("top_k_overlap", self._overlap)
+
+    @cached_property
+    def divergence(self) -> Drift:
+        """The Jensen-Shannon divergence alone."""
+        return self._drift("jensen_shannon", jensen_shannon)
+
+    @cached_property
+    def _margins(self) -> list[Floats]:
+        """By how much each importance must exceed 0 for its interval to lie above."""
+        return [(one.importances_mean - one.ci_low)[self.is_compared] for one in self._both]
+
+    def _rank_agreement(self, before: Floats, now: Floats) -> Floats:
+        """Over the features whose interval lies above 0 on either side."""
+        # A comparison with NaN is false: features without an error take no part.
+        matter = (before > self._margins[0]) | (now > self._margins[1])
+        used = matter.any(axis=tuple(range(matter.ndim - 1)))
+        return spearman(before[..., used], now[..., used], matter[..., used])
+
+    def _overlap(self, before: Floats, now: Floats) -> Floats:
+        return top_k_overlap(before, now, max(1, min(10, before.shape[-1] // 3)))
+
+    def _drift(self, name: str, measure: Measure) -> Drift:
+        epoch = self.later.epoch
+        value = floor = math.nan
+        if len(self.now):
+            value, floor = float(measure(self.before, self.now)), self._floor(name, measure)
+        return Drift(-1 if epoch is None else epoch, self.later.method, name, value, floor)
+
+    @cached_property
+    def _pairs(self) -> tuple[Floats, Floats] | None:
+        """`(n_draws, n_compared)` each: both evaluations as they could be if nothing had changed.
+
+        The change is replaced by noise, while the part of the two that is independent of the change
+        stays as it is:
+
+            kept = now - share · change,       share = Cov(now, change) / Var(change)
+
+            before* = kept - (1 - share) · noise,        now* = kept + share · noise
+
+        Given what is kept, this is how the two are distributed where the importances are equal, whatever
+        they are: no noise is added to noise. On nested rows the larger evaluation is kept whole.
+
+        Of two noises the larger one, feature by feature: that of the change, which is none where the
+        same rows are scored with the same weights; and that of the less exact evaluation, below which
+        the rows can't tell the importances apart. The first alone would call every change of the
+        weights a drift, however small: its own noise shrinks with it.
+        """
+        if self._draws is None:
+            return None
+        first, second = self._draws
+        change = second - first
+        least_exact = first if _variance(first).sum() > _variance(second).sum() else second
+        variance = _variance(change)
+        is_larger = variance > _variance(least_exact)
+        noise = np.where(is_larger[:, None], change, least_exact)
+        share = np.divide(
+            _covariance(second, change), variance, out=np.ones_like(variance), where=variance > 0
+        )
+        share = np.clip(share, 0.0, 1.0)
+        kept = self.now - share * (self.now - self.before)
+        # Contiguous, as all that is made of them runs along the features.
+        noises = np.ascontiguousarray(noise.T)
+        return kept - (1 - share) * noises, kept + share * noises
+
+    def _floor(self, name: str, measure: Measure) -> float:
+        """The quantile of the measure that noise exceeds one time in twenty."""
+        if self._pairs is None:
+            return math.nan
+        before, now = self._pairs
+        size = max(1, _NUMBERS_AT_ONCE // now.shape[1])
+        blocks = (slice(start, start + size) for start in range(0, len(now), size))
+        found = np.concatenate([measure(before[block], now[block]) for block in blocks])
+        known = found[np.isfinite(found)]
+        if not len(known):
+            return math.nan
+        # The draw beyond the level: of finitely many, it is never passed too often.
+        if name in AGREEMENTS:
+            return float(np.quantile(known, _LEVEL, method="lower"))
+        return float(np.quantile(known, 1 - _LEVEL, method="higher"))
+
+    def movers(self, alpha: float = 0.05, min_share: float = 0.01) -> Iterator[Mover]:
+        """The features that moved, in their order; see `ImportanceHistory.movers`."""
+        if self._draws is None or self.later.epoch is None or not len(self.now):
+            return
+        first, second = self._draws
+        change = self.now - self.before
+        error = np.sqrt(_variance(second - first))
+        error = np.maximum(error, _PRECISION * np.maximum(np.abs(self.before), np.abs(self.now)))
+        z = np.divide(change, error, out=np.zeros_like(change), where=error > 0)
+        explained = self.later.explained
+        least = 0.0 if explained is None else min_share * max(explained.loss, 0.0)
+        limit = tail_quantile(alpha / 2 / len(change), first.shape[1])
+        numbers = np.flatnonzero(self.is_compared)
+        for i in np.flatnonzero((np.abs(z) > limit) & (np.abs(change) >= least)):
+            yield Mover(
+                self.later.epoch,
+                self.later.method,
+                self.later.feature_names[numbers[i]],
+                float(change[i]),
+                float(error[i]),
+                float(z[i]),
+                "riser" if change[i] > 0 else "faller",
+            )
+
+    @property
+    def is_most_compared(self) -> bool:
+        """Whether the features compared have most of the importance."""
+        mean = np.maximum(np.nan_to_num(self.later.importances_mean), 0.0)
+        return bool(mean[self.is_compared].sum() >= mean.sum() / 2)
+
+
+def _covariance(first: Singles, second: Singles) -> Floats:
+    """Of each feature; the draws have mean 0."""
+    return np.asarray(np.einsum("fd,fd->f", first, second) / first.shape[1], np.float64)
+
+
+def _variance(draws: Singles) -> Floats:
+    return _covariance(draws, draws)
+
+
+def steps(results: Sequence[ImportanceResult]) -> Iterator[Step]:
+    """Each result of one method beside the one before, where both are about the same features."""
+    for earlier, later in pairwise(results):
+        if earlier.feature_names == later.feature_names and later.epoch is not None:
+            yield Step(earlier, later)
+
+
+@dataclass(frozen=True, eq=False)
+class Stability:
+    """How long the importances of a method have been stable.
+
+    No step drifts, and no evaluation drifts from the first one: small steps in one direction would
+    else pass unseen.
+
+    Attributes:
+        first: the evaluation from which on they are stable.
+        newest: the newest evaluation.
+        n_steps: how many steps lie between them.
+    """
+
+    first: ImportanceResult
+    newest: ImportanceResult
+    n_steps: int = 0
+
+    @property
+    def since(self) -> int | None:
+        """The epoch from which on they are stable; None for fewer than three steps."""
+        return self.first.epoch if self.n_steps >= _STEADY_STEPS else None
+
+    def then(self, step: Step) -> Stability:
+        """The same after one more evaluation, the later one of a step from the newest."""
+        is_stable = _is_stable(step) and (
+            self.first is self.newest or _is_stable(Step(self.first, step.later))
+        )
+        if not is_stable:
+            return Stability(step.later, step.later)
+        return Stability(self.first, step.later, self.n_steps + 1)
+
+    @classmethod
+    def of(cls, results: Sequence[ImportanceResult], known: Stability | None = None) -> Stability:
+        """After one result of a method or more, going on from what is known of the first ones."""
+        places = [i for i, one in enumerate(results) if known is not None and one is known.newest]
+        found = known if known is not None and places else cls(results[0], results[0])
+        for later in results[places[0] + 1 if places else 1 :]:
+            found = found.then(Step(found.newest, later))
+        return found
+
+
+def _is_stable(step: Step) -> bool:
+    """Whether the later result lies within the noise of the earlier one; not where nothing says so."""
+    if step.earlier.feature_names != step.later.feature_names:
+        return False
+    drift = step.divergence
+    return step.is_most_compared and drift.value <= drift.floor + _ROUNDING

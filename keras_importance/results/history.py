@@ -1,0 +1,225 @@
+"""What all evaluations of a training found: ImportanceHistory."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from keras_importance.errors import speaking_as
+from keras_importance.reporting import html_page
+from keras_importance.results import history_file
+from keras_importance.results.atomic_files import in_a_folder, whole_or_not_at_all
+from keras_importance.results.dataframe import as_dataframe
+from keras_importance.results.drift import Drift, Mover, Stability, steps
+from keras_importance.results.result import ImportanceResult
+from keras_importance.results.verdict import Verdict, Verdicts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_Dated = TypeVar("_Dated", bound="ImportanceResult | Verdicts")
+
+
+@dataclass(frozen=True, eq=False)
+class ImportanceHistory:
+    """The results of all evaluations so far: immutable; adding results makes a new history."""
+
+    results: tuple[ImportanceResult, ...] = ()
+    judged: tuple[Verdicts, ...] = ()
+
+    def __repr__(self) -> str:
+        """What it holds, in one line."""
+        return f"<ImportanceHistory: {self.methods} in the epochs {self.epochs}>"
+
+    def __add__(
+        self, found: ImportanceResult | Verdicts | Iterable[ImportanceResult | Verdicts]
+    ) -> ImportanceHistory:
+        """This history with more; what is there for the same method and epoch is replaced."""
+        found = [found] if isinstance(found, (ImportanceResult, Verdicts)) else list(found)
+        results = [one for one in found if isinstance(one, ImportanceResult)]
+        judged = [one for one in found if isinstance(one, Verdicts)]
+        return ImportanceHistory(_merged(self.results, results), _merged(self.judged, judged))
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __iter__(self) -> Iterator[ImportanceResult]:
+        return iter(self.results)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods, in order of appearance."""
+        return tuple(dict.fromkeys(one.method for one in self.results))
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """The epochs that were evaluated, in order."""
+        return tuple(sorted({one.epoch for one in self.results if one.epoch is not None}))
+
+    @property
+    def newest(self) -> dict[str, ImportanceResult]:
+        """The newest result of each method."""
+        return {one.method: one for one in self.results}
+
+    def of(self, method: str) -> ImportanceHistory:
+        """The results of one method."""
+        return self._only(lambda one: one.method == method)
+
+    def before(self, epoch: int) -> ImportanceHistory:
+        """The results of earlier epochs."""
+        return self._only(lambda one: _epoch_of(one) < epoch)
+
+    def at(self, epoch: int) -> ImportanceHistory:
+        """The results of one epoch."""
+        return self._only(lambda one: one.epoch == epoch)
+
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """The verdicts after each evaluation on each feature, in that order."""
+        return tuple(verdict for judged in self.judged for verdict in judged)
+
+    @property
+    def useless_features(self) -> tuple[str, ...]:
+        """Names of the features that may be dropped together, by the newest verdicts."""
+        return self.judged[-1].useless if self.judged else ()
+
+    def verdicts_before(self, result: ImportanceResult) -> Verdicts | None:
+        """The newest verdicts by the same method on the same features from an earlier epoch."""
+        earlier = [
+            one
+            for one in self.judged
+            if one.method == result.method
+            and one.feature_names == result.feature_names
+            and _epoch_of(one) < _epoch_of(result)
+        ]
+        return earlier[-1] if earlier else None
+
+    def _only(self, condition: Callable[[ImportanceResult | Verdicts], bool]) -> ImportanceHistory:
+        return ImportanceHistory(
+            tuple(one for one in self.results if condition(one)),
+            tuple(one for one in self.judged if condition(one)),
+        )
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """A tidy table: one row for each epoch, method and feature, most important first.
+
+        Columns: `epoch, method, feature, importance, std_error, ci_low, ci_high, rank,
+        importance_std, direction, metric, baseline_score, n_samples, error_source, obtained,
+        exact_epoch, n_rows, procedure, verdict, note`. The verdict stands beside the method that
+        it is about.
+
+        Raises:
+            ImportError: without pandas.
+        """
+        states = {(one.method, one.epoch): one.states for one in self.judged}
+        return as_dataframe(self.results, states)
+
+    def drift(self) -> tuple[Drift, ...]:
+        """How far the importances moved from each evaluation to the next one of the same method.
+
+        `spearman`: rank correlation over the features whose interval lies above 0 in either of the
+        two evaluations; over all features it would follow the noise of the useless ones.
+        `jensen_shannon`: divergence in bits of the positive importances as shares of their sum.
+        `top_k_overlap`: what the k largest have in common, k a third of the features and 10 at most.
+        A measure that is undefined for a pair of evaluations is NaN. Features that weren't scored
+        exactly in both take no part.
+
+        `Drift.floor` is what the measure would be, in 19 of 20 cases at most, if nothing had changed but
+        the noise of the rows: the errors of both evaluations are drawn with the same random signs of
+        the rows, and so move together as far as the evaluations do. Below the error of one evaluation
+        nothing counts as drift, even where the rows are the same and show it. NaN without draws of
+        the errors, as for gradient importance, which keeps sums over the rows and nothing of each.
+
+        Source: van der Vaart & Wellner (1996), ch. 2.9, for the multipliers.
+        """
+        return tuple(
+            drift
+            for method in self.methods
+            for step in steps(self.of(method).results)
+            for drift in step.drifts()
+        )
+
+    def movers(
+        self, method: str | None = None, *, alpha: float = 0.05, min_share: float = 0.01
+    ) -> tuple[Mover, ...]:
+        """The features whose importance changed from one evaluation to the next by more than noise.
+
+        The change is held to its own error, which is smaller than that of the importances where both
+        evaluations score the same rows: `z = change / std_error` beyond the two-sided quantile at
+        `alpha / n_features`, so that without a change hardly any feature is named in a step.
+
+        Args:
+            method: name of the method; None for all.
+            alpha: chance that a step without a change names any feature.
+            min_share: smaller changes, as a share of what the model explains at all, are left out:
+                training moves every weight a little. As for `UselessFeatureDetector`.
+        """
+        return tuple(
+            mover
+            for name in (self.methods if method is None else (method,))
+            for step in steps(self.of(name).results)
+            for mover in step.movers(alpha, min_share)
+        )
+
+    def stable_since(self, method: str | None = None) -> int | None:
+        """The epoch from which on the importances have been stable; None if they aren't.
+
+        Stable: for three steps at least, up to now, the Jensen-Shannon divergence stays within its
+        floor, from each evaluation to the next and from the first one to each.
+
+        Args:
+            method: name of the method; None for all that have floors.
+        """
+        with_draws = [name for name, one in self.newest.items() if one.draws is not None]
+        names = with_draws if method is None else [method]
+        since = [Stability.of(results).since for name in names if (results := self.of(name).results)]
+        known = [epoch for epoch in since if epoch is not None]
+        return max(known) if known and len(known) == len(since) else None
+
+    def to_html(self, path: str | os.PathLike[str], *, title: str = "Feature importance") -> None:
+        """Writes a page that needs no other file: pictures, tables and verdicts of each method.
+
+        Args:
+            path: the file, such as `"importance.html"`; its folder must exist.
+            title: what stands at the top.
+        """
+        with whole_or_not_at_all(in_a_folder(path, "to_html")) as file:
+            file.write(html_page.page(self, title).encode())
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the newest results."""
+        return html_page.table(self)
+
+    def save(self, path: str | os.PathLike[str], *, compressed: bool = True) -> None:
+        """Writes the history to one file, whole or not at all: a NumPy archive without pickles.
+
+        Args:
+            path: the file, such as `"history.npz"`; its folder must exist.
+            compressed: False for a larger file that is written faster, of 1,000 features ten times.
+        """
+        target = in_a_folder(path, "save")
+        with whole_or_not_at_all(target) as file:
+            history_file.write(file, self.results, self.judged, compressed=compressed)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> ImportanceHistory:
+        """Reads what `save` wrote; never runs code that a file brings along.
+
+        Raises:
+            FileNotFoundError: without such a file.
+            ValueError: for a file that is damaged or was not written by `save`.
+        """
+        with speaking_as("ImportanceHistory.load"):
+            return cls(*history_file.read(path))
+
+
+def _merged(old: Iterable[_Dated], new: Iterable[_Dated]) -> tuple[_Dated, ...]:
+    """All of them by epoch; of two for the same method and epoch the newer."""
+    merged: dict[tuple[str, int | None], _Dated] = {(one.method, one.epoch): one for one in (*old, *new)}
+    return tuple(sorted(merged.values(), key=_epoch_of))
+
+
+def _epoch_of(one: ImportanceResult | Verdicts) -> float:
+    return math.inf if one.epoch is None else one.epoch

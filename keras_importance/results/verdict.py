@@ -1,0 +1,118 @@
+"""What is known of the use of each feature after an evaluation: Verdict, Verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_importance.statistics.influence import Floats, Integers, read_only
+
+IN_SET = ("useless", "harmful")
+"""States of features in the set that may be dropped together."""
+
+_ARRAYS: dict[str, Any] = {
+    "since": np.int64, "estimate": np.float64, "bound": np.float64, "streak": np.int64,
+    "p_value": np.float64,
+}  # fmt: skip
+
+
+class Verdict(NamedTuple):
+    """What is known of the use of one feature after an evaluation, and on what evidence.
+
+    Attributes:
+        epoch: epoch of the evaluation; None outside training.
+        method: name of the method whose importance was judged.
+        feature: name of the feature.
+        state: `"useful"`, `"useless"`, `"harmful"`, `"redundant"`, `"latent"` or `"undecided"`; see
+            `UselessFeatureDetector`.
+        since: epoch in which it reached this state.
+        estimate: its importance.
+        bound: of a useful feature the lower bound of the importance, else the upper one; moved by the
+            error of the threshold, so that it is to be compared with `threshold`.
+        threshold: the importance below which a feature is useless.
+        error_rate: chance that any feature is wrongly called useless in the training.
+        p_value: of the test for signal that the network does not use; NaN where it wasn't asked.
+        partner: of a redundant feature the one that is in the set in its place; else None.
+        reason: why there is no verdict; empty where there is one.
+    """
+
+    epoch: int | None
+    method: str
+    feature: str
+    state: str
+    since: int | None
+    estimate: float
+    bound: float
+    threshold: float
+    error_rate: float
+    p_value: float
+    partner: str | None
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """The verdicts on all features after one evaluation; iterating gives each as a `Verdict`.
+
+    Attributes:
+        epoch, method, threshold, error_rate: as in `Verdict`.
+        feature_names, states: of each feature.
+        since, estimate, bound, p_value: `(n_features,)`.
+        streak: `(n_features,)` evaluations running in which a feature was below the threshold.
+        partners: of redundant features, by name.
+        reasons: of features without a verdict, by name.
+    """
+
+    epoch: int | None
+    method: str
+    feature_names: tuple[str, ...]
+    states: tuple[str, ...]
+    since: Integers
+    estimate: Floats
+    bound: Floats
+    threshold: float
+    error_rate: float
+    streak: Integers
+    p_value: Floats
+    partners: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, dtype in _ARRAYS.items():
+            object.__setattr__(self, name, read_only(getattr(self, name), dtype))
+        for name in ("partners", "reasons"):
+            object.__setattr__(self, name, dict(getattr(self, name)))
+        for name in ("feature_names", "states"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "threshold", float(self.threshold))
+
+    @property
+    def useless(self) -> tuple[str, ...]:
+        """The features that may be dropped together: the useless and the harmful ones."""
+        pairs = zip(self.feature_names, self.states, strict=True)
+        return tuple(name for name, state in pairs if state in IN_SET)
+
+    def __iter__(self) -> Iterator[Verdict]:
+        for i, name in enumerate(self.feature_names):
+            yield Verdict(
+                self.epoch,
+                self.method,
+                name,
+                self.states[i],
+                int(self.since[i]) if self.since[i] >= 0 else None,
+                float(self.estimate[i]),
+                float(self.bound[i]),
+                self.threshold,
+                self.error_rate,
+                float(self.p_value[i]),
+                self.partners.get(name),
+                self.reasons.get(name, ""),
+            )
+
+    def changes(self, before: Verdicts | None) -> tuple[Verdict, ...]:
+        """The verdicts whose state differs from that of the evaluation before."""
+        past = ("undecided",) * len(self.states) if before is None else before.states
+        return tuple(one for one, state in zip(self, past, strict=True) if one.state != state)

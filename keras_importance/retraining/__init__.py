@@ -1,0 +1,1 @@
+"""What is lost without a feature? Models trained without it."""

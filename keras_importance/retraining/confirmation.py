@@ -1,0 +1,157 @@
+"""Retrains without the useless features, and says whether the loss holds."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_importance.arguments import share, whole_number
+from keras_importance.data.correlated_features import correlated_groups
+from keras_importance.data.features import Feature, FeatureSet
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.evaluator import Evaluator
+from keras_importance.engine.footprint import no_footprint
+from keras_importance.errors import InvalidArgumentError, about
+from keras_importance.retraining.folds import Fold
+from keras_importance.retraining.outcomes import run_study
+from keras_importance.retraining.study import Study, check_models, in_lock_step_where_possible
+from keras_importance.retraining.trials import NOTHING
+from keras_importance.statistics.influence import Floats, tail_quantile, weighted_mean
+
+
+@dataclass(frozen=True, eq=False)
+class Confirmation:
+    """What retraining without some features did to the validation loss.
+
+    Attributes:
+        features: names of the features that were left out together.
+        losses: `(n_seeds, 2)` validation losses with all features, and without these.
+        increase: mean over seeds and rows of the loss without minus the loss with them.
+        std_error: its standard error, from rows and seeds.
+        bound: one-sided upper bound of the increase, at `1 - alpha`.
+        threshold: `min_share` times what the full models explain beyond the best constant prediction.
+        n_trainings: how many trainings it took.
+        seconds: how long they took.
+        procedure: how: `"lock step"`, or `"refit, columns masked"`.
+    """
+
+    features: tuple[str, ...]
+    losses: Floats
+    increase: float
+    std_error: float
+    bound: float
+    threshold: float
+    n_trainings: int
+    seconds: float
+    procedure: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the loss stays within the threshold without the features."""
+        return self.bound < self.threshold
+
+    def __str__(self) -> str:
+        verdict = "holds" if self.holds else "is not sure to hold"
+        with_all, without = self.losses.mean(axis=0)
+        return (
+            f"The loss {verdict} without {', '.join(self.features)}: {with_all:.4g} with, {without:.4g} "
+            f"without; increase {self.increase:.3g}, at most {self.bound:.3g} with a threshold of "
+            f"{self.threshold:.3g} ({self.n_trainings} trainings, {self.seconds:.3g} s)."
+        )
+
+
+def confirmed(
+    build_model: Callable[[], Any],
+    x: Any,
+    y: Any,
+    useless: Sequence[str],
+    *,
+    validation_data: Any = None,
+    validation_split: float = 0.2,
+    features: Any = None,
+    fit_kwargs: Mapping[str, Any] | None = None,
+    n_seeds: int = 3,
+    min_share: float = 0.01,
+    alpha: float = 0.05,
+    n_jobs: int | None = None,
+    seed: int = 0,
+    verbose: int = 0,
+) -> Confirmation:
+    """Retrains with and without some features; see `FeatureImportance.confirm`.
+
+    It is LOFO with one fold and one feature: the set.
+    """
+    n_seeds = whole_number("n_seeds", n_seeds, at_least=2)
+    min_share = share("min_share", min_share, example="a number between 0 and 1", below=1)
+    alpha = share("alpha", alpha, example="a number between 0 and 1", below=1)
+    started = time.perf_counter()
+    with about("data"):
+        data, fold = _rows(x, y, validation_data, validation_split)
+    if isinstance(features, str) and features == "correlated":
+        features = correlated_groups(data)
+    named = FeatureSet.from_argument(features, data.columns, in_written_order=data.in_written_order)
+    study = Study(
+        build_model, data, (fold,), _as_one(named, useless), ("loss",), dict(fit_kwargs or {}), seed
+    )
+    with no_footprint(None):
+        model, (loss,) = check_models(study)
+        study = in_lock_step_where_possible(study, model, None)
+        found = run_study(study, n_seeds=n_seeds, n_jobs=n_jobs, checkpoint=None, verbose=bool(verbose))
+        failed = next((one.failure for one in found.outcomes.values() if one.failure), None)
+        if failed is not None:
+            raise InvalidArgumentError(f"got a build_model of which a training failed: {failed}.")
+        result = found.importance(loss)
+        held_out = data.only(fold.held_out)
+        constant = Evaluator(model, held_out, named, "loss", seed).constant_scores
+    if constant is None:
+        raise InvalidArgumentError(
+            "got a loss that has no value for a constant prediction, so there is nothing to hold the "
+            "increase to. Compile the model with a loss that has."
+        )
+    scores = (found.scores(loss, 0, NOTHING), found.scores(loss, 0, 0))
+    losses = np.stack([weighted_mean(one, held_out.weights) for one in scores], axis=1)
+    explained = float(weighted_mean(constant, held_out.weights)) - float(losses[:, 0].mean())
+    increase, error = float(result.importances_mean[0]), float(result.std_error[0])
+    return Confirmation(
+        features=tuple(useless),
+        losses=losses,
+        increase=increase,
+        std_error=error,
+        bound=increase + tail_quantile(alpha, float(result.degrees[0])) * error,
+        threshold=min_share * explained,
+        n_trainings=2 * n_seeds,
+        seconds=time.perf_counter() - started,
+        procedure=result.procedure,
+    )
+
+
+def _rows(x: Any, y: Any, validation_data: Any, validation_split: float) -> tuple[ValidationData, Fold]:
+    """All rows, and which of them are trained on and held out."""
+    data = ValidationData.read((x, y))
+    if validation_data is not None:
+        both = data.followed_by(ValidationData.read(validation_data))
+        return both, Fold(np.arange(data.n_rows), np.arange(data.n_rows, both.n_rows))
+    part = share("validation_split", validation_split, example="a share between 0 and 1", below=1)
+    n_training = math.floor(data.n_rows * (1 - part))
+    if not 0 < n_training < data.n_rows:
+        raise InvalidArgumentError(
+            f"got {data.n_rows} rows for validation_split={part}. Pass more rows, or another share."
+        )
+    return data, Fold(np.arange(n_training), np.arange(n_training, data.n_rows))
+
+
+def _as_one(features: FeatureSet, names: Sequence[str]) -> FeatureSet:
+    """The named features as the only one."""
+    unknown = [name for name in names if name not in features.names]
+    if unknown:
+        raise InvalidArgumentError(
+            f"got x without the feature {unknown[0]!r} that it is to leave out. Pass the x, and the "
+            "features, that the importances were computed with."
+        )
+    columns = [column for one in features.features if one.name in names for column in one.columns]
+    return FeatureSet((Feature(" + ".join(names), tuple(columns)),), features.inputs)

@@ -1,0 +1,159 @@
+"""Validation schemes: from scikit-learn's `cv` argument to the rows of each fold."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_importance.errors import InvalidArgumentError, reason_of
+from keras_importance.statistics.influence import Integers, generator
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Numbers of the rows that are trained on, and of those that are held out."""
+
+    training: Integers
+    held_out: Integers
+
+
+def folds(
+    cv: Any,
+    n_rows: int,
+    *,
+    x: Any = None,
+    y: Any = None,
+    groups: Any = None,
+    blocks: Integers | None = None,
+    seed: int,
+) -> list[Fold]:
+    """The folds of a validation scheme.
+
+    Args:
+        cv: a number of folds, whose rows are drawn at random, blocks as a whole; a splitter with
+            `split(X, y, groups)`, as scikit-learn's; or pairs of row numbers `(training, held_out)`.
+        n_rows: how many rows there are.
+        x: the rows, for splitters that look at them.
+        y: their targets, for splitters that stratify.
+        groups: the group of each row, for splitters that keep groups together.
+        blocks: `(n_rows,)` blocks of rows that depend on one another, as copies of a row do; None for
+            separate rows.
+        seed: seed of the draw.
+
+    Raises:
+        InvalidArgumentError: for what is none of these, fewer rows than folds, folds without rows or
+            with rows that are trained on and held out at once, and groups that nothing heeds.
+    """
+    if groups is not None and not hasattr(cv, "split"):
+        raise InvalidArgumentError(
+            f"got groups and cv={reprlib.repr(cv)}, which doesn't heed them. Pass a splitter that does, "
+            "such as sklearn.model_selection.GroupKFold(5), or no groups."
+        )
+    if isinstance(cv, (int, np.integer)) and not isinstance(cv, bool):
+        return _random_folds(int(cv), np.arange(n_rows) if blocks is None else blocks, seed)
+    if hasattr(cv, "split") and not isinstance(cv, str):
+        if isinstance(cv, type):
+            raise InvalidArgumentError(f"got the class {cv.__name__} as cv. Pass {cv.__name__}().")
+        try:
+            pairs = list(cv.split(_rows_for_splitter(x, n_rows), y, groups))
+        except Exception as error:
+            raise InvalidArgumentError(
+                f"got cv={cv!r}, which can't split the {n_rows} rows ({reason_of(error)}). Pass more "
+                "rows, fewer folds, groups= where it needs them, or another scheme."
+            ) from error
+    elif isinstance(cv, Iterable) and not isinstance(cv, (str, dict)):
+        try:
+            pairs = list(cv)
+        except Exception as error:
+            raise InvalidArgumentError(
+                f"got cv={cv!r}, which fails when it is read ({reason_of(error)}). Pass a list of pairs "
+                "of row numbers (training, held_out)."
+            ) from error
+    else:
+        raise InvalidArgumentError(
+            f"got cv={reprlib.repr(cv)}, a {type(cv).__name__} without split. Pass a number of folds, a "
+            "splitter such as sklearn.model_selection.KFold(5), or pairs of row numbers (training, "
+            "held_out)."
+        )
+    if not pairs:
+        raise InvalidArgumentError(f"got cv={cv!r}, which makes no fold. Pass one that makes some.")
+    return [_checked(number, pair, n_rows) for number, pair in enumerate(pairs)]
+
+
+def among(schemed: Sequence[Fold], kept: NDArray[np.bool_]) -> list[Fold]:
+    """Folds of all rows as folds of those that are kept, which are numbered anew.
+
+    Raises:
+        InvalidArgumentError: for a fold of which no rows are kept.
+    """
+    number_of = np.cumsum(kept) - 1
+    found = []
+    for number, one in enumerate(schemed):
+        parts = [number_of[rows[kept[rows]]] for rows in (one.training, one.held_out)]
+        if not all(map(len, parts)):
+            raise InvalidArgumentError(
+                f"got no rows of a weight above 0 in a part of fold {number} of cv. Pass fewer folds."
+            )
+        found.append(Fold(*parts))
+    return found
+
+
+def _random_folds(n_folds: int, blocks: Integers, seed: int) -> list[Fold]:
+    if n_folds < 2:
+        raise InvalidArgumentError(f"got cv={n_folds}. Pass 2 folds or more, or a splitter.")
+    known = np.unique(blocks)
+    if len(known) < n_folds:
+        what = "rows" if len(known) == len(blocks) else "separate blocks of rows"
+        raise InvalidArgumentError(
+            f"got {len(known)} {what} for cv={n_folds} folds. Pass more rows, or fewer folds."
+        )
+    parts = np.array_split(generator(seed, "folds").permutation(known), n_folds)
+    is_held_out = [np.isin(blocks, part) for part in parts]
+    return [Fold(np.flatnonzero(~one), np.flatnonzero(one)) for one in is_held_out]
+
+
+def _rows_for_splitter(x: Any, n_rows: int) -> Any:
+    """The rows as the user passed them where they are one table; else as many zeros."""
+    is_table = hasattr(x, "shape") and len(x) == n_rows
+    return x if is_table else np.zeros((n_rows, 1))
+
+
+def _checked(number: int, pair: Any, n_rows: int) -> Fold:
+    try:
+        training, held_out = (np.asarray(part) for part in pair)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(
+            f"got {reprlib.repr(pair)} as fold {number} of cv. Pass pairs of row numbers (training, "
+            "held_out)."
+        ) from error
+    training, held_out = (
+        np.flatnonzero(one) if one.dtype == bool and one.shape == (n_rows,) else one
+        for one in (training, held_out)
+    )
+    for what, rows in (("training", training), ("held-out", held_out)):
+        if rows.ndim != 1 or rows.dtype == bool:
+            raise InvalidArgumentError(
+                f"got {what} rows of shape {rows.shape} and type {rows.dtype} in fold {number} of cv. "
+                f"Pass a list of row numbers, or a mask of {n_rows} booleans."
+            )
+        if not len(rows):
+            raise InvalidArgumentError(
+                f"got no {what} rows in fold {number} of cv. Pass a scheme with rows in both parts."
+            )
+        if rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= n_rows:
+            raise InvalidArgumentError(
+                f"got {what} rows in fold {number} of cv that are no row numbers from 0 to "
+                f"{n_rows - 1}. Pass numbers of rows of x."
+            )
+    n_shared = len(np.intersect1d(training, held_out))
+    if n_shared:
+        raise InvalidArgumentError(
+            f"got {n_shared} rows in fold {number} of cv that are trained on and held out. Held-out "
+            "rows must be new to the model: leave them out of the training part."
+        )
+    return Fold(training.astype(np.int64), held_out.astype(np.int64))

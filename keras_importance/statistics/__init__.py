@@ -1,0 +1,1 @@
+"""Donors, standard errors, intervals, bounds and tests: NumPy alone."""

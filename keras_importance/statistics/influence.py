@@ -1,0 +1,443 @@
+"""Standard errors of importance scores from what each row adds to them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+Integers = NDArray[np.int64]
+
+MANY_DEGREES = 200
+"""From here on Student's t is as good as normal."""
+
+_ROWS_AT_ONCE = 4096
+
+
+def generator(seed: int, purpose: str) -> np.random.Generator:
+    """A stream of its own for each purpose, which nobody's `default_rng(seed)` draws from.
+
+    A sample drawn from the stream that also made the user's data would depend on the data.
+    """
+    return np.random.default_rng([seed, *purpose.encode()])
+
+
+def read_only(values: Any, dtype: Any = np.float64) -> NDArray[Any]:
+    """A copy that can't be written to."""
+    copy = np.array(values, dtype)
+    copy.setflags(write=False)
+    return copy
+
+
+# --- donors -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Donors:
+    """Which row lends its value of a feature to which other row.
+
+    The rows are shuffled once and then shifted cyclically by `n_repeats` distinct shifts. So no row
+    is its own donor, and within a repeat each row donates exactly once.
+
+    Attributes:
+        rows: `(n_repeats, n_rows)`; `rows[k, i]` is the donor of row `i` in repeat `k`.
+        recipients: `(n_repeats, n_rows)`; `recipients[k, i]` is the row that `i` donates to.
+    """
+
+    rows: Integers
+    recipients: Integers
+
+    @classmethod
+    def draw(cls, n_rows: int, n_repeats: int, rng: np.random.Generator) -> Donors:
+        """Donors for `n_repeats < n_rows` repeats."""
+        if not 1 <= n_repeats < n_rows:
+            raise ValueError(f"{n_repeats} repeats need at least {n_repeats + 1} rows, got {n_rows}.")
+        order = rng.permutation(n_rows)
+        shifts = 1 + rng.choice(n_rows - 1, size=n_repeats, replace=False)
+        rows = np.empty((n_repeats, n_rows), np.int64)
+        recipients = np.empty_like(rows)
+        for k, shift in enumerate(shifts):
+            rows[k, order] = np.roll(order, -shift)
+            recipients[k, order] = np.roll(order, shift)
+        return cls(rows, recipients)
+
+
+# --- standard errors ----------------------------------------------------------------------------
+
+
+def weighted_mean(values: NDArray[Any], weights: Floats | None, axis: int = -1) -> Floats:
+    """Mean over the rows, accumulated in float64."""
+    if weights is None:
+        return np.asarray(np.mean(values, axis=axis, dtype=np.float64))
+    return np.asarray(np.average(np.asarray(values, np.float64), axis=axis, weights=weights))
+
+
+@dataclass(frozen=True, eq=False)
+class Influence:
+    """What each row adds to the means of some differences, as the row that is scored and as a donor.
+
+    The difference `d[k, i]` depends on two rows: `i`, whose score it is, and its donor. Two
+    differences that share a row are correlated, so both memberships of a row are added up:
+
+        psi_i = mean_k d[k, i] + mean_k d[k, recipient of i],        d centred
+
+    Differences that take nothing from other rows have the first term alone.
+
+    Attributes:
+        psi: `(..., n_rows)` influences, centred; the mean moves by `psi_i / n` with the row's weight.
+        received: `(..., n_rows)` the first of the two terms.
+        centred: `(..., n_repeats, n_rows)` the differences, centred and weighted.
+        donors: the donors that made the differences; None where each is of one row.
+        weights: `(n_rows,)` weights of mean 1; None for equal ones.
+        blocks: `(n_rows,)` number of the block a row belongs to, where rows of a block depend on
+            one another; None for independent rows.
+    """
+
+    psi: NDArray[Any]
+    received: NDArray[Any]
+    centred: NDArray[Any]
+    donors: Donors | None
+    weights: Floats | None = None
+    blocks: Integers | None = None
+
+    @classmethod
+    def of(
+        cls,
+        differences: NDArray[Any],
+        donors: Donors | None,
+        weights: Floats | None = None,
+        blocks: Integers | None = None,
+    ) -> Influence:
+        """The influences in differences `(..., n_repeats, n_rows)`, perturbed minus baseline scores."""
+        mean = weighted_mean(differences, weights).mean(axis=-1)
+        centred = differences - mean[..., None, None].astype(differences.dtype)
+        if weights is not None:
+            weights = weights / np.mean(weights)
+            centred = centred * weights
+        received = centred.mean(axis=-2)
+        if donors is None:
+            return cls(received, received, centred, donors, weights, blocks)
+        given = np.zeros_like(received)
+        n_repeats = differences.shape[-2]
+        for k in range(n_repeats):
+            given += np.take(centred[..., k, :], donors.recipients[k], axis=-1)
+        return cls(received + given / n_repeats, received, centred, donors, weights, blocks)
+
+    def standard_error(self) -> Floats:
+        """`(...)` standard errors of the means.
+
+            variance = (sum over blocks (sum_{i in block} psi_i)²
+                        - sum over cells (sum_{d in cell} d)² / K²) / n²
+
+        where a cell holds the differences with the recipient in one block and the donor in another,
+        which the squares count twice (none, where rows have no donors). With blocks of one row this is
+        `(var(psi) - mean(d²) / K) / n`, right also for `K = 1`. It is the variance of dyadic data
+        clustered by both members. Where too few rows leave no positive variance, the error of the mean
+        of independent rows stands in; NaN for three blocks or fewer.
+
+        Source: Aronow, Samii & Assenova (2015), Political Analysis 23(4); Cameron & Miller (2014).
+        """
+        return self._standard_error
+
+    @cached_property
+    def _standard_error(self) -> Floats:
+        n_repeats, n_rows = self.centred.shape[-2:]
+        psi = self.psi.reshape(-1, n_rows)
+        if self.donors is None:
+            return influence_standard_error(psi.T, self.blocks).reshape(self.psi.shape[:-1])
+        centred = self.centred.reshape(len(psi), -1)
+        if self.blocks is None:
+            n_blocks = n_rows
+            twice = _sum_of_squares(centred) / n_repeats**2
+        else:
+            block, n_blocks = _numbered(self.blocks)
+            cell, n_cells = _numbered(block * n_blocks + block[self.donors.rows])
+            psi = _sums(psi, block, n_blocks)
+            twice = _sum_of_squares(_sums(centred, cell, n_cells)) / n_repeats**2
+        # Centring by the estimate takes (2 error)² from each psi_i² and error²/K from the cells.
+        lost = 4 - 1 / n_repeats
+        if n_blocks <= lost:
+            return np.full(self.psi.shape[:-1], math.nan)
+        variance = (_sum_of_squares(psi) - twice) / n_rows**2 * n_blocks / (n_blocks - lost)
+        error: Floats = np.sqrt(np.maximum(variance, 0.0))
+        few = variance <= 0
+        if few.any():
+            received = self.received.reshape(-1, n_rows)
+            error[few] = influence_standard_error(received[few].T, self.blocks)
+        return error.reshape(self.psi.shape[:-1])
+
+    def degrees_of_freedom(self) -> Floats:
+        """`(...)` degrees of freedom of the standard errors, as Student's t takes them.
+
+            2 n / (kurtosis of psi - 1)
+
+        from the variance of the variance, after Satterthwaite: heavy tails leave fewer than the number
+        of rows. Where rows come in blocks, their sums take the place of `psi`, and their number less
+        two is the most.
+
+        Source: Satterthwaite (1946), Biometrics Bulletin 2(6).
+        """
+        psi = self.psi.reshape(-1, self.psi.shape[-1])
+        n_units, most = psi.shape[1], math.inf
+        if self.blocks is not None:
+            block, n_units = _numbered(self.blocks)
+            psi, most = _sums(psi, block, n_units), n_units - 2
+        squares = np.square(psi)
+        second, fourth = squares.mean(axis=1, dtype=np.float64), _sum_of_squares(squares) / n_units
+        kurtosis = np.divide(fourth, second**2, out=np.full(len(psi), 3.0), where=second > 0)
+        degrees = 2 * n_units / np.maximum(kurtosis - 1, 1e-9)
+        return np.asarray(np.clip(degrees, 1, most)).reshape(self.psi.shape[:-1])
+
+    def moments_with(self, other: Floats) -> tuple[Floats, Floats]:
+        """Second and third mixed moments of the means with the mean of another quantity of the rows.
+
+        Args:
+            other: `(n_rows,)` what each row adds to that mean, centred and weighted.
+
+        Returns:
+            `(...)` covariances, and `(..., 4)` third moments `E m³, E m² o, E m o², E o³` of the mean
+            `m` and the other mean `o`.
+        """
+        n_rows = self.psi.shape[-1]
+        psi = self.psi.reshape(-1, n_rows)
+        other = np.asarray(other, psi.dtype)  # in one type: a mixed product would copy all influences
+        if self.blocks is not None:
+            block, n_blocks = _numbered(self.blocks)
+            psi = _sums(psi, block, n_blocks)
+            other = np.bincount(block, other, n_blocks).astype(psi.dtype)
+        squares = np.square(psi)
+        third = [
+            np.einsum("fn,fn->f", squares, psi),
+            squares @ other,
+            psi @ other**2,
+            np.full(len(psi), np.sum(other**3)),
+        ]
+        shape = self.psi.shape[:-1]
+        covariance = np.asarray(psi @ other / n_rows**2).reshape(shape)
+        return covariance, np.stack(third, axis=-1).reshape(*shape, 4) / n_rows**3
+
+    def draws(self, multipliers: NDArray[np.int8]) -> NDArray[np.float32]:
+        """`(..., n_draws)` what the errors of the means could have been, all drawn together.
+
+            draw = sum_i multiplier_i psi_i / n,        scaled to the standard error
+
+        The same multipliers of the same rows make draws of two evaluations that move together as the
+        evaluations do: the spread of their difference is the error of a paired comparison.
+
+        Args:
+            multipliers: `(n_rows, n_draws)` of -1 and 1; rows of a block have the same.
+        """
+        n_rows = self.psi.shape[-1]
+        psi, error = self.psi.reshape(-1, n_rows), self.standard_error().ravel()
+        found = multiplier_draws(psi, multipliers, error, self.blocks)
+        return found.reshape(*self.psi.shape[:-1], multipliers.shape[1])
+
+
+def multiplier_draws(
+    psi: NDArray[Any],
+    multipliers: NDArray[np.int8],
+    std_error: Floats,
+    blocks: Integers | None = None,
+) -> NDArray[np.float32]:
+    """`(n, n_draws)` draws of the errors of `n` means; see `Influence.draws`.
+
+    Args:
+        psi: `(n, n_rows)` what each row adds to each mean, centred and weighted.
+        multipliers: `(n_rows, n_draws)` of -1 and 1; rows of a block have the same.
+        std_error: `(n,)` standard errors of the means.
+        blocks: `(n_rows,)` blocks of rows that depend on one another; None for separate rows.
+    """
+    drawn = np.zeros((len(psi), multipliers.shape[1]), np.float32)
+    for start in range(0, psi.shape[1], _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        drawn += psi[:, rows].astype(np.float32) @ multipliers[rows].astype(np.float32)
+    if blocks is not None:
+        block, n_blocks = _numbered(blocks)
+        psi = _sums(psi, block, n_blocks)
+    size = np.sqrt(_sum_of_squares(psi))
+    scale = np.divide(std_error, size, out=np.zeros_like(size), where=size > 0)
+    scale[np.isnan(std_error)] = math.nan
+    return drawn * scale[:, None].astype(np.float32)
+
+
+def donor_standard_error(
+    differences: NDArray[Any],
+    donors: Donors,
+    weights: Floats | None = None,
+    blocks: Integers | None = None,
+) -> Floats:
+    """Standard errors of means of `(..., n_repeats, n_rows)` differences; see `Influence`."""
+    return Influence.of(differences, donors, weights, blocks).standard_error()
+
+
+def _sum_of_squares(values: NDArray[Any]) -> Floats:
+    return np.asarray(np.einsum("fn,fn->f", values, values, dtype=np.float64))
+
+
+def _numbered(labels: Integers) -> tuple[Integers, int]:
+    """The labels as numbers from 0, flat, and how many there are."""
+    found, numbers = np.unique(labels, return_inverse=True)
+    return numbers.ravel(), len(found)
+
+
+def _sums(values: NDArray[Any], group: Integers, n_groups: int) -> Floats:
+    """`(f, n_groups)` sums of `(f, n)` values."""
+    return np.stack([np.bincount(group, one, n_groups) for one in values])
+
+
+def influence_standard_error(influence: Floats, blocks: Integers | None = None) -> Floats:
+    """Standard error of a mean of independent rows, or blocks of rows, given their influences.
+
+    Args:
+        influence: `(n_rows, ...)` what each row adds to the estimate; the estimate is their mean.
+        blocks: `(n_rows,)` number of the block a row belongs to; None for independent rows.
+    """
+    centred = influence - influence.mean(axis=0)
+    n_rows = len(centred)
+    if blocks is not None:
+        _, block = np.unique(blocks, return_inverse=True)
+        sums = np.zeros((int(block.max()) + 1, *centred.shape[1:]))
+        np.add.at(sums, block, centred)
+        centred = sums
+    n_blocks = len(centred)
+    if n_blocks < 2:
+        return np.full(influence.shape[1:], math.nan)
+    variance = np.sum(centred**2, axis=0) / n_rows**2 * n_blocks / (n_blocks - 1)
+    return np.asarray(np.sqrt(variance))
+
+
+def repeats_standard_error(importances: Floats) -> Floats:
+    """Standard error of the mean over repeats: the shuffling's own noise, not that of the rows.
+
+    The only error there is for a metric that isn't a mean over rows, such as AUC.
+    """
+    n_repeats = importances.shape[-1]
+    if n_repeats < 2:
+        return np.full(importances.shape[:-1], math.nan)
+    return np.asarray(importances.std(axis=-1, ddof=1) / math.sqrt(n_repeats))
+
+
+def upper_bound(estimate: Floats, std_error: Floats, third_moment: Floats, quantile: float) -> Floats:
+    """Upper confidence bounds of means, in the far tail too.
+
+        bound = estimate + std_error · (q + max(skewness, 0) · (2 q² + 1) / 6)
+
+    with the skewness of the estimate, `third_moment / std_error³`. Where a few rows make most of a
+    mean, a sample without them has a low mean and a small error at once: Student's t then falls far
+    below the normal quantile much too often, and the second term makes up for that. A negative skewness
+    would narrow the bound, and is left out. Lower bounds are those of the negated estimate.
+
+    Source: Johnson (1978), JASA 73; Hall (1992), J. R. Stat. Soc. B 54.
+
+    Args:
+        estimate: estimated means.
+        std_error: their standard errors.
+        third_moment: their third central moments.
+        quantile: of the standard normal distribution, at the confidence that is asked for.
+    """
+    skewness = np.divide(
+        third_moment, std_error**3, out=np.zeros(np.shape(std_error)), where=np.asarray(std_error) > 0
+    )
+    widening = np.maximum(skewness, 0.0) * (2 * quantile**2 + 1) / 6
+    return np.asarray(estimate + std_error * (quantile + widening))
+
+
+def rows_for_tail(quantile: float) -> int:
+    """How many rows the bound at a normal quantile needs, or blocks of rows where they depend.
+
+    The tail of a mean that is corrected for skewness is right up to quantiles that grow like the fourth
+    root of the rows; at 4, as for 20 features and 40 evaluations, 500 rows are enough.
+    """
+    return math.ceil(500 * (quantile / 4) ** 4)
+
+
+# --- quantiles ----------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4096)
+def normal_quantile(probability: float) -> float:
+    """Quantile of the standard normal distribution."""
+    return NormalDist().inv_cdf(probability)
+
+
+def tail_quantile(level: float, degrees: float) -> float:
+    """The quantile that is exceeded with probability `level`: Student's, where it isn't yet normal."""
+    if not 1 <= degrees <= MANY_DEGREES:
+        return -normal_quantile(level)
+    return student_quantile(1 - level, int(degrees))
+
+
+@lru_cache(maxsize=4096)
+def student_quantile(probability: float, degrees: int) -> float:
+    """Quantile of Student's t for a whole number of degrees of freedom and `probability >= 0.5`.
+
+    Inverts the finite series of Abramowitz & Stegun, 26.7.3 and 26.7.4, by bisection.
+    """
+    low, high = 0.0, 1.0
+    while _student_cdf(high, degrees) < probability:
+        high *= 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _student_cdf(middle, degrees) < probability else (low, middle)
+    return (low + high) / 2
+
+
+def _student_cdf(t: float, degrees: int) -> float:
+    angle = math.atan(t / math.sqrt(degrees))
+    sine, cosine = math.sin(angle), math.cos(angle)
+    odd = degrees % 2
+    term = cosine if odd else 1.0
+    series = 0.0
+    for power in range(1 + odd, degrees, 2):
+        series += term
+        term *= cosine**2 * power / (power + 1)
+    two_sided = 2 / math.pi * (angle + sine * series) if odd else sine * series
+    return 0.5 + two_sided / 2
+
+
+# --- what the data hold and the model leaves ----------------------------------------------------
+
+
+def score_test(basis: Floats, gradients: Floats, blocks: Integers | None = None) -> float:
+    """p-value of "the gradients of the loss don't depend on these functions of a feature".
+
+        S = ||sum_i basis_i gradients_i'||² / n,        both centred
+
+    has mean `tr(C_b) tr(C_g)` and variance `2 ||C_b||² ||C_g||²` where they are independent, with `C`
+    the covariances; its tail is that of the gamma distribution with these moments (Wilson &
+    Hilferty's cube root of it is normal). Where rows come in blocks, the moments are those of sums
+    over blocks.
+
+    Args:
+        basis: `(n_rows, n_functions)`, free of what the other features say.
+        gradients: `(n_rows, n_values)`.
+        blocks: `(n_rows,)` blocks of rows that depend on one another; None for independent rows.
+
+    Source: Gretton et al. (2007), NeurIPS 20, for the moments; Wilson & Hilferty (1931).
+    """
+    n_rows = len(basis)
+    basis, gradients = basis - basis.mean(axis=0), gradients - gradients.mean(axis=0)
+    statistic = float(np.sum((basis.T @ gradients) ** 2)) / n_rows
+    if blocks is None:
+        of_basis, of_gradients = basis.T @ basis / n_rows, gradients.T @ gradients / n_rows
+        mean = float(np.trace(of_basis) * np.trace(of_gradients))
+        variance = 2 * float(np.sum(of_basis**2) * np.sum(of_gradients**2))
+    else:
+        products = (basis[:, :, None] * gradients[:, None]).reshape(n_rows, -1)
+        block, n_blocks = _numbered(blocks)
+        sums = _sums(products.T, block, n_blocks)
+        between = sums.T @ sums / n_rows
+        mean = float(np.trace(between))
+        variance = 2 * float(np.sum(between**2) - np.sum(np.diag(between) ** 2))
+    if not (mean > 0 and variance > 0):
+        return 1.0
+    shape = 2 * mean**2 / variance
+    normal = ((statistic / mean) ** (1 / 3) - (1 - 2 / (9 * shape))) / math.sqrt(2 / (9 * shape))
+    return 1 - NormalDist().cdf(normal)

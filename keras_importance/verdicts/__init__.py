@@ -1,0 +1,1 @@
+"""Is a feature useless? Detectors, the threshold test, sets, unused signal."""
