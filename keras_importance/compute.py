@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from keras_importance.arguments import whole_number
-from keras_importance.callback.budget import Effort
-from keras_importance.data.correlated_features import correlated_groups
-from keras_importance.data.features import FeatureSet
-from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.effort import Effort
 from keras_importance.engine.footprint import no_footprint
-from keras_importance.errors import InvalidArgumentError, about, speaking_as
+from keras_importance.errors import speaking_as
 from keras_importance.methods import methods_from_argument
 from keras_importance.methods.preparation import prepared_evaluator
 from keras_importance.results.result import ImportanceResult
-from keras_importance.retraining.folds import Fold, among, folds
-from keras_importance.retraining.outcomes import run_study
-from keras_importance.retraining.study import Study, check_models, in_lock_step_where_possible
 
 
 def compute_importance(
@@ -73,153 +63,3 @@ def compute_importance(
         )
         evaluator.effort = Effort(verbose=bool(verbose))
         return {method.name: method(evaluator) for method in chosen}
-
-
-def lofo_importance(
-    build_model: Callable[..., Any],
-    x: Any,
-    y: Any = None,
-    *,
-    cv: Any = 5,
-    metric: Any = "loss",
-    features: Any = None,
-    fit_kwargs: Mapping[str, Any] | None = None,
-    n_jobs: int | None = None,
-    n_seeds: int = 1,
-    sample_weight: Any = None,
-    groups: Any = None,
-    lock_step: bool | None = None,
-    warm_start: int | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
-    seed: int = 0,
-    verbose: int = 0,
-) -> Any:
-    """How much worse a model is that was trained without each feature: leave one feature out.
-
-        importance_j = E score(f_-j(X_-j), Y) - E score(f(X), Y),      f_-j trained without feature j
-
-    on rows that a fold holds out, from the same weights at first, the same batches and the same dropout.
-    0 for what the model can do without, such as a copy of another feature, however much a trained model
-    uses it. Null features come out slightly below 0: without them there is less to overfit.
-
-    **In lock step**, the default where it is possible, all models of a fold are trained as one program,
-    tens of times faster than one by one; a feature is left out by setting its columns to their mean in
-    the training rows (whole numbers and texts: to the most frequent value). **Refitted** by `fit`, one
-    by one through joblib, where `fit_kwargs` hold more than `epochs`, `batch_size` and `shuffle`, such
-    as callbacks, where `build_model` takes the number of columns, or with `warm_start`.
-    `ImportanceResult.procedure` says which.
-
-    The standard error is for new held-out rows and new trainings, paired; see `held_out.left_out`. With
-    one seed the noise of training shows in it only as a difference between folds: for a decision pass
-    `n_seeds=3`.
-
-    Source: Lei et al. (2018), JASA 113 (leave one covariate out); Williamson et al. (2023), JASA 118;
-    Gao, Stevens, Willett & Raskutti (2022), NeurIPS 35, for the warm start.
-
-    Args:
-        build_model: `() -> model`, new and compiled each time: columns are masked. Or
-            `(n_columns) -> model` for a single input: columns are dropped.
-        x: rows as `fit` takes them: an array, a DataFrame, a dict or list of inputs, also a dataset.
-        y: their targets.
-        cv: a number of folds, drawn at random, copies of a row and neighbouring windows together; a
-            splitter such as scikit-learn's `KFold`, `GroupKFold` or `TimeSeriesSplit`; or pairs of row
-            numbers `(training, held_out)`.
-        metric: as for `FeatureImportance`; or a list of several, measured on the same trainings.
-        features: as for `FeatureImportance`; a group leaves together.
-        fit_kwargs: further arguments of `fit`, such as `epochs`, `batch_size`, `callbacks`. Callbacks
-            are copied for each training; those that watch `val_...` need a `validation_split` here, as
-            held-out rows only score.
-        n_jobs: how many trainings run at once, as joblib's: None asks `joblib.parallel_config`, which
-            also spreads them over a cluster with its Dask and Ray backends; its workers need the same
-            `KERAS_BACKEND`. One process trains one model at a time.
-        n_seeds: trainings of each model in each fold, from as many seeds.
-        sample_weight: `(n_rows,)` weights, of the training and the metric.
-        groups: the group of each row, for splitters that ask for it.
-        lock_step: None for lock step where possible; True fails where it isn't; False always refits.
-        warm_start: for how many epochs models are trained without a feature, beginning from the trained
-            weights of the one with all features; None trains them anew. The optimizer is new, and so
-            is a learning-rate schedule. Cheaper, and too large where so few epochs don't make up for the
-            feature.
-        checkpoint: path of a file that keeps what is done after each training; a second call with the
-            same arguments goes on from there.
-        seed: seed of folds, weights, batches and dropout.
-        verbose: 1 shows a progress bar with the time that is left.
-
-    Returns:
-        The result, with one repeat per fold and seed; for a list of metrics a dict of results by name.
-
-    Raises:
-        ValueError: for arguments that can't be used, before any training; or if all trainings fail.
-    """
-    with speaking_as("lofo_importance"), no_footprint(None):
-        n_seeds = whole_number("n_seeds", n_seeds, at_least=1)
-        seed = whole_number("seed", seed, at_least=0)
-        if warm_start is not None:
-            warm_start = whole_number("warm_start", warm_start, at_least=1)
-        if not callable(build_model):
-            raise InvalidArgumentError(
-                f"got build_model={build_model!r}. Pass a function that returns a new compiled model."
-            )
-        several = isinstance(metric, (list, tuple))
-        if several and not metric:
-            raise InvalidArgumentError(
-                "got an empty list of metrics. Pass one at least, such as 'loss'."
-            )
-        if n_jobs is not None and (
-            not isinstance(n_jobs, int) or isinstance(n_jobs, bool) or not n_jobs
-        ):
-            raise InvalidArgumentError(
-                f"got n_jobs={n_jobs!r}. Pass a number of jobs, -1 for one per core, or None."
-            )
-        fit_kwargs = {} if fit_kwargs is None else fit_kwargs
-        if not isinstance(fit_kwargs, Mapping):
-            raise InvalidArgumentError(
-                f"got fit_kwargs={fit_kwargs!r}. Pass a dict of arguments of fit: {{'epochs': 5}}."
-            )
-        if y is None and sample_weight is not None:
-            raise InvalidArgumentError(
-                "got sample_weight without y. Pass x, y and sample_weight, or all of them in a dataset."
-            )
-        with about("data"):
-            data = ValidationData.read((x, y, sample_weight) if y is not None else x)
-        if data.targets is None:
-            raise InvalidArgumentError("got rows without targets. Pass y, or a dataset of (x, y).")
-        if isinstance(features, str) and features == "correlated":
-            features = correlated_groups(data)
-        named = FeatureSet.from_argument(features, data.columns, in_written_order=data.in_written_order)
-        study = Study(
-            build_model,
-            data,
-            _splits(cv, data, x, data.targets if y is None else y, groups, sample_weight, seed),
-            named,
-            tuple(metric) if several else (metric,),
-            dict(fit_kwargs),
-            seed,
-            warm_start,
-        )
-        model, metrics = check_models(study)
-        study = in_lock_step_where_possible(study, model, lock_step)
-        found = run_study(
-            study,
-            n_seeds=n_seeds,
-            n_jobs=n_jobs,
-            checkpoint=checkpoint,
-            verbose=bool(verbose),
-            names=[one.name for one in metrics],
-        )
-        results = {one.name: found.importance(one) for one in metrics}
-        return results if several else next(iter(results.values()))
-
-
-def _splits(
-    cv: Any, data: ValidationData, x: Any, y: Any, groups: Any, sample_weight: Any, seed: int
-) -> tuple[Fold, ...]:
-    """Folds of the rows that were read: of all but those of weight 0, which the scheme counts, too."""
-    kept = np.ones(data.n_rows, bool)
-    if sample_weight is not None:
-        kept = np.asarray(sample_weight).reshape(-1) != 0
-    blocks = None
-    if data.blocks is not None:
-        blocks = int(data.blocks.max()) + 1 + np.arange(len(kept))
-        blocks[kept] = data.blocks
-    return tuple(among(folds(cv, len(kept), x=x, y=y, groups=groups, blocks=blocks, seed=seed), kept))

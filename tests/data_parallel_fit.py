@@ -17,7 +17,7 @@ import numpy as np
 from distributed_models import METHODS_OF_A_WORD, found, network, rows
 
 from keras_importance import FeatureImportance, compute_importance
-from keras_importance.engine.backends.backend import replicas_of
+from keras_importance.engine.backends.compiler import replicas_of
 
 
 def main(distribution: str, names: str, output: str) -> None:

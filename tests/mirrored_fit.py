@@ -16,7 +16,7 @@ import tensorflow as tf
 from distributed_models import METHODS_OF_A_WORD, found, network, rows
 
 from keras_importance import FeatureImportance, compute_importance
-from keras_importance.engine.backends.backend import Compiler
+from keras_importance.engine.backends.compiler import Compiler
 
 
 def main(names: str, output: str) -> None:

@@ -19,7 +19,9 @@ from keras_importance import (
     Scores,
     Writer,
 )
-from keras_importance.callback.budget import MIN_ROWS, Budget, Effort, Work, affordable, most_urgent
+from keras_importance.callback.budget import Budget
+from keras_importance.engine.effort import Effort
+from keras_importance.methods.affordable_work import MIN_ROWS, Work, affordable, most_urgent
 from keras_importance.methods.preparation import prepared_evaluator
 
 counts = st.integers(1, 5000)
@@ -306,7 +308,7 @@ def test_the_table_and_the_frame_say_how(wide):
     frame = method(evaluator, 3).to_dataframe()
     assert {"exact", "screened"} == set(frame.obtained)
     assert frame[frame.obtained == "exact"].exact_epoch.eq(3).all()
-    from keras_importance.reporting.writers.tensorboard import table
+    from keras_importance.reporting.writers.report_table import table
 
     assert "(screened)" in table([method(evaluator, 3)])
 
@@ -365,7 +367,7 @@ def test_evaluations_wait_until_they_are_paid_for(small_model, small_data, monke
     """Epochs of 2 s earn 0.18 s, of which 0.135 s are for evaluations before the last; each costs 1 s."""
     clock = [0.0]
     monkeypatch.setattr(feature_importance.time, "perf_counter", lambda: clock[0])
-    monkeypatch.setattr(Evaluator, "clock", lambda self: clock[0])
+    monkeypatch.setattr("keras_importance.engine.evaluator.Evaluator.clock", lambda self: clock[0])
 
     class Epoch(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):

@@ -21,7 +21,8 @@ from keras_importance.data.validation_data import ValidationData
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.preparation import prepared_evaluator
 from keras_importance.statistics.category_draws import class_probabilities, classes, drawn_rows
-from keras_importance.statistics.influence import Donors, donor_standard_error
+from keras_importance.statistics.donors import Donors
+from keras_importance.statistics.influence import donor_standard_error
 from keras_importance.statistics.residuals import residuals
 
 NAME = "conditional_permutation"

@@ -12,15 +12,17 @@ from sklearn.metrics import r2_score, roc_auc_score
 
 import keras_importance.methods.conditional_lofo as conditional_lofo
 from keras_importance import ConditionalLOFO, ConditionalPermutation, compute_importance
-from keras_importance.callback.budget import Effort, Work
 from keras_importance.data.features import FeatureSet
 from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.scores.averaged import pseudo_values
-from keras_importance.methods.conditional_permutation import conditional_replacement
+from keras_importance.methods.affordable_work import Work
 from keras_importance.methods.partial_scores import Table
 from keras_importance.methods.preparation import prepared_evaluator
-from keras_importance.statistics.influence import Donors, Influence
+from keras_importance.methods.redrawing import conditional_replacement
+from keras_importance.statistics.donors import Donors
+from keras_importance.statistics.influence import Influence
 
 NAME = "conditional_lofo"
 BACKEND = keras.backend.backend()

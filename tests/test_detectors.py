@@ -16,12 +16,9 @@ from keras_importance.methods.gradient import GradientImportance
 from keras_importance.methods.permutation import PermutationImportance
 from keras_importance.results.disagreements import memorised_features
 from keras_importance.results.result import Explained
-from keras_importance.statistics.influence import (
-    Donors,
-    Influence,
-    influence_standard_error,
-    tail_quantile,
-)
+from keras_importance.statistics.donors import Donors
+from keras_importance.statistics.influence import Influence, influence_standard_error
+from keras_importance.statistics.quantiles import tail_quantile
 from keras_importance.verdicts import useless_set
 from keras_importance.verdicts.useless_features import detectors_from_argument
 

@@ -12,7 +12,7 @@ from keras_importance import PermutationImportance, PerturbationMethod, Replacem
 from keras_importance.engine.cut.cut import cuts, whole_model
 from keras_importance.engine.cut.graph import Graph
 from keras_importance.methods.preparation import prepared_evaluator
-from keras_importance.statistics.influence import Donors
+from keras_importance.statistics.donors import Donors
 
 
 class Halved(PerturbationMethod):

@@ -41,7 +41,8 @@ from keras_importance import (
 from keras_importance.data.features import FeatureSet, InputColumns
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.methods import METHODS, methods_from_argument
-from keras_importance.statistics.influence import Donors, generator
+from keras_importance.statistics.arrays import generator
+from keras_importance.statistics.donors import Donors
 
 N_EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 SEVERAL = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_importance.statistics.cross_validation import Worsening, left_out, left_out_of_sets
-from keras_importance.statistics.influence import tail_quantile
+from keras_importance.statistics.quantiles import tail_quantile
 
 
 def one_fold(values):

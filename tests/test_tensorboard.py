@@ -28,7 +28,8 @@ from keras_importance import (
     ImportanceWarning,
     TensorBoardWriter,
 )
-from keras_importance.reporting.writers.tensorboard import logged_features, movement, table
+from keras_importance.reporting.writers.report_table import movement, table
+from keras_importance.reporting.writers.tensorboard import logged_features
 from keras_importance.results.drift import Step
 
 

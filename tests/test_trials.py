@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from keras_importance.errors import InvalidArgumentError
-from keras_importance.retraining.trials import NOTHING, Checkpoint, Outcome, Trial, run_trials
+from keras_importance.retraining.checkpoint import Checkpoint
+from keras_importance.retraining.trials import NOTHING, Outcome, Trial, run_trials
 
 TRIALS = [Trial(fold, seed, (NOTHING, 0, 1)) for fold in range(3) for seed in range(2)]
 

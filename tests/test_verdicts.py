@@ -20,7 +20,7 @@ from keras_importance import (
     compute_importance,
 )
 from keras_importance.methods.preparation import prepared_evaluator
-from keras_importance.statistics.influence import score_test
+from keras_importance.statistics.score_test import score_test
 from keras_importance.verdicts.unused_signal import MaskedScore
 
 

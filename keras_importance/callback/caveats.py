@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.verdicts.useless_features import Detector
+from keras_importance.verdicts.base import Detector
 
 _TAKEN_BY_MLFLOW = re.compile(r"[\w\-. :/]+")
 

@@ -12,13 +12,15 @@ import numpy as np
 
 from keras_importance import arguments
 from keras_importance.callback import caveats
-from keras_importance.callback.budget import Budget, Effort
+from keras_importance.callback.budget import Budget
 from keras_importance.callback.fit_run import Training
+from keras_importance.callback.run_directory import tuner_trial
 from keras_importance.data.features import FeatureSet
 from keras_importance.data.loaders import check_is_batched
-from keras_importance.data.running_fit import fit_arguments, tuner_trial
+from keras_importance.data.running_fit import fit_arguments
 from keras_importance.data.training_data import TrainingRows
 from keras_importance.engine.backends.backend import is_chief, why_no_fit
+from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.footprint import no_footprint
 from keras_importance.errors import InvalidArgumentError, speaking_as, warn
@@ -29,10 +31,11 @@ from keras_importance.reporting.console import evaluation_line, verdict_line
 from keras_importance.reporting.writers.base import EpochReport, Writer
 from keras_importance.reporting.writers.history import HistoryWriter, kept_history
 from keras_importance.reporting.writers.tensorboard import TensorBoardWriter
+from keras_importance.results.confirmation import Confirmation
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.result import ImportanceResult
 from keras_importance.results.verdict import Verdict
-from keras_importance.retraining.confirmation import Confirmation, confirmed
+from keras_importance.retraining.confirmation import confirmed
 from keras_importance.verdicts.useless_features import detectors_from_argument
 
 # What is left of an evaluation's time for its verdicts.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.methods.perturbation import PerturbationMethod
 from keras_importance.results.result import ImportanceResult
-from keras_importance.statistics.influence import Floats
+from keras_importance.statistics.arrays import Floats
 from keras_importance.verdicts.unused_signal import MaskedScore
 
 

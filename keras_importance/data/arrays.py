@@ -8,11 +8,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from keras_importance.errors import InvalidArgumentError
-
-Array = NDArray[Any]
+from keras_importance.statistics.arrays import Array
 
 _SHOWN = 8
 

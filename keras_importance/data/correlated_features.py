@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from keras_importance.data.features import Column, FeatureSet
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.errors import InvalidArgumentError
+from keras_importance.statistics.arrays import Floats
 from keras_importance.statistics.distances import ranks
-from keras_importance.statistics.influence import Floats
 
 _MIN_CORRELATION = 0.7
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_importance.data.features import Column, InputColumns
 from keras_importance.data.validation_data import ValidationData
-
-Array = NDArray[Any]
+from keras_importance.statistics.arrays import Array
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,12 +6,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from keras_importance.errors import InvalidArgumentError
-from keras_importance.statistics.influence import Floats, Integers
-
-Array = NDArray[Any]
+from keras_importance.statistics.arrays import Array, Floats, Integers
 
 _MAX_CLASSES = 100
 

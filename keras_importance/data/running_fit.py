@@ -45,23 +45,6 @@ def _listed(callbacks: Any) -> Any:
     return found if isinstance(found, (list, tuple)) else (found,)
 
 
-def tuner_trial() -> str | None:
-    """The folder of the trial that KerasTuner runs, `"<trial>/execution<n>"`; None outside of a search.
-
-    KerasTuner hands each trial copies of all callbacks, and gives a folder of its own to those that are
-    called `TensorBoard` alone. Which trial it is, a callback finds in the frame of the caller.
-    """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code.co_name == "run_trial":
-            names = frame.f_locals
-            trial = getattr(names.get("trial"), "trial_id", None)
-            if trial is not None:
-                return f"{trial}/execution{names.get('execution', 0)}"
-        frame = frame.f_back
-    return None
-
-
 def fit_arguments(model: Any) -> FitArguments | None:
     """The arguments of the `fit` of `model` that called us; None where no `fit` did.
 

@@ -9,15 +9,12 @@ from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from keras_importance.data.loaders import batches
 from keras_importance.data.running_fit import FitArguments
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.errors import InvalidArgumentError, about
-from keras_importance.statistics.influence import Floats
-
-Array = NDArray[Any]
+from keras_importance.statistics.arrays import Floats
 
 _BATCH_SIZE = 32
 

@@ -10,50 +10,20 @@ from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from keras_importance.data.arrays import as_input, as_numpy, column_names, listed
+from keras_importance.data.dependent_rows import (
+    _ROWS_TO_COMPARE,
+    _block_length,
+    _overlapping_window,
+    _repeated_rows,
+)
 from keras_importance.data.features import InputColumns
 from keras_importance.data.loaders import ACCEPTED, Batch, batches
 from keras_importance.data.reservoir import Reservoir
+from keras_importance.data.spread import Spread, _spread
 from keras_importance.errors import InvalidArgumentError, reason_of
-from keras_importance.statistics.influence import Floats, Integers, generator
-
-Array = NDArray[Any]
-
-# Enough consecutive rows to tell windows that overlap from windows that look alike by chance.
-_ROWS_TO_COMPARE = 16
-
-_MIN_BLOCKS = 20
-
-# Share of distinct rows with a value of their own in a column, for which equal rows are copies.
-_TELLING = 0.9
-
-
-@dataclass(frozen=True, eq=False)
-class Spread:
-    """Weighted means over rows of `q_i`, the mean square over steps of a row's centred values.
-
-    Attributes:
-        mean: `(n_columns,)` mean of the values, with weights `w` of mean 1.
-        variance: `(n_columns,)` mean of `w q`.
-        q: mean of `w² q`.
-        q_squared: mean of `w² q²`.
-        weight_squared: mean of `w²`.
-    """
-
-    mean: Floats
-    variance: Floats
-    q: Floats
-    q_squared: Floats
-    weight_squared: float
-
-    @staticmethod
-    def joined(parts: Sequence[Spread]) -> Spread:
-        """That of the columns of several inputs."""
-        names = ("mean", "variance", "q", "q_squared")
-        columns = {name: np.concatenate([getattr(one, name) for one in parts]) for name in names}
-        return Spread(**columns, weight_squared=parts[0].weight_squared)
+from keras_importance.statistics.arrays import Array, Floats, Integers, generator
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,43 +197,6 @@ def _joined_blocks(first: ValidationData, second: ValidationData) -> Integers | 
     return np.concatenate([parts[0], parts[1] + int(parts[0].max()) + 1])
 
 
-def _spread(values: Array, weights: Floats | None) -> Spread:
-    n_rows, n_columns = len(values), values.shape[-1] if values.ndim > 1 else 1
-    if values.dtype.kind not in "fiub":
-        zeros = np.zeros(n_columns)
-        return Spread(zeros, zeros, zeros, zeros, weight_squared=1.0)
-    w = np.ones(n_rows) if weights is None else weights / weights.mean()
-    x = values.reshape(n_rows, -1, n_columns).astype(np.float64)
-    mean = np.einsum("n,nsc->c", w, x) / x[..., 0].size
-    q = np.square(x - mean).mean(axis=1)
-    return Spread(mean, w @ q / n_rows, w**2 @ q / n_rows, w**2 @ q**2 / n_rows, float(np.mean(w**2)))
-
-
-def _repeated_rows(leaves: Sequence[Array]) -> Integers | None:
-    """Numbers of the distinct rows, where some are there several times; None where none is.
-
-    Rows of few categories agree by chance. So copies count as such only beside values that tell all
-    distinct rows apart.
-    """
-    known = [leaf for leaf in leaves if leaf is not None and leaf.dtype.kind in "fiub"]
-    flat = [leaf.reshape(len(leaf), -1) for leaf in known]
-    if not flat:
-        return None
-    keys = [b"".join(parts) for parts in zip(*(map(bytes, leaf) for leaf in flat), strict=True)]
-    numbers = dict(zip(dict.fromkeys(keys), range(len(keys)), strict=False))
-    if len(numbers) == len(keys) or len(numbers) < _MIN_BLOCKS:
-        return None
-    first = {number: row for row, number in reversed(list(enumerate(numbers[key] for key in keys)))}
-    rows = list(first.values())
-    tells_apart = any(
-        len(np.unique(leaf[rows, column])) >= _TELLING * len(rows)
-        for leaf in flat
-        if leaf.dtype.kind == "f"
-        for column in range(leaf.shape[1])
-    )
-    return np.array([numbers[key] for key in keys]) if tells_apart else None
-
-
 # --- normalising --------------------------------------------------------------------------------
 
 
@@ -354,29 +287,3 @@ def _check_finite(inputs: Iterable[Array], columns: Sequence[InputColumns], targ
             raise InvalidArgumentError(
                 "got NaN or infinite values in the targets of the validation data. Drop those rows."
             )
-
-
-def _block_length(window: int, n_rows: int) -> int:
-    """Rows that count as one block: four windows, or two where that would leave fewer than 20 blocks.
-
-    Neighbouring windows share steps across the border of a block, and a series remembers longer than a
-    window: long blocks keep what that hides small, many blocks keep the error itself exact.
-    """
-    return max(2 * window, min(4 * window, n_rows // _MIN_BLOCKS))
-
-
-def _overlapping_window(inputs: Sequence[Array]) -> int:
-    """How many consecutive rows share time steps; 0 unless the rows are windows of one series.
-
-    Row `i + 1` is row `i` moved on by `stride` steps, as a sliding window makes them.
-    """
-    for values in inputs:
-        if values.ndim != 3 or len(values) <= 2 or values.dtype.kind not in "fiu":
-            continue
-        rows = values[:_ROWS_TO_COMPARE]
-        n_steps = int(rows.shape[1])
-        for stride in range(1, n_steps // 2 + 1):
-            earlier, later = rows[:-1, stride:], rows[1:, :-stride]
-            if np.array_equal(earlier, later) and not np.array_equal(earlier, rows[:-1, :-stride]):
-                return -(-n_steps // stride)
-    return 0

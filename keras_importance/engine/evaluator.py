@@ -14,36 +14,33 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.callback.budget import Effort
 from keras_importance.data.features import Column, Feature, FeatureSet
 from keras_importance.data.training_data import TrainingRows
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.engine.backends.backend import Call, Compiler
+from keras_importance.engine.backends.backend import Call
+from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.backends.out_of_memory import is_out_of_memory
 from keras_importance.engine.cut.block_sizes import declared_batch
+from keras_importance.engine.effort import Effort
 from keras_importance.engine.gradients.differentiator import (
     Differentiator,
     InputGradients,
-    Moments,
     RowScores,
     Scalar,
     Scalars,
 )
+from keras_importance.engine.gradients.moments import Moments
 from keras_importance.engine.metrics.constant_prediction import constant_scores
-from keras_importance.engine.metrics.metric import Metric, metric_from_argument
+from keras_importance.engine.metrics.from_argument import metric_from_argument
+from keras_importance.engine.metrics.metric import Metric
 from keras_importance.engine.scores.averaged import AveragedPart
-from keras_importance.engine.scores.cut_scorer import (
-    Array,
-    DeviceData,
-    FeatureScores,
-    Replacement,
-    Sample,
-)
 from keras_importance.engine.scores.exact import Scorer
 from keras_importance.engine.scores.joint import JointScorer
 from keras_importance.engine.scores.linearised import LinearisedScorer
+from keras_importance.engine.scores.sample import DeviceData, FeatureScores, Replacement, Sample
 from keras_importance.errors import InvalidArgumentError, reason_of
-from keras_importance.statistics.influence import Donors, Floats, Integers, generator
+from keras_importance.statistics.arrays import Array, Floats, Integers, generator
+from keras_importance.statistics.donors import Donors
 
 _MADE_UP = re.compile(r"keras_tensor(_\d+)?$|input_layer(_\d+)?$")
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from keras_importance.data.training_data import TrainingRows
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.engine.backends.backend import replicas_of
+from keras_importance.engine.backends.compiler import replicas_of
 from keras_importance.engine.backends.replicas import Replicas
-from keras_importance.statistics.influence import Integers, generator
+from keras_importance.statistics.arrays import Integers, generator
 
 
 def joined_rows(

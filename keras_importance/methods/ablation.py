@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_importance.data.hidden_columns import usual_values
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.engine.scores.cut_scorer import Replacement
+from keras_importance.engine.scores.sample import Replacement
 from keras_importance.methods.perturbation import PerturbationMethod
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.results.result import ErrorSource, Explained, ImportanceResult, Obtained
-from keras_importance.statistics.influence import Floats
+from keras_importance.statistics.arrays import Floats
 
 _EXACT: Obtained = "exact"
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.scores.averaged import MAX_HELD_VALUES
-from keras_importance.engine.scores.cut_scorer import FeatureScores, Replacement
+from keras_importance.engine.scores.sample import FeatureScores, Replacement
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.conditional_permutation import ConditionalPermutation
-from keras_importance.statistics.influence import Donors
+from keras_importance.statistics.donors import Donors
 
 
 class ConditionalLOFO(ConditionalPermutation):

@@ -9,7 +9,6 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from keras_importance.data.features import Column
 from keras_importance.data.validation_data import ValidationData
@@ -18,9 +17,8 @@ from keras_importance.engine.gradients.differentiator import Scalar, Scalars
 from keras_importance.engine.metrics.outputs import Output, outputs_of
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.base import ImportanceMethod, Scores, need_targets
-from keras_importance.statistics.influence import Floats, Integers, influence_standard_error
-
-Array = NDArray[Any]
+from keras_importance.statistics.arrays import Array, Floats, Integers
+from keras_importance.statistics.influence import influence_standard_error
 
 Of = Literal["auto", "output", "loss"]
 

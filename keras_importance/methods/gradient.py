@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from keras_importance.data.validation_data import Spread, ValidationData
+from keras_importance.data.spread import Spread
+from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.evaluator import Evaluator
-from keras_importance.engine.gradients.differentiator import InputGradients, Moments
+from keras_importance.engine.gradients.differentiator import InputGradients
+from keras_importance.engine.gradients.moments import Moments
 from keras_importance.methods.base import Scores
 from keras_importance.methods.differentiation import (
     DifferentiatingMethod,
@@ -23,9 +24,7 @@ from keras_importance.methods.differentiation import (
     notes_of,
     parts_of,
 )
-from keras_importance.statistics.influence import weighted_mean
-
-Array = NDArray[Any]
+from keras_importance.statistics.arrays import Array, weighted_mean
 
 Aggregation = Literal["mean", "rms"]
 

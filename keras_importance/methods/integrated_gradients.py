@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from keras_importance.data.hidden_columns import usual_values
 from keras_importance.data.validation_data import ValidationData
@@ -23,9 +21,7 @@ from keras_importance.methods.differentiation import (
     notes_of,
     parts_of,
 )
-from keras_importance.statistics.influence import weighted_mean
-
-Array = NDArray[Any]
+from keras_importance.statistics.arrays import Array, weighted_mean
 
 Gradients = list[list[Array | None]]
 """For each scalar that is differentiated, for each input the gradients; None where there are none."""

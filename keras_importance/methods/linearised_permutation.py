@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_importance.callback.budget import Work
 from keras_importance.engine.evaluator import Evaluator
-from keras_importance.engine.scores.cut_scorer import FeatureScores, Replacement
 from keras_importance.engine.scores.linearised import MAX_OUTPUTS
+from keras_importance.engine.scores.sample import FeatureScores, Replacement
 from keras_importance.errors import InvalidArgumentError
+from keras_importance.methods.affordable_work import Work
 from keras_importance.methods.base import Scores
 from keras_importance.methods.differentiation import false_zeros
 from keras_importance.methods.permutation import PermutationImportance

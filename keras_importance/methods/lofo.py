@@ -19,8 +19,9 @@ from keras_importance.engine.twins.twins import TwinPrograms, Twins
 from keras_importance.errors import InvalidArgumentError, reason_of, speaking_as
 from keras_importance.methods.base import ImportanceMethod, Interrupted, Scores, need_targets
 from keras_importance.progress import progress_bar
+from keras_importance.statistics.arrays import Floats, generator, weighted_mean
 from keras_importance.statistics.cross_validation import LeftOut, Worsening, left_out, left_out_of_sets
-from keras_importance.statistics.influence import Floats, generator, multiplier_draws, weighted_mean
+from keras_importance.statistics.influence import multiplier_draws
 
 
 class LOFOImportance(ImportanceMethod):

@@ -9,23 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.callback.budget import Work
 from keras_importance.engine.evaluator import Evaluator
-from keras_importance.engine.scores.cut_scorer import FeatureScores, Replacement
 from keras_importance.engine.scores.linearised import MAX_OUTPUTS
+from keras_importance.engine.scores.sample import FeatureScores, Replacement
+from keras_importance.methods.affordable_work import Work
 from keras_importance.methods.base import Scores
 from keras_importance.results.result import Explained
+from keras_importance.statistics.arrays import Array, Floats, Integers, weighted_mean
+from keras_importance.statistics.donors import Donors
 from keras_importance.statistics.influence import (
-    Donors,
-    Floats,
     Influence,
-    Integers,
     influence_standard_error,
     repeats_standard_error,
-    weighted_mean,
 )
-
-Array = NDArray[Any]
 
 # Features scored both ways tell how far the screen is off; fewer say nothing.
 _MIN_CALIBRATING = 5

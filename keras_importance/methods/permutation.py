@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.engine.scores.cut_scorer import Replacement
+from keras_importance.engine.scores.sample import Replacement
 from keras_importance.methods.perturbation import PerturbationMethod
 
 

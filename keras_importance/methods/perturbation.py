@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from keras_importance.callback.budget import Work, affordable, most_urgent
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.evaluator import Evaluator
-from keras_importance.engine.scores.cut_scorer import FeatureScores, Replacement
+from keras_importance.engine.scores.sample import FeatureScores, Replacement
 from keras_importance.errors import InvalidArgumentError
+from keras_importance.methods.affordable_work import Work, affordable, most_urgent
 from keras_importance.methods.base import ImportanceMethod, Interrupted, Scores, need_targets
 from keras_importance.methods.partial_scores import Table
 from keras_importance.progress import progress_bar
 from keras_importance.results.result import ImportanceResult
-from keras_importance.statistics.influence import Donors
+from keras_importance.statistics.donors import Donors
 
 
 class PerturbationMethod(ImportanceMethod):

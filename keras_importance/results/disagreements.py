@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.verdict import IN_SET
-from keras_importance.statistics.influence import MANY_DEGREES, tail_quantile
+from keras_importance.statistics.quantiles import MANY_DEGREES, tail_quantile
 
 
 class Finding(NamedTuple):

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_importance.statistics.arrays import Floats, Singles
 from keras_importance.statistics.distances import jensen_shannon, spearman, top_k_overlap
-from keras_importance.statistics.influence import Floats, tail_quantile
+from keras_importance.statistics.quantiles import tail_quantile
 
 if TYPE_CHECKING:
     from keras_importance.results.result import ImportanceResult
@@ -33,8 +34,6 @@ _ROUNDING = 1e-9
 
 # Scores are computed in single precision, and so no change is known better.
 _PRECISION = float(np.finfo(np.float32).eps)
-
-Singles = NDArray[np.float32]
 
 Measure = Callable[[Floats, Floats], Floats]
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_importance.results.dataframe import as_dataframe
-from keras_importance.statistics.influence import Floats, read_only, tail_quantile
+from keras_importance.statistics.arrays import Floats, read_only
+from keras_importance.statistics.quantiles import tail_quantile
 
 if TYPE_CHECKING:
     import pandas as pd

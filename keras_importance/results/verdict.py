@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_importance.statistics.influence import Floats, Integers, read_only
+from keras_importance.statistics.arrays import Floats, Integers, read_only
 
 IN_SET = ("useless", "harmful")
 """States of features in the set that may be dropped together."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,52 +16,14 @@ from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.footprint import no_footprint
 from keras_importance.errors import InvalidArgumentError, about
+from keras_importance.results.confirmation import Confirmation
+from keras_importance.retraining.checks import check_models, in_lock_step_where_possible
 from keras_importance.retraining.folds import Fold
 from keras_importance.retraining.outcomes import run_study
-from keras_importance.retraining.study import Study, check_models, in_lock_step_where_possible
+from keras_importance.retraining.study import Study
 from keras_importance.retraining.trials import NOTHING
-from keras_importance.statistics.influence import Floats, tail_quantile, weighted_mean
-
-
-@dataclass(frozen=True, eq=False)
-class Confirmation:
-    """What retraining without some features did to the validation loss.
-
-    Attributes:
-        features: names of the features that were left out together.
-        losses: `(n_seeds, 2)` validation losses with all features, and without these.
-        increase: mean over seeds and rows of the loss without minus the loss with them.
-        std_error: its standard error, from rows and seeds.
-        bound: one-sided upper bound of the increase, at `1 - alpha`.
-        threshold: `min_share` times what the full models explain beyond the best constant prediction.
-        n_trainings: how many trainings it took.
-        seconds: how long they took.
-        procedure: how: `"lock step"`, or `"refit, columns masked"`.
-    """
-
-    features: tuple[str, ...]
-    losses: Floats
-    increase: float
-    std_error: float
-    bound: float
-    threshold: float
-    n_trainings: int
-    seconds: float
-    procedure: str = ""
-
-    @property
-    def holds(self) -> bool:
-        """Whether the loss stays within the threshold without the features."""
-        return self.bound < self.threshold
-
-    def __str__(self) -> str:
-        verdict = "holds" if self.holds else "is not sure to hold"
-        with_all, without = self.losses.mean(axis=0)
-        return (
-            f"The loss {verdict} without {', '.join(self.features)}: {with_all:.4g} with, {without:.4g} "
-            f"without; increase {self.increase:.3g}, at most {self.bound:.3g} with a threshold of "
-            f"{self.threshold:.3g} ({self.n_trainings} trainings, {self.seconds:.3g} s)."
-        )
+from keras_importance.statistics.arrays import weighted_mean
+from keras_importance.statistics.quantiles import tail_quantile
 
 
 def confirmed(

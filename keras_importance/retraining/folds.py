@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_importance.errors import InvalidArgumentError, reason_of
-from keras_importance.statistics.influence import Integers, generator
+from keras_importance.statistics.arrays import Integers, generator
 
 
 @dataclass(frozen=True, eq=False)

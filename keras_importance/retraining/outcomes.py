@@ -12,10 +12,11 @@ import numpy as np
 from keras_importance.engine.metrics.metric import Metric
 from keras_importance.errors import InvalidArgumentError, warn
 from keras_importance.results.result import ImportanceResult
+from keras_importance.retraining.checkpoint import Checkpoint
 from keras_importance.retraining.study import Study
-from keras_importance.retraining.trials import NOTHING, Checkpoint, Outcome, run_trials
+from keras_importance.retraining.trials import NOTHING, Outcome, run_trials
+from keras_importance.statistics.arrays import Floats, weighted_mean
 from keras_importance.statistics.cross_validation import LeftOut, Worsening, left_out, left_out_of_sets
-from keras_importance.statistics.influence import Floats, weighted_mean
 
 _MAX_NAMED = 5
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from keras_importance.statistics.influence import Floats, Integers
+from keras_importance.statistics.arrays import Floats, Integers
 
 _RIDGE = 1.0
 

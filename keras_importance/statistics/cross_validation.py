@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from keras_importance.statistics.influence import Floats, Integers, repeats_standard_error
-
-Array = NDArray[Any]
+from keras_importance.statistics.arrays import Floats, Integers
+from keras_importance.statistics.influence import repeats_standard_error
 
 # Keeps rounding errors from taking degrees of freedom below a whole number.
 _ROUNDING = 1 + 1e-9

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.statistics.influence import Floats, Integers
+from keras_importance.statistics.arrays import Floats, Integers
 
 
 def ranks(values: Floats) -> Floats:

@@ -4,79 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from statistics import NormalDist
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-
-Integers = NDArray[np.int64]
-
-MANY_DEGREES = 200
-"""From here on Student's t is as good as normal."""
+from keras_importance.statistics.arrays import (
+    Floats,
+    Integers,
+    _numbered,
+    _sum_of_squares,
+    _sums,
+    weighted_mean,
+)
+from keras_importance.statistics.donors import Donors
 
 _ROWS_AT_ONCE = 4096
-
-
-def generator(seed: int, purpose: str) -> np.random.Generator:
-    """A stream of its own for each purpose, which nobody's `default_rng(seed)` draws from.
-
-    A sample drawn from the stream that also made the user's data would depend on the data.
-    """
-    return np.random.default_rng([seed, *purpose.encode()])
-
-
-def read_only(values: Any, dtype: Any = np.float64) -> NDArray[Any]:
-    """A copy that can't be written to."""
-    copy = np.array(values, dtype)
-    copy.setflags(write=False)
-    return copy
-
-
-# --- donors -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Donors:
-    """Which row lends its value of a feature to which other row.
-
-    The rows are shuffled once and then shifted cyclically by `n_repeats` distinct shifts. So no row
-    is its own donor, and within a repeat each row donates exactly once.
-
-    Attributes:
-        rows: `(n_repeats, n_rows)`; `rows[k, i]` is the donor of row `i` in repeat `k`.
-        recipients: `(n_repeats, n_rows)`; `recipients[k, i]` is the row that `i` donates to.
-    """
-
-    rows: Integers
-    recipients: Integers
-
-    @classmethod
-    def draw(cls, n_rows: int, n_repeats: int, rng: np.random.Generator) -> Donors:
-        """Donors for `n_repeats < n_rows` repeats."""
-        if not 1 <= n_repeats < n_rows:
-            raise ValueError(f"{n_repeats} repeats need at least {n_repeats + 1} rows, got {n_rows}.")
-        order = rng.permutation(n_rows)
-        shifts = 1 + rng.choice(n_rows - 1, size=n_repeats, replace=False)
-        rows = np.empty((n_repeats, n_rows), np.int64)
-        recipients = np.empty_like(rows)
-        for k, shift in enumerate(shifts):
-            rows[k, order] = np.roll(order, -shift)
-            recipients[k, order] = np.roll(order, shift)
-        return cls(rows, recipients)
-
-
-# --- standard errors ----------------------------------------------------------------------------
-
-
-def weighted_mean(values: NDArray[Any], weights: Floats | None, axis: int = -1) -> Floats:
-    """Mean over the rows, accumulated in float64."""
-    if weights is None:
-        return np.asarray(np.mean(values, axis=axis, dtype=np.float64))
-    return np.asarray(np.average(np.asarray(values, np.float64), axis=axis, weights=weights))
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,21 +221,6 @@ def donor_standard_error(
     return Influence.of(differences, donors, weights, blocks).standard_error()
 
 
-def _sum_of_squares(values: NDArray[Any]) -> Floats:
-    return np.asarray(np.einsum("fn,fn->f", values, values, dtype=np.float64))
-
-
-def _numbered(labels: Integers) -> tuple[Integers, int]:
-    """The labels as numbers from 0, flat, and how many there are."""
-    found, numbers = np.unique(labels, return_inverse=True)
-    return numbers.ravel(), len(found)
-
-
-def _sums(values: NDArray[Any], group: Integers, n_groups: int) -> Floats:
-    """`(f, n_groups)` sums of `(f, n)` values."""
-    return np.stack([np.bincount(group, one, n_groups) for one in values])
-
-
 def influence_standard_error(influence: Floats, blocks: Integers | None = None) -> Floats:
     """Standard error of a mean of independent rows, or blocks of rows, given their influences.
 
@@ -322,122 +251,3 @@ def repeats_standard_error(importances: Floats) -> Floats:
     if n_repeats < 2:
         return np.full(importances.shape[:-1], math.nan)
     return np.asarray(importances.std(axis=-1, ddof=1) / math.sqrt(n_repeats))
-
-
-def upper_bound(estimate: Floats, std_error: Floats, third_moment: Floats, quantile: float) -> Floats:
-    """Upper confidence bounds of means, in the far tail too.
-
-        bound = estimate + std_error · (q + max(skewness, 0) · (2 q² + 1) / 6)
-
-    with the skewness of the estimate, `third_moment / std_error³`. Where a few rows make most of a
-    mean, a sample without them has a low mean and a small error at once: Student's t then falls far
-    below the normal quantile much too often, and the second term makes up for that. A negative skewness
-    would narrow the bound, and is left out. Lower bounds are those of the negated estimate.
-
-    Source: Johnson (1978), JASA 73; Hall (1992), J. R. Stat. Soc. B 54.
-
-    Args:
-        estimate: estimated means.
-        std_error: their standard errors.
-        third_moment: their third central moments.
-        quantile: of the standard normal distribution, at the confidence that is asked for.
-    """
-    skewness = np.divide(
-        third_moment, std_error**3, out=np.zeros(np.shape(std_error)), where=np.asarray(std_error) > 0
-    )
-    widening = np.maximum(skewness, 0.0) * (2 * quantile**2 + 1) / 6
-    return np.asarray(estimate + std_error * (quantile + widening))
-
-
-def rows_for_tail(quantile: float) -> int:
-    """How many rows the bound at a normal quantile needs, or blocks of rows where they depend.
-
-    The tail of a mean that is corrected for skewness is right up to quantiles that grow like the fourth
-    root of the rows; at 4, as for 20 features and 40 evaluations, 500 rows are enough.
-    """
-    return math.ceil(500 * (quantile / 4) ** 4)
-
-
-# --- quantiles ----------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=4096)
-def normal_quantile(probability: float) -> float:
-    """Quantile of the standard normal distribution."""
-    return NormalDist().inv_cdf(probability)
-
-
-def tail_quantile(level: float, degrees: float) -> float:
-    """The quantile that is exceeded with probability `level`: Student's, where it isn't yet normal."""
-    if not 1 <= degrees <= MANY_DEGREES:
-        return -normal_quantile(level)
-    return student_quantile(1 - level, int(degrees))
-
-
-@lru_cache(maxsize=4096)
-def student_quantile(probability: float, degrees: int) -> float:
-    """Quantile of Student's t for a whole number of degrees of freedom and `probability >= 0.5`.
-
-    Inverts the finite series of Abramowitz & Stegun, 26.7.3 and 26.7.4, by bisection.
-    """
-    low, high = 0.0, 1.0
-    while _student_cdf(high, degrees) < probability:
-        high *= 2
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _student_cdf(middle, degrees) < probability else (low, middle)
-    return (low + high) / 2
-
-
-def _student_cdf(t: float, degrees: int) -> float:
-    angle = math.atan(t / math.sqrt(degrees))
-    sine, cosine = math.sin(angle), math.cos(angle)
-    odd = degrees % 2
-    term = cosine if odd else 1.0
-    series = 0.0
-    for power in range(1 + odd, degrees, 2):
-        series += term
-        term *= cosine**2 * power / (power + 1)
-    two_sided = 2 / math.pi * (angle + sine * series) if odd else sine * series
-    return 0.5 + two_sided / 2
-
-
-# --- what the data hold and the model leaves ----------------------------------------------------
-
-
-def score_test(basis: Floats, gradients: Floats, blocks: Integers | None = None) -> float:
-    """p-value of "the gradients of the loss don't depend on these functions of a feature".
-
-        S = ||sum_i basis_i gradients_i'||² / n,        both centred
-
-    has mean `tr(C_b) tr(C_g)` and variance `2 ||C_b||² ||C_g||²` where they are independent, with `C`
-    the covariances; its tail is that of the gamma distribution with these moments (Wilson &
-    Hilferty's cube root of it is normal). Where rows come in blocks, the moments are those of sums
-    over blocks.
-
-    Args:
-        basis: `(n_rows, n_functions)`, free of what the other features say.
-        gradients: `(n_rows, n_values)`.
-        blocks: `(n_rows,)` blocks of rows that depend on one another; None for independent rows.
-
-    Source: Gretton et al. (2007), NeurIPS 20, for the moments; Wilson & Hilferty (1931).
-    """
-    n_rows = len(basis)
-    basis, gradients = basis - basis.mean(axis=0), gradients - gradients.mean(axis=0)
-    statistic = float(np.sum((basis.T @ gradients) ** 2)) / n_rows
-    if blocks is None:
-        of_basis, of_gradients = basis.T @ basis / n_rows, gradients.T @ gradients / n_rows
-        mean = float(np.trace(of_basis) * np.trace(of_gradients))
-        variance = 2 * float(np.sum(of_basis**2) * np.sum(of_gradients**2))
-    else:
-        products = (basis[:, :, None] * gradients[:, None]).reshape(n_rows, -1)
-        block, n_blocks = _numbered(blocks)
-        sums = _sums(products.T, block, n_blocks)
-        between = sums.T @ sums / n_rows
-        mean = float(np.trace(between))
-        variance = 2 * float(np.sum(between**2) - np.sum(np.diag(between) ** 2))
-    if not (mean > 0 and variance > 0):
-        return 1.0
-    shape = 2 * mean**2 / variance
-    normal = ((statistic / mean) ** (1 / 3) - (1 - 2 / (9 * shape))) / math.sqrt(2 / (9 * shape))
-    return 1 - NormalDist().cdf(normal)

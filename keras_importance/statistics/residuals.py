@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from keras_importance.statistics.influence import Floats, Integers
+from keras_importance.statistics.arrays import Floats, Integers
 
 _RIDGES = 10.0 ** np.arange(-4, 4)
 

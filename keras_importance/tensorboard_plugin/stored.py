@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_importance.statistics.arrays import Singles
+
 if TYPE_CHECKING:
     from keras_importance.results.result import ImportanceResult
     from keras_importance.results.verdict import Verdicts
@@ -34,8 +36,6 @@ _EPOCHS_PER_TAG = 10
 
 # A map of time steps takes two bytes a cell; of more features the most important ones are kept.
 _MAX_CELLS = 50_000
-
-Singles = NDArray[np.float32]
 
 
 def tag_of(group: str, epoch: int) -> str:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from keras_importance.results.result import ImportanceResult
 from keras_importance.results.verdict import Verdicts
-from keras_importance.statistics.influence import Floats, Integers, tail_quantile, upper_bound
-
-Array = NDArray[Any]
+from keras_importance.statistics.arrays import Array, Floats, Integers
+from keras_importance.statistics.quantiles import tail_quantile, upper_bound
 
 _NOTHING_EXPLAINED = "the model does not surely explain more than a constant does"
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from keras_importance.data.features import Feature
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.evaluator import Evaluator
-from keras_importance.statistics.influence import Donors, Floats, generator, score_test
-
-Array = NDArray[Any]
+from keras_importance.statistics.arrays import Array, Floats, generator
+from keras_importance.statistics.donors import Donors
+from keras_importance.statistics.score_test import score_test
 
 _MAX_ROWS = 1000
 

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from keras_importance.arguments import instances, share, whole_number
 from keras_importance.errors import InvalidArgumentError, speaking_as
 from keras_importance.results.history import ImportanceHistory
-from keras_importance.results.result import ImportanceResult
 from keras_importance.results.verdict import IN_SET, Verdicts
-from keras_importance.statistics.influence import (
-    MANY_DEGREES,
-    Floats,
-    Integers,
-    rows_for_tail,
-    tail_quantile,
-)
+from keras_importance.statistics.arrays import Array, Floats, Integers
+from keras_importance.statistics.quantiles import MANY_DEGREES, rows_for_tail, tail_quantile
+from keras_importance.verdicts.base import Detector, Probe
 from keras_importance.verdicts.threshold_test import Evidence, quantile_for
 from keras_importance.verdicts.useless_set import JointTests, in_order, largest_set
-
-Array = NDArray[Any]
 
 # Where the number of evaluations isn't known.
 _MANY_EVALUATIONS = 100
@@ -38,38 +29,6 @@ _BOTH_SIDES = "its bounds lie on both sides of the threshold"
 _NOT_TESTED = "not tested yet for signal that the network does not use"
 
 _HELD_BACK = "with the others, the set is not surely below the threshold"
-
-
-class Probe(Protocol):
-    """What a detector may ask of the model beyond the history."""
-
-    @property
-    def n_evaluations(self) -> int | None:
-        """How many evaluations are planned; None where that isn't known."""
-
-    def jointly(self, sets: Sequence[Sequence[int]]) -> ImportanceResult:
-        """Importance of sets of features that are replaced together."""
-
-    def masked_score(self, numbers: Sequence[int]) -> Floats:
-        """p-values of "given the others, the feature says nothing about the target"; NaN: untested."""
-
-
-class Detector(ABC):
-    """Judges the features after each evaluation. Holds settings only: what it knows is the history.
-
-    Attributes:
-        method: name of the method whose results it reads.
-    """
-
-    method: str
-
-    @abstractmethod
-    def __call__(self, history: ImportanceHistory, probe: Probe) -> Verdicts:
-        """The verdicts on the newest result of the method, given those before."""
-
-    def n_rows_needed(self, n_features: int, n_evaluations: int | None) -> int:  # noqa: ARG002
-        """How many independent rows its claims need."""
-        return 0
 
 
 class UselessFeatureDetector(Detector):

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.result import ImportanceResult
-from keras_importance.statistics.influence import Integers
+from keras_importance.statistics.arrays import Integers
 from keras_importance.verdicts.threshold_test import Evidence, quantile_for
 
 # A set is grown on without a feature that makes it fail, up to as many times.

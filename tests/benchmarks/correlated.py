@@ -27,7 +27,8 @@ import numpy as np
 
 from keras_importance import compute_importance
 from keras_importance.results.result import ImportanceResult
-from keras_importance.statistics.influence import Floats, Integers, normal_quantile
+from keras_importance.statistics.arrays import Floats, Integers
+from keras_importance.statistics.quantiles import normal_quantile
 
 METHODS = ("permutation", "conditional_permutation")
 Drawn = tuple[Floats, Floats, Integers]

@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.result import Explained, ImportanceResult
-from keras_importance.statistics.influence import Donors, Influence, Integers, generator
+from keras_importance.statistics.arrays import Integers, generator
+from keras_importance.statistics.donors import Donors
+from keras_importance.statistics.influence import Influence
 
 N_STRONG, N_WEAK, N_NULL = 5, 5, 10
 N_FEATURES = N_STRONG + N_WEAK + N_NULL

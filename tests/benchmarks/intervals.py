@@ -15,16 +15,15 @@ from collections.abc import Callable
 
 import numpy as np
 
+from keras_importance.statistics.arrays import Floats
+from keras_importance.statistics.donors import Donors
 from keras_importance.statistics.influence import (
-    Donors,
-    Floats,
     Influence,
     donor_standard_error,
     influence_standard_error,
-    normal_quantile,
     repeats_standard_error,
-    tail_quantile,
 )
+from keras_importance.statistics.quantiles import normal_quantile, tail_quantile
 
 Score = Callable[[Floats, Floats], Floats]
 WEIGHTS = np.array([1.0, 0.5, -0.7])

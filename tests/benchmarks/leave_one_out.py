@@ -36,8 +36,8 @@ from keras_importance.engine.twins.twins import TwinPrograms, Twins
 from keras_importance.methods.conditional_lofo import ConditionalLOFO
 from keras_importance.methods.permutation import PermutationImportance
 from keras_importance.results.result import ImportanceResult
+from keras_importance.statistics.arrays import Floats, Integers
 from keras_importance.statistics.distances import spearman
-from keras_importance.statistics.influence import Floats, Integers
 
 SEED = 0
 BATCH = 32

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from workloads import Array, Workload
 
-from keras_importance.statistics.influence import Floats
+from keras_importance.statistics.arrays import Floats
 
 _PREDICT_BATCH = 512
 _FEW_FEATURES = 25

@@ -15,7 +15,8 @@ import keras
 import numpy as np
 from workloads import Workload
 
-from keras_importance.statistics.influence import Donors, Floats, generator
+from keras_importance.statistics.arrays import Floats, generator
+from keras_importance.statistics.donors import Donors
 
 # The best of 5,000 to 40,000 on two cores, or within a quarter of it.
 _BLOCK_ROWS = 20_000

@@ -30,15 +30,17 @@ from timing import Outcome, first_words, measured, peak_memory, print_head, prin
 from workloads import Workload, all_workloads, mlp
 
 from keras_importance import EpochReport, FeatureImportance, Writer
-from keras_importance.engine.backends.backend import Compiler
+from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.methods.base import ImportanceMethod, Scores
 from keras_importance.methods.gradient import GradientImportance
 from keras_importance.methods.linearised_permutation import LinearisedPermutation
 from keras_importance.methods.permutation import PermutationImportance
 from keras_importance.methods.preparation import prepared_evaluator
+from keras_importance.statistics.arrays import Floats
 from keras_importance.statistics.distances import spearman
-from keras_importance.statistics.influence import Donors, Floats, donor_standard_error
+from keras_importance.statistics.donors import Donors
+from keras_importance.statistics.influence import donor_standard_error
 
 N_REPEATS = 5
 SEED = 0

@@ -281,7 +281,8 @@ def permuted_by_hand(model: Any, x: Any, y: Any, metric: str) -> dict[str, float
     from keras_importance.data.features import FeatureSet
     from keras_importance.data.validation_data import ValidationData
     from keras_importance.engine.evaluator import input_names
-    from keras_importance.statistics.influence import Donors, generator
+    from keras_importance.statistics.arrays import generator
+    from keras_importance.statistics.donors import Donors
 
     data = ValidationData.read((x, y), input_names=input_names(model))
     donors = Donors.draw(data.n_rows, 5, generator(0, "evaluation"))

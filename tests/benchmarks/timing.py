@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from peers import Job
 
-from keras_importance.statistics.influence import Floats
+from keras_importance.statistics.arrays import Floats
 
 _LONG_SECONDS = 60
 _STATM = Path("/proc/self/statm")

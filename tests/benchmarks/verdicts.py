@@ -25,13 +25,10 @@ from numpy.typing import NDArray
 from keras_importance import FeatureImportance, UselessFeatureDetector
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.result import Explained, ImportanceResult
-from keras_importance.statistics.influence import (
-    Donors,
-    Floats,
-    Influence,
-    influence_standard_error,
-    normal_quantile,
-)
+from keras_importance.statistics.arrays import Floats
+from keras_importance.statistics.donors import Donors
+from keras_importance.statistics.influence import Influence, influence_standard_error
+from keras_importance.statistics.quantiles import normal_quantile
 
 # --- simulated evaluations ----------------------------------------------------------------------
 

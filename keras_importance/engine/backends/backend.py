@@ -5,18 +5,14 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
 from typing import Any, Protocol, cast
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.engine.backends.placement import REPLICA, Placement
-from keras_importance.engine.backends.replicas import Replicas
+from keras_importance.engine.backends.placement import Placement
 from keras_importance.errors import InvalidArgumentError
 
 SUPPORTED = ("tensorflow", "jax", "torch")
@@ -122,79 +118,3 @@ def why_no_fit() -> str | None:
         "several machines with KERAS_BACKEND=jax and keras.distribution.DataParallel, on one machine "
         "with tf.distribute.MirroredStrategy."
     )
-
-
-def replicas_of(model: Any) -> Replicas:
-    """The copies of the model that blocks of rows are spread over."""
-    return Replicas(current().placement(model), current().CALLS_AT_ONCE)
-
-
-class Compiler:
-    """Compiles programs that run one model, and adds up what that took.
-
-    Attributes:
-        model: the Keras model.
-        on_device: from an array to a tensor where the model computes.
-        gradients: of the sum of a function, with respect to tensors.
-        calls_at_once: from how many threads programs are best called.
-        seconds_of: what one-time compilation took so far, by the name of the program: the time of calls
-            that compile, beyond that of the next call.
-        share: how much of what usually goes through the model at once does; less where memory ran out.
-    """
-
-    def __init__(self, model: Any) -> None:
-        self._backend = current()
-        self.model = model
-        self.seconds_of: defaultdict[str, float] = defaultdict(float)
-        self.share = 1.0
-        self.on_device = self._backend.on_device
-        self.gradients = self._backend.gradients
-        self.calls_at_once = self._backend.CALLS_AT_ONCE
-
-    @property
-    def seconds(self) -> float:
-        """What one-time compilation took so far."""
-        return sum(self.seconds_of.values())
-
-    @cached_property
-    def replicas(self) -> Replicas:
-        """The copies of the model that blocks of rows are spread over."""
-        return replicas_of(self.model)
-
-    def __call__(self, program: Callable[..., Any], *, fuse: bool = True) -> Callable[..., Any]:
-        """The program compiled; see `Backend.compiled`."""
-        if not self._backend.COMPILES:
-            return self._backend.compiled(self.model, program, fuse)
-        name = _name_of(program)
-        traces: list[float] = []
-        corrected: list[float] = []
-        seen: set[int | None] = set()
-
-        def traced(*arguments: Any) -> Any:
-            traces.append(time.perf_counter())
-            return program(*arguments)
-
-        compiled = self._backend.compiled(self.model, traced, fuse)
-
-        def run(*arguments: Any) -> Any:
-            n_traces, started = len(traces), time.perf_counter()
-            result = compiled(*arguments)
-            seconds = time.perf_counter() - started
-            # Traced once, a program is compiled for each device.
-            is_new = REPLICA.get() not in seen
-            seen.add(REPLICA.get())
-            if len(traces) > n_traces or is_new:
-                self.seconds_of[name] += seconds
-                corrected.append(seconds)
-            elif corrected:
-                # What the call itself takes is no compilation: the next one tells.
-                self.seconds_of[name] -= min(seconds, corrected.pop())
-            return result
-
-        return run
-
-
-def _name_of(program: Callable[..., Any]) -> str:
-    while isinstance(program, partial):
-        program = program.func
-    return program.__qualname__.replace(".<locals>", "")

@@ -9,13 +9,10 @@ from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from keras_importance.engine.metrics.losses import for_each_output
 from keras_importance.engine.metrics.metric import Metric, are_classes
-from keras_importance.statistics.influence import Floats, weighted_mean
-
-Array = NDArray[Any]
+from keras_importance.statistics.arrays import Array, Floats, weighted_mean
 
 # Each value of the constant is moved by itself: with more of them, the usual constants must do.
 _MAX_SEARCHED = 16

@@ -8,17 +8,14 @@ from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
+from keras import ops
 
 from keras_importance.engine.cut.block_sizes import evenly
 from keras_importance.engine.keras_internals import get_keras_mask, set_keras_mask
-from keras_importance.engine.scores.cut_scorer import Part, Sample, taken
+from keras_importance.engine.scores.cut_scorer import Part
 from keras_importance.engine.scores.programs import row_scores
-from keras_importance.statistics.influence import Integers
-
-ops = keras.ops
-
-Array = NDArray[Any]
+from keras_importance.engine.scores.sample import Sample, taken
+from keras_importance.statistics.arrays import Array, Integers
 
 MAX_HELD_VALUES = 1 << 27
 """As many output values of one feature, for all rows and repeats, are held in memory: half a GB."""

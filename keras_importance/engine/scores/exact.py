@@ -9,18 +9,17 @@ from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
 from keras_importance.data.features import FeatureSet
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.engine.backends.backend import Call, Compiler
+from keras_importance.engine.backends.backend import Call
+from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.cut.cut import Cut, cuts, whole_model
 from keras_importance.engine.metrics.metric import Metric
-from keras_importance.engine.scores.cut_scorer import DeviceData, FeatureScores, Part, Sample
+from keras_importance.engine.scores.cut_scorer import Part
 from keras_importance.engine.scores.programs import columns_of, outputs, prepared
-from keras_importance.statistics.influence import Integers
-
-Array = NDArray[Any]
+from keras_importance.engine.scores.sample import DeviceData, FeatureScores, Sample
+from keras_importance.statistics.arrays import Array, Integers
 
 _CHECKED_ROWS = 8
 

@@ -7,21 +7,18 @@ from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
+from keras import ops
 
 from keras_importance.data.features import FeatureSet
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.engine.backends.backend import Call, Compiler, taken
+from keras_importance.engine.backends.backend import Call, taken
+from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.cut.block_sizes import declared_batch, rows_at_once
 from keras_importance.engine.cut.cut import whole_model
 from keras_importance.engine.metrics.metric import Metric
-from keras_importance.engine.scores.cut_scorer import DeviceData, FeatureScores, Sample
 from keras_importance.engine.scores.programs import prepared, row_scores
-from keras_importance.statistics.influence import Integers
-
-ops = keras.ops
-
-Array = NDArray[Any]
+from keras_importance.engine.scores.sample import DeviceData, FeatureScores, Sample
+from keras_importance.statistics.arrays import Array, Integers
 
 
 class JointScorer:

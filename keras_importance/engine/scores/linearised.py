@@ -8,23 +8,21 @@ from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
+from keras import ops
 
 from keras_importance.data.features import FeatureSet
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.engine.backends.backend import Call, Compiler, taken
+from keras_importance.engine.backends.backend import Call, taken
+from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.cut.cut import Cut, Entry, input_labels
 from keras_importance.engine.cut.dependence import UNTOUCHED
 from keras_importance.engine.cut.linear_layers import LinearForm
 from keras_importance.engine.gradients.differentiator import Differentiator
 from keras_importance.engine.metrics.metric import Metric
-from keras_importance.engine.scores.cut_scorer import DeviceData, FeatureScores, Part, Sample
+from keras_importance.engine.scores.cut_scorer import Part
 from keras_importance.engine.scores.programs import Prepared, by_element, replacing
-from keras_importance.statistics.influence import Integers
-
-ops = keras.ops
-
-Array = NDArray[Any]
+from keras_importance.engine.scores.sample import DeviceData, FeatureScores, Sample
+from keras_importance.statistics.arrays import Integers
 
 MAX_OUTPUTS = 64
 """As many values of the output are differentiated, each by a backward pass of its own."""

@@ -8,13 +8,12 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_importance.engine.backends.backend import Call, taken
 from keras_importance.engine.cut.cut import Cut, Entry
 from keras_importance.engine.metrics.metric import Metric
-from keras_importance.statistics.influence import Integers
-
-ops = keras.ops
+from keras_importance.statistics.arrays import Integers
 
 # Up to here the elements of a feature are added one after another, beyond by a matrix product.
 _FEW_ELEMENTS = 4

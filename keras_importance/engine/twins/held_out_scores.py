@@ -7,17 +7,14 @@ from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
+from keras import ops
 
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.engine.backends.backend import Compiler
+from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.cut.block_sizes import declared_batch, rows_at_once
-from keras_importance.engine.metrics.metric import Metric, metric_from_argument
-from keras_importance.statistics.influence import Floats
-
-ops = keras.ops
-
-Array = NDArray[Any]
+from keras_importance.engine.metrics.from_argument import metric_from_argument
+from keras_importance.engine.metrics.metric import Metric
+from keras_importance.statistics.arrays import Floats
 
 
 def resolved_metrics(

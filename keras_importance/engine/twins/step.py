@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
+from keras import ops
 
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends import backend
@@ -21,10 +21,7 @@ from keras_importance.engine.metrics.metric import Metric
 from keras_importance.engine.twins.stateless_optimizer import stateless
 from keras_importance.engine.twins.vectorisable_layers import vectorisable
 from keras_importance.errors import InvalidArgumentError, reason_of
-
-ops = keras.ops
-
-Array = NDArray[Any]
+from keras_importance.statistics.arrays import Array
 
 Tensors = list[Any]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
+from keras import ops
 
 from keras_importance.data.hidden_columns import Masks
 from keras_importance.data.validation_data import ValidationData
@@ -21,11 +21,7 @@ from keras_importance.engine.metrics.metric import Metric
 from keras_importance.engine.twins.held_out_scores import finished_scores
 from keras_importance.engine.twins.step import Start, TwinStep
 from keras_importance.errors import reason_of, warn
-from keras_importance.statistics.influence import Floats, Integers
-
-ops = keras.ops
-
-Array = NDArray[Any]
+from keras_importance.statistics.arrays import Floats, Integers
 
 MAX_KEPT_VALUES = 1 << 29
 """Weights and slots of the optimizer of twins that are kept from epoch to epoch: 2 GB."""

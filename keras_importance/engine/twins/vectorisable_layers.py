@@ -9,8 +9,7 @@ from functools import partial
 from typing import Any
 
 import keras
-
-ops = keras.ops
+from keras import ops
 
 # A recurrent layer of more steps would take minutes to compile step by step.
 _MAX_UNROLLED = 64

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import io
 import os
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from PIL import Image
 from tensorboard.compat.proto import event_pb2, summary_pb2
-from tensorboard.plugins.custom_scalar import metadata as layout_metadata
-from tensorboard.plugins.image import metadata as image_metadata
-from tensorboard.plugins.scalar import metadata as scalar_metadata
-from tensorboard.plugins.text import metadata as text_metadata
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
-from tensorboard.util.tensor_util import make_tensor_proto
 
 from keras_importance.errors import reason_of, warn
 from keras_importance.reporting import plots
 from keras_importance.reporting.writers.base import EpochReport, Writer
 from keras_importance.reporting.writers.custom_scalars import MarginCharts
-from keras_importance.results.disagreements import Finding, disagreements
-from keras_importance.results.drift import Mover, Stability, Step, steps
+from keras_importance.reporting.writers.report_table import (
+    finding_line,
+    movement,
+    table,
+)
+from keras_importance.reporting.writers.summaries import _image, _layout, _scalar, _stored, _text
+from keras_importance.results.disagreements import disagreements
+from keras_importance.results.drift import Stability, Step, steps
 from keras_importance.results.history import ImportanceHistory
-from keras_importance.results.result import ImportanceResult
-from keras_importance.results.verdict import Verdict, Verdicts
 from keras_importance.tensorboard_plugin import stored
 
 if TYPE_CHECKING:
@@ -45,14 +41,6 @@ _EVENT_FILES = "events.out.tfevents.*"
 _MAX_CURVES = 200
 
 _NEW_CURVES_PER_EPOCH = 50
-
-_MAX_TABLE_ROWS = 200
-
-_MAX_MOVERS = 5
-
-_ALWAYS_LISTED = ("useless", "harmful", "redundant", "latent")
-
-_MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]()#+!|~<>"})
 
 
 class TensorBoardWriter(Writer):
@@ -277,175 +265,3 @@ def _table(report: EpochReport, last: Iterable[Step], stability: Mapping[str, St
     ]
     lines += map(finding_line, disagreements(report.history))
     return _text("importance_report/flags", "\n".join(lines))
-
-
-def movement(step: Step, stable_since: int | None) -> str:
-    """A line on the features that moved since the evaluation before, those that moved furthest first."""
-    movers = list(step.movers())
-    rising = _moved("rises", [one for one in movers if one.direction == "riser"])
-    falling = _moved("falls", [one for one in movers if one.direction == "faller"])
-    moved = "; ".join(filter(None, (rising, falling))) or "no feature by more than noise"
-    stable = "" if stable_since is None else f" Stable since epoch {stable_since}."
-    return f"\n{_escaped(step.later.method)} since epoch {step.earlier.epoch}: {moved}.{stable}"
-
-
-def _moved(how: str, movers: Sequence[Mover]) -> str:
-    if not movers:
-        return ""
-    furthest = sorted(movers, key=lambda one: -abs(one.change))
-    names = [f"{_escaped(one.feature)} ({one.change:+.3g})" for one in furthest[:_MAX_MOVERS]]
-    more = f" and {len(movers) - _MAX_MOVERS} more" if len(movers) > _MAX_MOVERS else ""
-    return f"{how} {', '.join(names)}{more}"
-
-
-def finding_line(finding: Finding) -> str:
-    """What the gradient and the loss disagree on."""
-    return (
-        f"\n{_escaped(finding.feature)}: {finding.reason} (gradient {finding.gradient:.3g}, that of "
-        f"useful features {finding.usual_gradient:.3g}; importance {finding.ci_low:.3g} to "
-        f"{finding.ci_high:.3g})."
-    )
-
-
-def table(results: Iterable[ImportanceResult], verdicts: Iterable[Verdicts] = ()) -> str:
-    """A Markdown table of the features, by their importance for the last of the methods.
-
-    With the verdicts of one detector it says of each feature what it is, since when and on what
-    evidence; flagged features are listed even where there are too many others.
-    """
-    results, judged = list(results), list(verdicts)
-    judgements = {verdict.feature: verdict for one in judged for verdict in one}
-    leading = results[-1]
-    order = np.argsort(np.nan_to_num(leading.rank, nan=np.inf), kind="stable")
-    is_shown = np.arange(len(order)) < _MAX_TABLE_ROWS
-    is_shown |= [
-        leading.feature_names[row] in judgements
-        and judgements[leading.feature_names[row]].state in _ALWAYS_LISTED
-        for row in order
-    ]
-    shown = [(place, int(row)) for place, row in enumerate(order, start=1) if is_shown[place - 1]]
-    with_notes = any(one.notes for one in results)
-    head = ["rank", "feature", *(f"{one.method} (95% interval)" for one in results)]
-    rules = ["---:", "---", *(["---:"] * len(results))]
-    if judged:
-        head, rules = [*head, "verdict", "since epoch", "evidence"], [*rules, "---", "---:", "---"]
-    lines = [
-        _line([*head, "note"] if with_notes else head),
-        _line([*rules, "---"] if with_notes else rules),
-    ]
-    numbers = [_numbers(one) for one in results]
-    for place, row in shown:
-        name = leading.feature_names[row]
-        cells = [str(place), _escaped(name), *(column[row] for column in numbers)]
-        if judged:
-            cells += _judgement(judgements[name])
-        if with_notes:
-            cells.append(_escaped("; ".join(one.notes[name] for one in results if name in one.notes)))
-        lines.append(_line(cells))
-    if len(order) > len(shown):
-        lines.append(f"\n{len(order) - len(shown):,} less important features are not listed.")
-    for one in judged:
-        names = ", ".join(map(_escaped, one.useless[:_MAX_TABLE_ROWS])) or "none"
-        lines.append(
-            f"\nMay be dropped together: {names}. Chance that any is wrongly called useless in this "
-            f"training: {one.error_rate:.0%} at most; a feature is useless below {one.threshold:.3g}."
-        )
-    return "\n".join(lines)
-
-
-def _judgement(verdict: Verdict) -> list[str]:
-    """Cells for the state, since when, and why."""
-    since = "" if verdict.since is None else str(verdict.since)
-    state = verdict.state if verdict.partner is None else f"{verdict.state} with {verdict.partner}"
-    if verdict.state == "undecided":
-        return [state, since, _escaped(verdict.reason)]
-    side = "above" if verdict.state == "useful" else "below"
-    evidence = f"{side} {verdict.bound:.3g}"
-    if np.isfinite(verdict.p_value):
-        evidence += f"; unlearned signal: p = {verdict.p_value:.2g}"
-    return [_escaped(state), since, evidence]
-
-
-def _numbers(result: ImportanceResult) -> list[str]:
-    """A cell for each feature."""
-    # Computed once: each of these goes over all features.
-    means, lows, highs = result.importances_mean, result.ci_low, result.ci_high
-    cells = []
-    for row, mean in enumerate(means):
-        if not np.isfinite(mean):
-            cells.append("none")
-        elif result.obtained[row] != "exact":
-            epoch = result.exact_epoch[row]
-            since = "" if np.isnan(epoch) else f", exact in epoch {int(epoch)}"
-            cells.append(f"{mean:.4g} ({result.obtained[row]}{since})")
-        elif not np.isfinite(result.std_error[row]):
-            cells.append(f"{mean:.4g}")
-        else:
-            cells.append(f"{mean:.4g} ({lows[row]:.4g} to {highs[row]:.4g})")
-    return cells
-
-
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _escaped(text: str) -> str:
-    """The text as data: no Markdown, no HTML, no line breaks."""
-    return " ".join(text.split()).translate(_MARKDOWN)
-
-
-# --- summaries ----------------------------------------------------------------------------------
-
-
-def _scalar(tag: str, value: float) -> Iterator[Any]:
-    """A scalar summary; nothing where there is no number to show."""
-    if np.isfinite(value):
-        yield summary_pb2.Summary.Value(
-            tag=tag,
-            metadata=scalar_metadata.create_summary_metadata("", ""),
-            tensor=make_tensor_proto(np.float32(value)),
-        )
-
-
-def _image(tag: str, figure: Figure) -> Any:
-    canvas: Any = FigureCanvasAgg(figure)
-    buffer = io.BytesIO()
-    canvas.draw()
-    # `savefig` would ask a style of the user's for size and ground, and keep the transparency of what is
-    # opaque; the last bytes are a tenth of the time.
-    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
-    Image.fromarray(pixels).save(buffer, "png", compress_level=3)
-    height, width, _ = pixels.shape
-    encoded = [str(width).encode(), str(height).encode(), buffer.getvalue()]
-    return summary_pb2.Summary.Value(
-        tag=tag,
-        metadata=image_metadata.create_summary_metadata("", ""),
-        tensor=make_tensor_proto(encoded, dtype=np.dtype(object)),
-    )
-
-
-def _text(tag: str, text: str) -> Any:
-    return summary_pb2.Summary.Value(
-        tag=tag,
-        metadata=text_metadata.create_summary_metadata("", ""),
-        tensor=make_tensor_proto([text.encode()], dtype=np.dtype(object)),
-    )
-
-
-def _layout(layout: bytes) -> Any:
-    return summary_pb2.Summary.Value(
-        tag=layout_metadata.CONFIG_SUMMARY_TAG,
-        metadata=layout_metadata.create_summary_metadata(),
-        tensor=make_tensor_proto(layout, dtype=np.dtype(object)),
-    )
-
-
-def _stored(tag: str, parts: list[bytes]) -> Any:
-    metadata = summary_pb2.SummaryMetadata(
-        plugin_data=summary_pb2.SummaryMetadata.PluginData(plugin_name=stored.PLUGIN_NAME),
-        # Without a class, the data provider would hide it.
-        data_class=summary_pb2.DATA_CLASS_TENSOR,
-    )
-    return summary_pb2.Summary.Value(
-        tag=tag, metadata=metadata, tensor=make_tensor_proto(parts, dtype=np.dtype(object))
-    )

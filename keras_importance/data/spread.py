@@ -1,0 +1,48 @@
+"""How the columns of an input spread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_importance.statistics.arrays import Array, Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """Weighted means over rows of `q_i`, the mean square over steps of a row's centred values.
+
+    Attributes:
+        mean: `(n_columns,)` mean of the values, with weights `w` of mean 1.
+        variance: `(n_columns,)` mean of `w q`.
+        q: mean of `w² q`.
+        q_squared: mean of `w² q²`.
+        weight_squared: mean of `w²`.
+    """
+
+    mean: Floats
+    variance: Floats
+    q: Floats
+    q_squared: Floats
+    weight_squared: float
+
+    @staticmethod
+    def joined(parts: Sequence[Spread]) -> Spread:
+        """That of the columns of several inputs."""
+        names = ("mean", "variance", "q", "q_squared")
+        columns = {name: np.concatenate([getattr(one, name) for one in parts]) for name in names}
+        return Spread(**columns, weight_squared=parts[0].weight_squared)
+
+
+def _spread(values: Array, weights: Floats | None) -> Spread:
+    n_rows, n_columns = len(values), values.shape[-1] if values.ndim > 1 else 1
+    if values.dtype.kind not in "fiub":
+        zeros = np.zeros(n_columns)
+        return Spread(zeros, zeros, zeros, zeros, weight_squared=1.0)
+    w = np.ones(n_rows) if weights is None else weights / weights.mean()
+    x = values.reshape(n_rows, -1, n_columns).astype(np.float64)
+    mean = np.einsum("n,nsc->c", w, x) / x[..., 0].size
+    q = np.square(x - mean).mean(axis=1)
+    return Spread(mean, w @ q / n_rows, w**2 @ q / n_rows, w**2 @ q**2 / n_rows, float(np.mean(w**2)))

@@ -1,0 +1,144 @@
+"""Features over epochs, and features over time steps, the darker the more important."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from keras_importance.reporting.plots import lettering
+from keras_importance.reporting.plots.figure import (
+    _FAINT,
+    _MAX_NAMED,
+    _MAX_TICKS,
+    _ROW_HEIGHT,
+    _SMALL,
+    _TITLE_HEIGHT,
+    _by_importance,
+    _frame,
+    _head,
+    _in_parts,
+    _label_x,
+    _name_rows,
+    _panels,
+    _results,
+    _room,
+    _rows,
+    _unit,
+    _without_numbers,
+)
+from keras_importance.statistics.arrays import Floats
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from keras_importance.results.history import ImportanceHistory
+    from keras_importance.results.result import ImportanceResult
+
+_SHADES = LinearSegmentedColormap.from_list(
+    "importance", ["#F6F9FB", "#CFE3F1", "#7FB7DA", "#2C82BE", "#0B4A7F", "#06264A"]
+).with_extremes(bad="#E8E4DC")
+
+_OTHERS_HEIGHT = 2.4
+
+_SCALE_HEIGHT = 3.0
+
+_SCALE_TICK_HEIGHT = 0.3
+
+
+def over_epochs(history: ImportanceHistory, method: str | None = None) -> Figure:
+    """All features x epochs so far, the darker the more important; one row per feature.
+
+    Rows are ordered by the newest evaluation. Beyond 40 features, the others share a panel below.
+
+    Args:
+        history: what to draw.
+        method: name of the method; None for the first one.
+    """
+    newest, results = _results(history, method, "over_epochs")
+    values = np.stack([one.importances_mean for one in results], axis=1)
+    order = _by_importance(newest.importances_mean)
+    if not order:
+        return _without_numbers(newest)
+    head = _head(newest, f"{_unit(newest)} · {_rows(newest)}", " over time, up to")
+    figure = _heatmap(values, order, newest.feature_names, head)
+    panel = _lowest_panel(figure)
+    columns = range(0, len(results), -(-len(results) // _MAX_TICKS))
+    panel.set_xticks(columns, [str(results[column].epoch) for column in columns])
+    _label_x(panel, "epoch")
+    return figure
+
+
+def over_steps(result: ImportanceResult) -> Figure:
+    """Time steps x features of sequences, the darker the more important; step 0 is the first one.
+
+    Args:
+        result: what to draw; its `by_step` must not be None.
+
+    Raises:
+        ValueError: for a result without time steps.
+    """
+    if result.by_step is None:
+        raise ValueError(
+            f"over_steps got a result of {result.method!r} without by_step: the method keeps no map of "
+            "time steps, or the inputs are no sequences."
+        )
+    total = np.nanmean(np.where(np.isfinite(result.by_step), result.by_step, 0), axis=0)
+    with_steps = set(np.flatnonzero(np.isfinite(result.by_step).any(axis=0)))
+    order = [i for i in _by_importance(total) if i in with_steps]
+    if not order:
+        return _without_numbers(result)
+    head = _head(result, f"{_unit(result)} · {_rows(result)}", " at each time step,")
+    figure = _heatmap(result.by_step.T, order, result.feature_names, head)
+    panel = _lowest_panel(figure)
+    panel.xaxis.set_major_locator(MaxNLocator(_MAX_TICKS, integer=True))
+    _label_x(panel, "time step")
+    return figure
+
+
+def _heatmap(
+    values: Floats, order: Sequence[int], names: Sequence[str], head: tuple[str, str]
+) -> Figure:
+    """One row per feature; the rows beyond those with names lie in a lower panel."""
+    named, others = list(order)[:_MAX_NAMED], list(order)[_MAX_NAMED:]
+    heights = [max(len(named), 1) * _ROW_HEIGHT, *([_OTHERS_HEIGHT] if others else [])]
+    shown_names = lettering.labels([names[i] for i in named])
+    figure = _panels(heights, head, left=_room(shown_names), right=0.85)
+    top = np.nanmax(values[list(order)], initial=0.0)
+    shades = ScalarMappable(PowerNorm(0.5, vmin=0.0, vmax=top if top > 0 else 1.0), _SHADES)
+    for axes, rows in zip(figure.axes, (named, others), strict=False):
+        # Below 0 is noise or harm; the ranking tells which, the shades start at 0.
+        shown = np.ma.masked_invalid(np.maximum(values[rows], 0.0))
+        # In colours: matplotlib would look one up for each of the pixels.
+        axes.imshow(shades.to_rgba(shown, bytes=True), aspect="auto", interpolation="nearest")
+        axes.set_xticks([])
+        _frame(axes)
+    _name_rows(figure.axes[0], shown_names)
+    if others:
+        figure.axes[1].set_yticks([])
+        figure.axes[1].set_ylabel(f"{len(others):,} other features", color=_FAINT, fontsize=_SMALL)
+    _colour_scale(figure, shades, heights[0])
+    return figure
+
+
+def _colour_scale(figure: Figure, shades: ScalarMappable, room: float) -> None:
+    height = min(room, _SCALE_HEIGHT)
+    top = figure.get_figheight() - _TITLE_HEIGHT
+    left = figure.get_figwidth() - 0.75
+    box = _in_parts(figure, (left, top - height, 0.14, height))
+    axes = figure.add_axes(box, facecolor="white")
+    bar: Any = figure.colorbar(shades, cax=axes)
+    bar.outline.set_visible(False)
+    axes.grid(visible=False)
+    axes.yaxis.set_major_locator(MaxNLocator(min(5, max(1, int(height / _SCALE_TICK_HEIGHT)))))
+    axes.tick_params(length=0, colors=_FAINT, labelsize=8)
+
+
+def _lowest_panel(figure: Figure) -> Axes:
+    """The last panel before the colour scale."""
+    return figure.axes[-2]

@@ -1,0 +1,70 @@
+"""The newest results as an HTML table, as notebooks show them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from keras_importance.results.history import ImportanceHistory
+    from keras_importance.results.result import ImportanceResult
+    from keras_importance.results.verdict import Verdict
+
+_MAX_ROWS = 30
+
+_NUMBERS = (0, 2, 3)
+
+
+def table(history: ImportanceHistory) -> str:
+    """The newest result of each method as a table, the most important features first."""
+    if not len(history):
+        return "<p>No evaluation yet.</p>"
+    return "".join(
+        f"<p><b>{escape(_heading(one))}</b><br>{escape(_facts(one))}</p>{_rows(one, history, _MAX_ROWS)}"
+        for one in history.newest.values()
+    )
+
+
+def _heading(result: ImportanceResult) -> str:
+    when = "" if result.epoch is None else f", epoch {result.epoch}"
+    return f"{result.method.replace('_', ' ')}{when}"
+
+
+def _facts(result: ImportanceResult) -> str:
+    facts = [f"in units of the {result.metric}", f"{result.n_samples:,} rows", "95% intervals"]
+    if math.isfinite(result.baseline_score):
+        facts.insert(1, f"now {result.baseline_score:.4g}")
+    return ", ".join([*facts, *([result.procedure] if result.procedure else [])])
+
+
+def _rows(result: ImportanceResult, history: ImportanceHistory, at_most: int) -> str:
+    """The most important features, and how many there are beside."""
+    verdicts: dict[str, Verdict] = {
+        one.feature: one for one in history.verdicts() if one.method == result.method
+    }
+    ranks = result.rank
+    order = np.argsort(np.nan_to_num(ranks, nan=math.inf), kind="stable")
+    means, lows, highs = result.importances_mean, result.ci_low, result.ci_high
+    head = ["", "feature", "importance", "95% interval", *(["verdict"] if verdicts else [])]
+    lines = [_line("th", head)]
+    for i in order[:at_most]:
+        name = result.feature_names[i]
+        rank = "" if math.isnan(ranks[i]) else f"{int(ranks[i])}"
+        interval = f"{lows[i]:.4g} to {highs[i]:.4g}" if math.isfinite(lows[i]) else ""
+        known = [f"{means[i]:.4g}", interval] if math.isfinite(means[i]) else ["none", ""]
+        state = [verdicts[name].state if name in verdicts else ""] if verdicts else []
+        lines.append(_line("td", [rank, name, *known, *state]))
+    hidden = len(order) - at_most
+    more = f"<p>{hidden:,} more features</p>" if hidden > 0 else ""
+    return f"<table>{''.join(lines)}</table>{more}"
+
+
+def _line(tag: str, cells: Sequence[str]) -> str:
+    # Notebooks have no style sheet of ours.
+    kinds = [' style="text-align:right"' if place in _NUMBERS else "" for place in range(len(cells))]
+    parts = (f"<{tag}{kind}>{escape(cell)}</{tag}>" for kind, cell in zip(kinds, cells, strict=True))
+    return f"<tr>{''.join(parts)}</tr>"

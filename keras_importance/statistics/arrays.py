@@ -1,0 +1,56 @@
+"""Types of arrays, read-only copies, and random generators by purpose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+Integers = NDArray[np.int64]
+
+Array = NDArray[Any]
+
+Singles = NDArray[np.float32]
+
+
+def generator(seed: int, purpose: str) -> np.random.Generator:
+    """A stream of its own for each purpose, which nobody's `default_rng(seed)` draws from.
+
+    A sample drawn from the stream that also made the user's data would depend on the data.
+    """
+    return np.random.default_rng([seed, *purpose.encode()])
+
+
+def read_only(values: Any, dtype: Any = np.float64) -> NDArray[Any]:
+    """A copy that can't be written to."""
+    copy = np.array(values, dtype)
+    copy.setflags(write=False)
+    return copy
+
+
+# --- standard errors ----------------------------------------------------------------------------
+
+
+def weighted_mean(values: NDArray[Any], weights: Floats | None, axis: int = -1) -> Floats:
+    """Mean over the rows, accumulated in float64."""
+    if weights is None:
+        return np.asarray(np.mean(values, axis=axis, dtype=np.float64))
+    return np.asarray(np.average(np.asarray(values, np.float64), axis=axis, weights=weights))
+
+
+def _sum_of_squares(values: NDArray[Any]) -> Floats:
+    return np.asarray(np.einsum("fn,fn->f", values, values, dtype=np.float64))
+
+
+def _numbered(labels: Integers) -> tuple[Integers, int]:
+    """The labels as numbers from 0, flat, and how many there are."""
+    found, numbers = np.unique(labels, return_inverse=True)
+    return numbers.ravel(), len(found)
+
+
+def _sums(values: NDArray[Any], group: Integers, n_groups: int) -> Floats:
+    """`(f, n_groups)` sums of `(f, n)` values."""
+    return np.stack([np.bincount(group, one, n_groups) for one in values])
