@@ -13,7 +13,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_importance import FeatureImportance, PerturbationMethod, Replacement, ValidationData
+from keras_importance import FeatureImportance, PerturbationMethod
+from keras_importance.methods import Replacement, ValidationData
 
 
 class MeasurementError(PerturbationMethod):

@@ -16,11 +16,11 @@ from keras_importance import (
     ImportanceMethod,
     ImportanceResult,
     PermutationImportance,
-    Scores,
     Writer,
 )
 from keras_importance.callback.budget import Budget
 from keras_importance.engine.effort import Effort
+from keras_importance.methods import Scores
 from keras_importance.methods.affordable_work import MIN_ROWS, Work, affordable, most_urgent
 from keras_importance.methods.preparation import prepared_evaluator
 

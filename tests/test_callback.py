@@ -17,7 +17,6 @@ import tensorflow as tf
 import keras_importance
 import keras_importance.callback.feature_importance as feature_importance
 from keras_importance import (
-    EpochReport,
     GradientImportance,
     ImportanceMethod,
     ImportanceWarning,
@@ -25,6 +24,7 @@ from keras_importance import (
     Writer,
     compute_importance,
 )
+from keras_importance.reporting.writers import EpochReport
 
 
 class FeatureImportance(keras_importance.FeatureImportance):

@@ -13,12 +13,12 @@ from keras_importance import (
     ConditionalPermutation,
     PermutationImportance,
     PerturbationMethod,
-    Replacement,
     compute_importance,
 )
 from keras_importance.data.features import FeatureSet
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.errors import InvalidArgumentError
+from keras_importance.methods import Replacement
 from keras_importance.methods.preparation import prepared_evaluator
 from keras_importance.statistics.category_draws import class_probabilities, classes, drawn_rows
 from keras_importance.statistics.donors import Donors

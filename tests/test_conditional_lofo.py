@@ -18,7 +18,7 @@ from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.scores.averaged import pseudo_values
 from keras_importance.methods.affordable_work import Work
-from keras_importance.methods.partial_scores import Table
+from keras_importance.methods.partial_scores import PartialScores
 from keras_importance.methods.preparation import prepared_evaluator
 from keras_importance.methods.redrawing import conditional_replacement
 from keras_importance.statistics.donors import Donors
@@ -392,7 +392,7 @@ def test_until_it_is_calibrated_the_screen_counts_half(wide):
     model, data, weights = wide
     method = ConditionalLOFO()
     evaluator = evaluator_of(model, data, method)
-    table = Table(evaluator, method.replacement_for(evaluator), Work(600, 5, 40), 40)
+    table = PartialScores(evaluator, method.replacement_for(evaluator), Work(600, 5, 40), 40)
     table.screen(method.screen_scale)
     assert table.screened == pytest.approx(weights**2, rel=0.25)
     scores = table.scores("none")

@@ -11,7 +11,9 @@ from benchmarks.drift import AFFORDABLE, Design, stationary, switched_on
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_importance import ImportanceHistory, ImportanceResult, Verdicts, disagreements
+from keras_importance import ImportanceHistory, ImportanceResult
+from keras_importance.results import Verdicts
+from keras_importance.results.disagreements import disagreements
 from keras_importance.results.drift import Drift, Stability
 from keras_importance.results.result import Explained
 

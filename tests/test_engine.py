@@ -8,9 +8,10 @@ import pytest
 from zoo import ZOO
 
 import keras_importance.engine.scores.exact as scoring
-from keras_importance import PermutationImportance, PerturbationMethod, Replacement
+from keras_importance import PermutationImportance, PerturbationMethod
 from keras_importance.engine.cut.cut import cuts, whole_model
 from keras_importance.engine.cut.graph import Graph
+from keras_importance.methods import Replacement
 from keras_importance.methods.preparation import prepared_evaluator
 from keras_importance.statistics.donors import Donors
 

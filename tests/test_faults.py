@@ -25,7 +25,6 @@ from tensorboard.compat.proto import event_pb2
 
 import keras_importance
 from keras_importance import (
-    EpochReport,
     ImportanceHistory,
     ImportanceMethod,
     ImportanceResult,
@@ -35,8 +34,9 @@ from keras_importance import (
 )
 from keras_importance.engine.backends.out_of_memory import is_out_of_memory
 from keras_importance.engine.gradients.differentiator import Differentiator
-from keras_importance.engine.scores.cut_scorer import Part
+from keras_importance.engine.scores.cut_scorer import CutScorer
 from keras_importance.methods.base import Scores
+from keras_importance.reporting.writers import EpochReport
 from keras_importance.reporting.writers.history import HistoryWriter, kept_history
 
 LOST = "goes on|has no numbers|started it again|leaves out"
@@ -300,7 +300,7 @@ def test_every_backends_words_for_out_of_memory_are_known(error):
 
 def test_out_of_memory_goes_on_with_smaller_blocks(small_data, monkeypatch):
     """A backend without room for more than 200 scores at once: the numbers are the same."""
-    real, sizes = Part._run, []
+    real, sizes = CutScorer._run, []
 
     def run(part, group, given, row, slots, *more):
         sizes.append(slots.shape[1] * len(row))
@@ -311,7 +311,7 @@ def test_out_of_memory_goes_on_with_smaller_blocks(small_data, monkeypatch):
     whole, in_blocks = (FeatureImportance(methods="permutation") for _ in range(2))
     keras.utils.set_random_seed(0)
     fit(made(), small_data, [whole], epochs=2)
-    monkeypatch.setattr(Part, "_run", run)
+    monkeypatch.setattr(CutScorer, "_run", run)
     keras.utils.set_random_seed(0)
     fit(made(), small_data, [in_blocks], epochs=2)
     assert in_blocks.history.epochs == (0, 1)

@@ -9,20 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_importance.statistics.cross_validation import Worsening, left_out, left_out_of_sets
+from keras_importance.statistics.cross_validation import FoldDifferences, left_out, left_out_of_sets
 from keras_importance.statistics.quantiles import tail_quantile
 
 
 def one_fold(values):
     """`(n_seeds, n_rows)` values of one feature, of rows that one fold holds out."""
     values = np.atleast_2d(np.asarray(values, float))
-    return Worsening(np.arange(values.shape[1]), values[None])
+    return FoldDifferences(np.arange(values.shape[1]), values[None])
 
 
 def in_parts(n_rows, n_folds, values):
     """Rows `0..n_rows` in folds, of one training each: `values(fold, rows)` of one feature."""
     parts = np.array_split(np.arange(n_rows), n_folds)
-    return [Worsening(rows, values(number, rows)[None, None]) for number, rows in enumerate(parts)]
+    return [FoldDifferences(rows, values(number, rows)[None, None]) for number, rows in enumerate(parts)]
 
 
 def error_of(folds, **keywords):
@@ -92,8 +92,8 @@ def test_leaving_one_row_out_has_the_error_of_a_mean_of_rows(rng):
 def test_folds_of_unequal_size_count_alike():
     """Means 1 and 3 of folds of 10 and 30 rows: the importance is 2."""
     folds = [
-        Worsening(np.arange(10), np.ones((1, 1, 10))),
-        Worsening(np.arange(10, 40), np.full((1, 1, 30), 3.0)),
+        FoldDifferences(np.arange(10), np.ones((1, 1, 10))),
+        FoldDifferences(np.arange(10, 40), np.full((1, 1, 30), 3.0)),
     ]
     assert left_out(folds).importances.mean() == pytest.approx(2)
 
@@ -107,7 +107,7 @@ def test_rows_held_out_twice_count_once(rng):
 def test_trainings_that_are_scored_on_the_same_rows_add_their_variance(rng):
     """Rows r in each of 5 folds, moved by t: Var(r)/n + Var(t)/5, but for a share of 1/n."""
     rows, moved = rng.standard_normal(400), 0.3 * rng.standard_normal(5)
-    folds = [Worsening(np.arange(400), (rows + one)[None, None]) for one in moved]
+    folds = [FoldDifferences(np.arange(400), (rows + one)[None, None]) for one in moved]
     expected = rows.var(ddof=1) / 400 + moved.var(ddof=1) / 5
     assert error_of(folds) ** 2 == pytest.approx(expected, rel=1 / 100)
 
@@ -115,7 +115,9 @@ def test_trainings_that_are_scored_on_the_same_rows_add_their_variance(rng):
 def test_order_is_folds_then_seeds(rng):
     """Means 10 · fold + seed."""
     folds = [
-        Worsening(rows, np.stack([np.full((1, 5), 10.0 * fold + seed) for seed in range(3)], axis=1))
+        FoldDifferences(
+            rows, np.stack([np.full((1, 5), 10.0 * fold + seed) for seed in range(3)], axis=1)
+        )
         for fold, rows in enumerate(np.arange(10).reshape(2, 5))
     ]
     assert left_out(folds).importances[0] == pytest.approx([0, 1, 2, 10, 11, 12])
@@ -129,9 +131,9 @@ def test_a_row_of_weight_two_is_two_rows_of_one_block(rng):
     values = rng.standard_normal((1, 3, 60))
     weights = rng.integers(1, 3, 60)
     copies = np.repeat(np.arange(60), weights)
-    weighted = left_out([Worsening(np.arange(60), values)], weights.astype(float))
+    weighted = left_out([FoldDifferences(np.arange(60), values)], weights.astype(float))
     repeated = left_out(
-        [Worsening(np.arange(len(copies)), values[..., copies])],
+        [FoldDifferences(np.arange(len(copies)), values[..., copies])],
         blocks=np.arange(60)[copies],
     )
     for name in ("importances", "std_error", "degrees"):
@@ -163,7 +165,7 @@ def test_copies_of_rows_make_no_error_smaller(rng):
 def test_a_block_that_folds_share_is_one():
     """Two blocks of values 1 and -1, one half of each in each fold: Var = ((1 + 1) / 4) · 2 / 1 = 1."""
     values = np.array([1.0, -1.0, 1.0, -1.0])
-    folds = [Worsening(rows, values[rows][None, None]) for rows in np.arange(4).reshape(2, 2)]
+    folds = [FoldDifferences(rows, values[rows][None, None]) for rows in np.arange(4).reshape(2, 2)]
     assert error_of(folds, blocks=np.array([0, 1, 0, 1])) == pytest.approx(1)
 
 
@@ -178,7 +180,7 @@ def test_a_training_that_failed_leaves_the_other_features_as_they_are(rng):
     values = rng.standard_normal((3, 2, 40))
     broken = values.copy()
     broken[1, 0] = math.nan
-    whole, found = (left_out([Worsening(np.arange(40), one)]) for one in (values, broken))
+    whole, found = (left_out([FoldDifferences(np.arange(40), one)]) for one in (values, broken))
     assert np.isnan(found.importances[1]).any()
     assert math.isnan(found.std_error[1])
     for name in ("importances", "std_error", "degrees"):
@@ -214,7 +216,7 @@ def simulated(n_folds, n_seeds, *, training, mixed, n_times=1, n_rows=200, n_rep
             shape = (n_replicates, n_seeds)
             shift = math.sqrt(training / len(rows)) * rng.standard_normal((*shape, 1))
             noise = mixed * rng.standard_normal((*shape, len(rows)))
-            folds.append(Worsening(rows, 1 + of_rows[..., rows] + shift + noise))
+            folds.append(FoldDifferences(rows, 1 + of_rows[..., rows] + shift + noise))
     return folds
 
 

@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from keras_importance import ImportanceHistory, ImportanceResult, Verdicts
+from keras_importance import ImportanceHistory, ImportanceResult
+from keras_importance.results import Verdicts
 
 NAMES = ("bmi", "<img src=x onerror=alert(1)>", "température ☂", "none")
 

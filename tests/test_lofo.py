@@ -14,7 +14,7 @@ import pytest
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 
 from keras_importance import ImportanceWarning, compute_importance, lofo_importance
-from keras_importance.data.hidden_columns import Masks, usual_values, without_columns
+from keras_importance.data.hidden_columns import HiddenColumns, usual_values, without_columns
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.twins.twins import Twins
 
@@ -235,7 +235,7 @@ def test_a_column_is_masked_in_every_step_and_the_others_stay(rng):
     x = {"series": rng.standard_normal((20, 3, 2)).astype("float32"), "flat": np.arange(20) % 3}
     data = ValidationData.read((x, np.zeros(20)))
     place = [one.name for one in data.columns].index("series")
-    masks = Masks.of(data, [(), ((place, 1),), ((1 - place, 0),)])
+    masks = HiddenColumns.of(data, [(), ((place, 1),), ((1 - place, 0),)])
     whole, series, flat = (data.pack(masks.applied(number, data).inputs) for number in range(3))
     assert all(np.array_equal(whole[name], x[name]) for name in x)
     assert np.array_equal(series["series"][..., 0], x["series"][..., 0])

@@ -20,7 +20,7 @@ from keras_importance import (
     lofo_importance,
 )
 from keras_importance.data.running_fit import fit_arguments
-from keras_importance.data.training_data import TrainingRows
+from keras_importance.data.training_data import TrainingData
 from keras_importance.engine.twins.twins import Twins
 
 layers = keras.layers
@@ -358,7 +358,7 @@ def test_rows_of_training_come_without_those_that_were_split_off(pair):
 
     class Spy(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
-            seen["rows"] = TrainingRows.of(fit_arguments(self.model))
+            seen["rows"] = TrainingData.of(fit_arguments(self.model))
 
     x, y = pair
     linear().fit(

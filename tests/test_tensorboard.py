@@ -21,16 +21,16 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.util.tensor_util import make_ndarray
 
 from keras_importance import (
-    EpochReport,
     FeatureImportance,
     ImportanceHistory,
     ImportanceResult,
     ImportanceWarning,
     TensorBoardWriter,
 )
+from keras_importance.reporting.writers import EpochReport
 from keras_importance.reporting.writers.report_table import movement, table
 from keras_importance.reporting.writers.tensorboard import logged_features
-from keras_importance.results.drift import Step
+from keras_importance.results.drift import Transition
 
 
 def read(run):
@@ -392,11 +392,11 @@ def test_a_writer_that_joins_late_knows_since_when_all_is_stable(tmp_path):
 
 
 def test_many_movers_are_counted():
-    step = Step(
+    step = Transition(
         wide(0, 8), dataclasses.replace(wide(1, 8), importances=1.0 + np.arange(8.0)[:, None] ** 2)
     )
     draws = np.full((8, 50), 0.001)
-    step = Step(
+    step = Transition(
         *(dataclasses.replace(one, draws=k * draws) for k, one in enumerate((step.earlier, step.later)))
     )
     line = movement(step, None)
@@ -421,7 +421,7 @@ def test_the_report_says_where_the_methods_disagree(tmp_path):
 def test_a_report_on_a_thousand_features_compares_two_evaluations_alone(tmp_path, monkeypatch):
     """However long the history: the step itself, and the newest beside the first stable one."""
     compared = []
-    monkeypatch.setattr(Step, "_floor", lambda step, *_: compared.append(step) or math.nan)
+    monkeypatch.setattr(Transition, "_floor", lambda step, *_: compared.append(step) or math.nan)
     rng = np.random.default_rng(0)
     results = [
         dataclasses.replace(wide(epoch, 1000), draws=rng.standard_normal((1000, 5)))

@@ -17,14 +17,9 @@ from tensorboard.backend import application
 from tensorboard.backend.event_processing.data_ingester import LocalDataIngester
 from werkzeug.test import Client
 
-from keras_importance import (
-    EpochReport,
-    FeatureImportance,
-    ImportanceHistory,
-    ImportanceResult,
-    TensorBoardWriter,
-    Verdicts,
-)
+from keras_importance import FeatureImportance, ImportanceHistory, ImportanceResult, TensorBoardWriter
+from keras_importance.reporting.writers import EpochReport
+from keras_importance.results import Verdicts
 from keras_importance.tensorboard_plugin import stored
 from keras_importance.tensorboard_plugin.plugin import ImportancePlugin
 

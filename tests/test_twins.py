@@ -10,7 +10,7 @@ import pytest
 
 from keras_importance import ImportanceWarning
 from keras_importance.data.features import FeatureSet
-from keras_importance.data.hidden_columns import Masks
+from keras_importance.data.hidden_columns import HiddenColumns
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.twins import twins
 from keras_importance.engine.twins.held_out_scores import resolved_metrics
@@ -172,7 +172,7 @@ def new_model(make, optimizer=None):
 def trained_twins(model, data, sets, *, epochs=EPOCHS):
     """Twins after some epochs, and their mean losses on the rows they were trained on."""
     metrics = resolved_metrics(["loss"], model, data, 0)
-    masks = Masks.of(data, sets)
+    masks = HiddenColumns.of(data, sets)
     found = Twins(TwinPrograms(model, data, metrics), data, masks, BATCH, [Start.of(model)])
     for _ in range(epochs):
         found.train([np.arange(data.n_rows)])
@@ -215,7 +215,7 @@ def test_a_twin_learns_what_fit_would_without_the_feature(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error", ImportanceWarning)  # none of them needs the loop
         _, losses = trained_twins(new_model(make), data, two_sets(data))
-    masks = Masks.of(data, two_sets(data))
+    masks = HiddenColumns.of(data, two_sets(data))
     expected = [fitted_loss(new_model(make), data, masks, number) for number in (0, 1)]
     np.testing.assert_allclose(losses, expected, rtol=1e-4)
     assert abs(expected[0] - expected[1]) > 1e-3  # the feature matters, or nothing was tested
@@ -227,7 +227,7 @@ def test_every_optimizer_updates_twins_as_it_updates_a_model(name):
     data = read(rows)
     _, losses = trained_twins(new_model(make, OPTIMIZERS[name]), data, two_sets(data))
     model = new_model(make, OPTIMIZERS[name])
-    expected = fitted_loss(model, data, Masks.of(data, two_sets(data)), 1)
+    expected = fitted_loss(model, data, HiddenColumns.of(data, two_sets(data)), 1)
     if name != "averaged":  # fit writes averages into the weights at its end
         np.testing.assert_allclose(losses[1], expected, rtol=1e-4)
     assert np.isfinite(losses).all()
@@ -238,7 +238,7 @@ def test_sample_weights_weigh_the_training():
     weights = np.linspace(0.1, 3, N_ROWS)
     data = read(rows, weights)
     _, losses = trained_twins(new_model(make), data, two_sets(data))
-    expected = fitted_loss(new_model(make), data, Masks.of(data, two_sets(data)), 1)
+    expected = fitted_loss(new_model(make), data, HiddenColumns.of(data, two_sets(data)), 1)
     np.testing.assert_allclose(losses[1], expected, rtol=1e-4)
 
 
@@ -310,7 +310,7 @@ def test_a_layer_that_cannot_be_vectorised_makes_it_a_loop_and_says_so():
     with pytest.warns(ImportanceWarning, match="one after the other.*Reason"):
         found, losses = trained_twins(new_model(make), data, two_sets(data))
     assert not found._programs.is_vectorised
-    masks = Masks.of(data, two_sets(data))
+    masks = HiddenColumns.of(data, two_sets(data))
     expected = [fitted_loss(new_model(make), data, masks, number) for number in (0, 1)]
     np.testing.assert_allclose(losses, expected, rtol=1e-4)
 
@@ -356,7 +356,7 @@ def test_twins_begin_where_the_optimizer_is():
     rows, make = ARCHITECTURES["mlp"]
     data = read(rows)
     model = new_model(make, OPTIMIZERS["momentum"])
-    masks = Masks.of(data, [()])
+    masks = HiddenColumns.of(data, [()])
     fitted_loss(model, data, masks, 0, epochs=1)
     _, losses = trained_twins(model, data, [()], epochs=1)
     assert fitted_loss(model, data, masks, 0, epochs=1) == pytest.approx(losses[0], rel=1e-4)
@@ -368,7 +368,7 @@ def test_each_start_has_an_order_of_its_own():
     model = new_model(make)
     programs = TwinPrograms(model, data, resolved_metrics(["loss"], model, data, 0))
     starts = [Start.of(model), Start.of(model), Start.of(model)]
-    found = Twins(programs, data, Masks.of(data, [()]), BATCH, starts)
+    found = Twins(programs, data, HiddenColumns.of(data, [()]), BATCH, starts)
     forward = np.arange(N_ROWS)
     found.train([forward, forward[::-1].copy(), forward])
     first, second, third = (scores[0][0].mean() for scores in found.scores(data))
@@ -443,7 +443,7 @@ def test_several_outputs_with_loss_weights_learn_as_in_fit():
     data = ValidationData.read((table(), targets))
     metrics = resolved_metrics(["loss"], model, data, 0)
     found = Twins(
-        TwinPrograms(model, data, metrics), data, Masks.of(data, [()]), BATCH, [Start.of(model)]
+        TwinPrograms(model, data, metrics), data, HiddenColumns.of(data, [()]), BATCH, [Start.of(model)]
     )
     found.train([np.arange(N_ROWS)])
     loss = found.scores(data)[0][0][0].mean()

@@ -16,12 +16,12 @@ from keras_importance import (
     ImportanceWarning,
     PermutationImportance,
     UselessFeatureDetector,
-    Verdicts,
     compute_importance,
 )
 from keras_importance.methods.preparation import prepared_evaluator
+from keras_importance.results import Verdicts
 from keras_importance.statistics.score_test import score_test
-from keras_importance.verdicts.unused_signal import MaskedScore
+from keras_importance.verdicts.unused_signal import UnusedSignalTest
 
 
 class FeatureImportance(keras_importance.FeatureImportance):
@@ -218,7 +218,7 @@ def test_signal_that_the_network_does_not_use_yet_is_seen(signal, rng):
     )
     model.compile("adam", "mse")
     model.fit(x[:2000], y[:2000], epochs=1, verbose=0)
-    test = MaskedScore(evaluator_of(model, x[2000:], y[2000:]))
+    test = UnusedSignalTest(evaluator_of(model, x[2000:], y[2000:]))
     assert test.p_value(1) < 1e-3
     assert min(test.p_value(number) for number in (3, 4, 5)) > 1e-3
 
@@ -240,7 +240,7 @@ def test_signal_of_classes_is_seen_before_training(loss, activation, units, rng)
     y = np.digitize(score, [-0.5, 0.5]) if units == 3 else (score > 0).astype("float32")
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units, activation=activation)])
     model.compile("sgd", loss)
-    test = MaskedScore(evaluator_of(model, x, y))
+    test = UnusedSignalTest(evaluator_of(model, x, y))
     assert max(test.p_value(0), test.p_value(1), test.p_value(2)) < 1e-4
     assert test.p_value(3) > 1e-3
 
@@ -254,7 +254,7 @@ def test_signal_of_categories_is_seen(rng):
     parts = [keras.layers.Flatten()(keras.layers.Embedding(5, 2)(one)) for one in inputs]
     model = keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Concatenate()(parts)))
     model.compile("sgd", "mse")
-    test = MaskedScore(evaluator_of(model, [codes[:, :1], codes[:, 1:]], y))
+    test = UnusedSignalTest(evaluator_of(model, [codes[:, :1], codes[:, 1:]], y))
     assert test.p_value(0) < 1e-6
     assert test.p_value(1) > 1e-3
 
@@ -266,7 +266,7 @@ def test_a_copy_of_a_used_feature_holds_no_signal_of_its_own(rng):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     model.set_weights([np.array([[1.0], [0.0], [0.0]]), np.zeros(1)])
     model.compile("sgd", "mse")
-    test = MaskedScore(evaluator_of(model, x, y))
+    test = UnusedSignalTest(evaluator_of(model, x, y))
     assert test.p_value(1) > 1e-3
 
 
@@ -274,7 +274,7 @@ def test_what_there_is_no_time_for_keeps_its_p_value_and_comes_first(rng):
     x = rng.standard_normal((300, 4)).astype("float32")
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
-    test = MaskedScore(evaluator_of(model, x, x[:, 0]))
+    test = UnusedSignalTest(evaluator_of(model, x, x[:, 0]))
     first = test.p_values([0, 1, 2], lambda: False)
     assert np.isnan(first).tolist() == [False, True, True]
     second = test.p_values([0, 1, 2], lambda: False)

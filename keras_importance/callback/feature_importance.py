@@ -13,12 +13,12 @@ import numpy as np
 from keras_importance import arguments
 from keras_importance.callback import caveats
 from keras_importance.callback.budget import Budget
-from keras_importance.callback.fit_run import Training
+from keras_importance.callback.fit_run import FitRun
 from keras_importance.callback.run_directory import tuner_trial
 from keras_importance.data.features import FeatureSet
 from keras_importance.data.loaders import check_is_batched
 from keras_importance.data.running_fit import fit_arguments
-from keras_importance.data.training_data import TrainingRows
+from keras_importance.data.training_data import TrainingData
 from keras_importance.engine.backends.backend import is_chief, why_no_fit
 from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
@@ -158,7 +158,7 @@ class FeatureImportance(keras.callbacks.Callback):
         self.features = features
         self.metric = metric
         self.history = ImportanceHistory()
-        self._training: Training | None = None
+        self._training: FitRun | None = None
         reason = why_no_fit()
         if reason is not None:
             warn(reason)
@@ -251,7 +251,7 @@ class FeatureImportance(keras.callbacks.Callback):
                 n_epochs,
                 _PICTURE_SECONDS if any(writer.draws for writer in writers) else 0.0,
             )
-            self._training = Training(evaluator, writers, budget)
+            self._training = FitRun(evaluator, writers, budget)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Starts the clock; the first epoch of a `fit` decides what earlier history stays."""
@@ -298,7 +298,7 @@ class FeatureImportance(keras.callbacks.Callback):
 
     # --- one evaluation -------------------------------------------------------------------------
 
-    def _evaluate(self, training: Training, epoch: int, *, is_last: bool) -> None:
+    def _evaluate(self, training: FitRun, epoch: int, *, is_last: bool) -> None:
         evaluator, budget = training.evaluator, training.budget
         started, training.evaluated = evaluator.clock(), epoch
         compiled, unlimited = evaluator.compiler.seconds, evaluator.unlimited_seconds
@@ -332,7 +332,7 @@ class FeatureImportance(keras.callbacks.Callback):
             budget.spend(evaluator.clock() - started)
 
     def _results_of_each_method(
-        self, training: Training, epoch: int, *, is_last: bool
+        self, training: FitRun, epoch: int, *, is_last: bool
     ) -> list[ImportanceResult]:
         evaluator, budget = training.evaluator, training.budget
         allowance = evaluator.agreed(max(budget.for_last if is_last else budget.for_scoring, 0.0))
@@ -353,7 +353,7 @@ class FeatureImportance(keras.callbacks.Callback):
                     raise
         return results
 
-    def _judge(self, training: Training, results: Sequence[ImportanceResult]) -> list[Verdict]:
+    def _judge(self, training: FitRun, results: Sequence[ImportanceResult]) -> list[Verdict]:
         """Adds the verdicts of each detector on its method's new result; those that have changed."""
         found: list[Verdict] = []
         by_method = {one.method: one for one in results}
@@ -366,7 +366,7 @@ class FeatureImportance(keras.callbacks.Callback):
                 found += changes
         return found
 
-    def _warn_of_caveats(self, training: Training) -> None:
+    def _warn_of_caveats(self, training: FitRun) -> None:
         """What the verdicts' error rate takes for granted and this training doesn't give."""
         evaluator = training.evaluator
         found = [
@@ -385,7 +385,7 @@ class FeatureImportance(keras.callbacks.Callback):
         for message in filter(None, found):
             warn(message)
 
-    def _write(self, training: Training, report: EpochReport) -> None:
+    def _write(self, training: FitRun, report: EpochReport) -> None:
         for writer in training.writers:
             with training.contained(f"writing with {type(writer).__name__}", report.epoch):
                 writer.write(report)
@@ -425,7 +425,7 @@ class FeatureImportance(keras.callbacks.Callback):
             max_samples=self.max_samples,
             seed=self.seed,
             steps=steps,
-            training=TrainingRows.of(given) if trains and given is not None else None,
+            training=TrainingData.of(given) if trains and given is not None else None,
         )
 
     def _new_writers(self) -> tuple[Writer, ...]:
@@ -450,7 +450,7 @@ class FeatureImportance(keras.callbacks.Callback):
         """Where this training's logs go: in a search each trial has a folder of its own."""
         return self.log_dir and os.path.join(self.log_dir, tuner_trial() or "")
 
-    def _begin_history(self, training: Training, epoch: int) -> None:
+    def _begin_history(self, training: FitRun, epoch: int) -> None:
         """Goes on with what this callback found before, or another one that wrote into `log_dir`."""
         self.history = _same_features(self.history.before(epoch), training.evaluator.features)
         log_dir = self._run_dir()

@@ -22,7 +22,7 @@ from keras_importance.reporting.writers.base import Writer
 from keras_importance.reporting.writers.history import HistoryWriter
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.result import ImportanceResult
-from keras_importance.verdicts.unused_signal import MaskedScore
+from keras_importance.verdicts.unused_signal import UnusedSignalTest
 
 # One for all writers, whichever notices first and in whatever words.
 _DISK_FULL = ("writing", OSError)
@@ -31,7 +31,7 @@ _UNKNOWN = ("computing", ArithmeticError)
 
 
 @dataclass
-class Training:
+class FitRun:
     """The state of one run of `fit`.
 
     Attributes:
@@ -59,9 +59,9 @@ class Training:
     warned: set[tuple[str, type[Exception]]] = field(default_factory=set)
 
     @cached_property
-    def masked_score(self) -> MaskedScore:
+    def masked_score(self) -> UnusedSignalTest:
         """The test for signal that the network doesn't use, which keeps what it learnt of the data."""
-        return MaskedScore(self.evaluator)
+        return UnusedSignalTest(self.evaluator)
 
     def probe(self, methods: Sequence[ImportanceMethod], result: ImportanceResult) -> ModelProbe:
         """What a detector may ask of the model about a result of one of the methods."""

@@ -9,7 +9,7 @@ from keras_importance.engine.evaluator import Evaluator
 from keras_importance.methods.perturbation import PerturbationMethod
 from keras_importance.results.result import ImportanceResult
 from keras_importance.statistics.arrays import Floats
-from keras_importance.verdicts.unused_signal import MaskedScore
+from keras_importance.verdicts.unused_signal import UnusedSignalTest
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class ModelProbe:
     method: PerturbationMethod
     result: ImportanceResult
     n_evaluations: int | None
-    masked: MaskedScore
+    masked: UnusedSignalTest
     is_time_left: Callable[[], bool] = lambda: True
 
     def jointly(self, sets: Sequence[Sequence[int]]) -> ImportanceResult:

@@ -9,7 +9,7 @@ import numpy as np
 from keras_importance.statistics.arrays import Array, Integers
 
 # Enough consecutive rows to tell windows that overlap from windows that look alike by chance.
-_ROWS_TO_COMPARE = 16
+ROWS_TO_COMPARE = 16
 
 _MIN_BLOCKS = 20
 
@@ -17,7 +17,7 @@ _MIN_BLOCKS = 20
 _TELLING = 0.9
 
 
-def _repeated_rows(leaves: Sequence[Array]) -> Integers | None:
+def repeated_rows(leaves: Sequence[Array]) -> Integers | None:
     """Numbers of the distinct rows, where some are there several times; None where none is.
 
     Rows of few categories agree by chance. So copies count as such only beside values that tell all
@@ -42,7 +42,7 @@ def _repeated_rows(leaves: Sequence[Array]) -> Integers | None:
     return np.array([numbers[key] for key in keys]) if tells_apart else None
 
 
-def _block_length(window: int, n_rows: int) -> int:
+def block_length(window: int, n_rows: int) -> int:
     """Rows that count as one block: four windows, or two where that would leave fewer than 20 blocks.
 
     Neighbouring windows share steps across the border of a block, and a series remembers longer than a
@@ -51,7 +51,7 @@ def _block_length(window: int, n_rows: int) -> int:
     return max(2 * window, min(4 * window, n_rows // _MIN_BLOCKS))
 
 
-def _overlapping_window(inputs: Sequence[Array]) -> int:
+def overlapping_window(inputs: Sequence[Array]) -> int:
     """How many consecutive rows share time steps; 0 unless the rows are windows of one series.
 
     Row `i + 1` is row `i` moved on by `stride` steps, as a sliding window makes them.
@@ -59,7 +59,7 @@ def _overlapping_window(inputs: Sequence[Array]) -> int:
     for values in inputs:
         if values.ndim != 3 or len(values) <= 2 or values.dtype.kind not in "fiu":
             continue
-        rows = values[:_ROWS_TO_COMPARE]
+        rows = values[:ROWS_TO_COMPARE]
         n_steps = int(rows.shape[1])
         for stride in range(1, n_steps // 2 + 1):
             earlier, later = rows[:-1, stride:], rows[1:, :-stride]

@@ -14,7 +14,7 @@ from keras_importance.statistics.arrays import Array
 
 
 @dataclass(frozen=True, eq=False)
-class Masks:
+class HiddenColumns:
     """Which columns each of several models doesn't see, and what it sees in their place.
 
     Attributes:
@@ -26,7 +26,7 @@ class Masks:
     fill: tuple[Array, ...]
 
     @classmethod
-    def of(cls, data: ValidationData, sets: Sequence[Sequence[Column]]) -> Masks:
+    def of(cls, data: ValidationData, sets: Sequence[Sequence[Column]]) -> HiddenColumns:
         """Masks for one model a set of columns, filled with what is usual in the data."""
         hidden = [np.zeros((len(sets), len(one.columns)), bool) for one in data.columns]
         for number, columns in enumerate(sets):

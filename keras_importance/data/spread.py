@@ -36,7 +36,8 @@ class Spread:
         return Spread(**columns, weight_squared=parts[0].weight_squared)
 
 
-def _spread(values: Array, weights: Floats | None) -> Spread:
+def spread_of(values: Array, weights: Floats | None) -> Spread:
+    """The spread of the columns of an input; zeros for an input that holds no numbers."""
     n_rows, n_columns = len(values), values.shape[-1] if values.ndim > 1 else 1
     if values.dtype.kind not in "fiub":
         zeros = np.zeros(n_columns)

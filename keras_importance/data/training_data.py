@@ -20,7 +20,7 @@ _BATCH_SIZE = 32
 
 
 @dataclass(eq=False)
-class TrainingRows:
+class TrainingData:
     """The rows that a `fit` trains on, and how far it has come.
 
     Attributes:
@@ -37,7 +37,7 @@ class TrainingRows:
     learning_rates: list[float] = field(default_factory=list)
 
     @classmethod
-    def of(cls, fit: FitArguments) -> TrainingRows:
+    def of(cls, fit: FitArguments) -> TrainingData:
         """Reads the training rows of a `fit` once, into memory.
 
         Raises:

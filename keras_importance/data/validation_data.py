@@ -13,15 +13,15 @@ import numpy as np
 
 from keras_importance.data.arrays import as_input, as_numpy, column_names, listed
 from keras_importance.data.dependent_rows import (
-    _ROWS_TO_COMPARE,
-    _block_length,
-    _overlapping_window,
-    _repeated_rows,
+    ROWS_TO_COMPARE,
+    block_length,
+    overlapping_window,
+    repeated_rows,
 )
 from keras_importance.data.features import InputColumns
 from keras_importance.data.loaders import ACCEPTED, Batch, batches
 from keras_importance.data.reservoir import Reservoir
-from keras_importance.data.spread import Spread, _spread
+from keras_importance.data.spread import Spread, spread_of
 from keras_importance.errors import InvalidArgumentError, reason_of
 from keras_importance.statistics.arrays import Array, Floats, Integers, generator
 
@@ -88,8 +88,8 @@ class ValidationData:
                 if sample.n_seen == 0:
                     names_of_columns = [column_names(leaf) for leaf in keras.tree.flatten(x)]
                 batch = _with_weight((_mapped(as_input, x), *_mapped(as_numpy, (y, weight))))
-                if sample.n_seen < _ROWS_TO_COMPARE:
-                    head.append([leaf[:_ROWS_TO_COMPARE] for leaf in keras.tree.flatten(batch[0])])
+                if sample.n_seen < ROWS_TO_COMPARE:
+                    head.append([leaf[:ROWS_TO_COMPARE] for leaf in keras.tree.flatten(batch[0])])
                 sample.add(batch, batch[1], _n_rows(batch))
         if sample.n_seen == 0:
             raise InvalidArgumentError(
@@ -99,7 +99,7 @@ class ValidationData:
         (x, y, weight), positions = sample.rows()
         y = y if any(leaf is not None for leaf in keras.tree.flatten(y)) else None
         inputs = tuple(_in_float_type(leaf) for leaf in keras.tree.flatten(x))
-        window = _overlapping_window([np.concatenate(parts) for parts in zip(*head, strict=True)])
+        window = overlapping_window([np.concatenate(parts) for parts in zip(*head, strict=True)])
         if sample.n_seen <= window:
             raise InvalidArgumentError(
                 f"got {sample.n_seen} validation rows that are overlapping windows of one series, with "
@@ -121,9 +121,9 @@ class ValidationData:
             targets=y,
             weights=_row_weights(weight, len(positions)),
             blocks=(
-                positions // _block_length(window, sample.n_seen)
+                positions // block_length(window, sample.n_seen)
                 if window
-                else _repeated_rows([*inputs, *([] if y is None else keras.tree.flatten(y))])
+                else repeated_rows([*inputs, *([] if y is None else keras.tree.flatten(y))])
             ),
             n_available=sample.n_seen,
             in_written_order=not isinstance(x, dict) or list(x) == sorted(x),
@@ -142,7 +142,7 @@ class ValidationData:
     @cached_property
     def spreads(self) -> tuple[Spread, ...]:
         """How the columns of each input spread; inputs that hold no numbers spread by nothing."""
-        return tuple(_spread(values, self.weights) for values in self.inputs)
+        return tuple(spread_of(values, self.weights) for values in self.inputs)
 
     def only(self, rows: Integers) -> ValidationData:
         """The same data with only some of the rows."""

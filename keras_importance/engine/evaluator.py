@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_importance.data.features import Column, Feature, FeatureSet
-from keras_importance.data.training_data import TrainingRows
+from keras_importance.data.training_data import TrainingData
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.engine.backends.backend import Call
+from keras_importance.engine.backends.backend import Inference
 from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.backends.out_of_memory import is_out_of_memory
 from keras_importance.engine.cut.block_sizes import declared_batch
@@ -33,7 +33,7 @@ from keras_importance.engine.gradients.moments import Moments
 from keras_importance.engine.metrics.constant_prediction import constant_scores
 from keras_importance.engine.metrics.from_argument import metric_from_argument
 from keras_importance.engine.metrics.metric import Metric
-from keras_importance.engine.scores.averaged import AveragedPart
+from keras_importance.engine.scores.averaged import AveragedScorer
 from keras_importance.engine.scores.exact import Scorer
 from keras_importance.engine.scores.joint import JointScorer
 from keras_importance.engine.scores.linearised import LinearisedScorer
@@ -83,7 +83,7 @@ class Evaluator:
         features: FeatureSet,
         metric: Any = "loss",
         seed: int = 0,
-        training: TrainingRows | None = None,
+        training: TrainingData | None = None,
     ) -> None:
         if not isinstance(model, keras.Model):
             raise InvalidArgumentError(
@@ -266,7 +266,7 @@ class Evaluator:
     @cached_property
     def _inference(self) -> Callable[[list[Any]], Any]:
         # Compiled, as an eager call could draw from TensorFlow's global random state.
-        def inference(call: Call, leaves: list[Any]) -> Any:
+        def inference(call: Inference, leaves: list[Any]) -> Any:
             return call(self.data.pack(leaves))
 
         return self.compiler(inference, fuse=False)
@@ -398,7 +398,7 @@ class Evaluator:
 
     @cached_property
     def _averaged_scorer(self) -> Scorer:
-        part = partial(AveragedPart, n_outputs=self.n_outputs)
+        part = partial(AveragedScorer, n_outputs=self.n_outputs)
         return Scorer(self.compiler, self.data, self._on_device, self.features, self.metric, part)
 
     @cached_property

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.data.training_data import TrainingRows
+from keras_importance.data.training_data import TrainingData
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends.compiler import replicas_of
 from keras_importance.engine.backends.replicas import Replicas
@@ -37,7 +37,7 @@ def joined_rows(
     return joined.only(_in_proportion(shards, max_samples, seed))
 
 
-def joined_training_rows(training: TrainingRows, model: Any) -> TrainingRows:
+def joined_training_rows(training: TrainingData, model: Any) -> TrainingData:
     """The rows that the processes train on together; a step takes a batch of each process."""
     replicas = replicas_of(model)
     if _are_copies(training.data, replicas):

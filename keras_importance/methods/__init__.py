@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine import Evaluator, FeatureScores, Replacement
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.ablation import AblationImportance
 from keras_importance.methods.base import ImportanceMethod, Interrupted, Scores
@@ -35,6 +37,8 @@ __all__ = [
     "AblationImportance",
     "ConditionalLOFO",
     "ConditionalPermutation",
+    "Evaluator",
+    "FeatureScores",
     "GradientImportance",
     "ImportanceMethod",
     "IntegratedGradients",
@@ -43,7 +47,9 @@ __all__ = [
     "LinearisedPermutation",
     "PermutationImportance",
     "PerturbationMethod",
+    "Replacement",
     "Scores",
+    "ValidationData",
     "methods_from_argument",
 ]
 

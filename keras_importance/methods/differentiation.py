@@ -97,7 +97,7 @@ class DifferentiatingMethod(ImportanceMethod):
         self,
         evaluator: Evaluator,
         data: ValidationData,
-        parts: Sequence[Part],
+        parts: Sequence[FeaturePart],
         notes: Mapping[str, str],
         *,
         n_scalars: int,
@@ -195,7 +195,7 @@ def false_zeros(evaluator: Evaluator, importances: Floats) -> dict[int, str]:
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class FeaturePart:
     """Features, or parts of features, of as many steps and as many columns.
 
     Attributes:
@@ -268,7 +268,7 @@ def column_of(leaf: Array | None, column: int, n_rows: int, n_steps: int) -> Arr
 
 
 def _joined(
-    evaluator: Evaluator, data: ValidationData, parts: Sequence[Part], *, signed: bool
+    evaluator: Evaluator, data: ValidationData, parts: Sequence[FeaturePart], *, signed: bool
 ) -> dict[str, Any]:
     """The arrays of a result; the parts of a feature over inputs of unequal steps add up in squares."""
     n_features = len(evaluator.features)
@@ -300,7 +300,7 @@ def _joined(
     }
 
 
-def _by_step(evaluator: Evaluator, parts: Sequence[Part]) -> Floats | None:
+def _by_step(evaluator: Evaluator, parts: Sequence[FeaturePart]) -> Floats | None:
     """The map of steps x features, where the sequences have one common number of steps."""
     lengths = {values.shape[1] for values in evaluator.data.inputs if values.ndim == 3}
     if len(lengths) != 1 or any(values.ndim > 3 for values in evaluator.data.inputs):

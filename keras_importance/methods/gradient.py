@@ -16,9 +16,9 @@ from keras_importance.engine.gradients.moments import Moments
 from keras_importance.methods.base import Scores
 from keras_importance.methods.differentiation import (
     DifferentiatingMethod,
+    FeaturePart,
     Members,
     Of,
-    Part,
     PartKey,
     column_of,
     notes_of,
@@ -98,7 +98,7 @@ class GradientImportance(DifferentiatingMethod):
 
 def _part_of_columns(
     data: ValidationData, n_steps: int, members: Members, moments: Sequence[Moments | None]
-) -> Part:
+) -> FeaturePart:
     """Features of a single column each: the same as `_part`, from sums over rows.
 
     With `r_i` the mean length of a row's gradients over its steps, `q_i` the mean square of its centred
@@ -131,7 +131,7 @@ def _part_of_columns(
     error = np.sqrt(np.maximum(variance, 0.0) / max(n_rows - 1, 1))
     first = dict(zip(numbers, np.cumsum([0, *widths]).tolist(), strict=False))
     columns = np.array([first[number] + column for number, column in pairs])
-    return Part(
+    return FeaturePart(
         features=[feature for feature, _ in members],
         score=(s * r)[columns],
         influence=None,
@@ -147,7 +147,7 @@ def _part(
     members: Members,
     passes: Sequence[InputGradients],
     aggregation: Aggregation,
-) -> Part:
+) -> FeaturePart:
     n_steps, width, _ = key
     weights = np.ones(data.n_rows) if data.weights is None else data.weights
     weights = weights / weights.mean()
@@ -192,4 +192,4 @@ def _part(
     if width == 1:
         mean_gradient = weighted_mean(g[0, :, :, :, 0].mean(axis=1), weights, axis=0)
         direction = np.sqrt(covariance[:, 0, 0]) * mean_gradient
-    return Part([number for number, _ in members], score, influence, by_step, direction)
+    return FeaturePart([number for number, _ in members], score, influence, by_step, direction)

@@ -13,9 +13,9 @@ from keras_importance.engine.evaluator import Evaluator
 from keras_importance.methods.base import Scores
 from keras_importance.methods.differentiation import (
     DifferentiatingMethod,
+    FeaturePart,
     Members,
     Of,
-    Part,
     PartKey,
     column_of,
     notes_of,
@@ -137,7 +137,7 @@ def _part(
     members: Members,
     attributions: Gradients,
     gradients: Gradients,
-) -> Part:
+) -> FeaturePart:
     """Scores of features of as many steps and columns; several scalars count by their length."""
     n_steps, width, _ = key
 
@@ -159,7 +159,7 @@ def _part(
         variance = [data.spreads[number].variance[column] for _, ((number, column),) in members]
         direction = np.sqrt(variance) * slope
     score = by_step.mean(axis=0)
-    return Part(
+    return FeaturePart(
         features=[number for number, _ in members],
         score=score,
         influence=weights[:, None] * (rows - score),

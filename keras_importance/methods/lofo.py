@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 from keras_importance.arguments import whole_number
-from keras_importance.data.hidden_columns import Masks
-from keras_importance.data.training_data import TrainingRows
+from keras_importance.data.hidden_columns import HiddenColumns
+from keras_importance.data.training_data import TrainingData
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.twins.step import Start, why_no_twins
 from keras_importance.engine.twins.twins import TwinPrograms, Twins
@@ -20,7 +20,12 @@ from keras_importance.errors import InvalidArgumentError, reason_of, speaking_as
 from keras_importance.methods.base import ImportanceMethod, Interrupted, Scores, need_targets
 from keras_importance.progress import progress_bar
 from keras_importance.statistics.arrays import Floats, generator, weighted_mean
-from keras_importance.statistics.cross_validation import LeftOut, Worsening, left_out, left_out_of_sets
+from keras_importance.statistics.cross_validation import (
+    FoldDifferences,
+    HeldOutEstimate,
+    left_out,
+    left_out_of_sets,
+)
 from keras_importance.statistics.influence import multiplier_draws
 
 
@@ -127,7 +132,7 @@ class _LockStep:
         starts: what the twins of each seed begin with.
     """
 
-    def __init__(self, evaluator: Evaluator, training: TrainingRows, starts: list[Start]) -> None:
+    def __init__(self, evaluator: Evaluator, training: TrainingData, starts: list[Start]) -> None:
         self._training, self._n_epochs = training, 0
         self._rngs = [generator(evaluator.seed + i, "batches") for i in range(len(starts))]
         sets = [(), *(one.columns for one in evaluator.features.features)]
@@ -138,7 +143,7 @@ class _LockStep:
                 f"got {n_twins} twins to train for 'lofo', of which {programs.n_kept} fit into 2 GB. "
                 "Pass features as groups, or call lofo_importance, which trains them in parts."
             )
-        masks = Masks.of(training.data, sets)
+        masks = HiddenColumns.of(training.data, sets)
         self._twins = Twins(programs, training.data, masks, training.batch_size, starts)
 
     def catch_up(self, *, shown: bool) -> None:
@@ -166,10 +171,10 @@ def _as_scores(scores: Floats, evaluator: Evaluator) -> Scores:
     data, n_seeds = evaluator.data, len(scores)
     of_rows = evaluator.metric.row_scores is not None or scores.shape[-1] == data.n_rows
     baseline = float(weighted_mean(scores[:, 0], data.weights if of_rows else None).mean())
-    found: LeftOut
+    found: HeldOutEstimate
     draws = None
     if of_rows:
-        found = left_out([Worsening(np.arange(data.n_rows), worsening)], data.weights, data.blocks)
+        found = left_out([FoldDifferences(np.arange(data.n_rows), worsening)], data.weights, data.blocks)
         centred = worsening.mean(axis=1) - found.importances.mean(axis=1)[:, None]
         if data.weights is not None:
             centred = centred * (data.weights / data.weights.mean())

@@ -27,7 +27,7 @@ from keras_importance.statistics.influence import (
 _MIN_CALIBRATING = 5
 
 
-class Table:
+class PartialScores:
     """What is known of each feature, or set of features, so far in one evaluation.
 
     Attributes:

@@ -16,7 +16,7 @@ from keras_importance.engine.scores.sample import FeatureScores, Replacement
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.affordable_work import Work, affordable, most_urgent
 from keras_importance.methods.base import ImportanceMethod, Interrupted, Scores, need_targets
-from keras_importance.methods.partial_scores import Table
+from keras_importance.methods.partial_scores import PartialScores
 from keras_importance.progress import progress_bar
 from keras_importance.results.result import ImportanceResult
 from keras_importance.statistics.donors import Donors
@@ -89,7 +89,7 @@ class PerturbationMethod(ImportanceMethod):
         replacement = self.replacement_for(evaluator)
         started = evaluator.clock()
         work = self.affordable_work(evaluator, replacement, effort.seconds)
-        table = Table(evaluator, replacement, work, len(evaluator.features))
+        table = PartialScores(evaluator, replacement, work, len(evaluator.features))
         try:
             numbers = np.arange(len(evaluator.features))
             if work.n_features < len(numbers):
@@ -126,7 +126,9 @@ class PerturbationMethod(ImportanceMethod):
                 "of them. Pass the set as a group: features={'pair': [0, 1]}."
             )
         replacement = self.replacement_for(evaluator)
-        table = Table(evaluator, replacement, Work(like.n_samples, like.n_repeats, len(sets)), len(sets))
+        table = PartialScores(
+            evaluator, replacement, Work(like.n_samples, like.n_repeats, len(sets)), len(sets)
+        )
         members = [np.array(one, np.int64) for one in sets]
         table.enter(evaluator.jointly_perturbed(replacement, table.donors, members, rows=table.rows))
         names = like.feature_names

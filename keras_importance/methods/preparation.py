@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_importance.data.correlated_features import correlated_groups
 from keras_importance.data.features import FeatureSet
-from keras_importance.data.training_data import TrainingRows
+from keras_importance.data.training_data import TrainingData
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.evaluator import Evaluator, input_names
 from keras_importance.engine.shards import joined_rows, joined_training_rows
@@ -24,7 +24,7 @@ def prepared_evaluator(
     max_samples: int | None,
     seed: int,
     steps: int | None = None,
-    training: TrainingRows | None = None,
+    training: TrainingData | None = None,
 ) -> Evaluator:
     """Reads the rows once and checks everything that can be checked before an evaluation.
 

@@ -1,1 +1,5 @@
 """What is told, and how: pictures, writers, the HTML page, the console."""
+
+from keras_importance.reporting import plots
+
+__all__ = ["plots"]

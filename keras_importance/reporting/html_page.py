@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from keras_importance.reporting import plots
 from keras_importance.results.html_table import (
-    _facts,
-    _heading,
-    _rows,
+    facts_line,
+    heading,
+    rows_table,
 )
 
 if TYPE_CHECKING:
@@ -57,8 +57,9 @@ def _section(result: ImportanceResult, history: ImportanceHistory) -> str:
         figures.append(("importance of each time step", plots.over_steps(result)))
     pictures = "".join(_picture(figure, f"{result.method}: {what}") for what, figure in figures)
     return (
-        f"<h2>{escape(_heading(result))}</h2>"
-        f'<p class="facts">{escape(_facts(result))}</p>{pictures}{_rows(result, history, _MAX_LISTED)}'
+        f"<h2>{escape(heading(result))}</h2>"
+        f'<p class="facts">{escape(facts_line(result))}</p>{pictures}'
+        f"{rows_table(result, history, _MAX_LISTED)}"
     )
 
 

@@ -86,7 +86,7 @@ class Mover(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class Transition:
     """Two results of a method on the same features, the later beside the earlier one.
 
     Features that weren't scored exactly in both take no part: the jump from an approximation to an
@@ -254,11 +254,11 @@ def _variance(draws: Singles) -> Floats:
     return _covariance(draws, draws)
 
 
-def steps(results: Sequence[ImportanceResult]) -> Iterator[Step]:
+def transitions(results: Sequence[ImportanceResult]) -> Iterator[Transition]:
     """Each result of one method beside the one before, where both are about the same features."""
     for earlier, later in pairwise(results):
         if earlier.feature_names == later.feature_names and later.epoch is not None:
-            yield Step(earlier, later)
+            yield Transition(earlier, later)
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,10 +283,10 @@ class Stability:
         """The epoch from which on they are stable; None for fewer than three steps."""
         return self.first.epoch if self.n_steps >= _STEADY_STEPS else None
 
-    def then(self, step: Step) -> Stability:
+    def then(self, step: Transition) -> Stability:
         """The same after one more evaluation, the later one of a step from the newest."""
         is_stable = _is_stable(step) and (
-            self.first is self.newest or _is_stable(Step(self.first, step.later))
+            self.first is self.newest or _is_stable(Transition(self.first, step.later))
         )
         if not is_stable:
             return Stability(step.later, step.later)
@@ -298,11 +298,11 @@ class Stability:
         places = [i for i, one in enumerate(results) if known is not None and one is known.newest]
         found = known if known is not None and places else cls(results[0], results[0])
         for later in results[places[0] + 1 if places else 1 :]:
-            found = found.then(Step(found.newest, later))
+            found = found.then(Transition(found.newest, later))
         return found
 
 
-def _is_stable(step: Step) -> bool:
+def _is_stable(step: Transition) -> bool:
     """Whether the later result lies within the noise of the earlier one; not where nothing says so."""
     if step.earlier.feature_names != step.later.feature_names:
         return False

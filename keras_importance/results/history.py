@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from keras_importance.errors import speaking_as
-from keras_importance.reporting import html_page
 from keras_importance.results import history_file
 from keras_importance.results.atomic_files import in_a_folder, whole_or_not_at_all
 from keras_importance.results.dataframe import as_dataframe
-from keras_importance.results.drift import Drift, Mover, Stability, steps
+from keras_importance.results.drift import Drift, Mover, Stability, transitions
+from keras_importance.results.html_table import history_table
 from keras_importance.results.result import ImportanceResult
 from keras_importance.results.verdict import Verdict, Verdicts
 
@@ -137,7 +137,7 @@ class ImportanceHistory:
         return tuple(
             drift
             for method in self.methods
-            for step in steps(self.of(method).results)
+            for step in transitions(self.of(method).results)
             for drift in step.drifts()
         )
 
@@ -159,7 +159,7 @@ class ImportanceHistory:
         return tuple(
             mover
             for name in (self.methods if method is None else (method,))
-            for step in steps(self.of(name).results)
+            for step in transitions(self.of(name).results)
             for mover in step.movers(alpha, min_share)
         )
 
@@ -185,12 +185,15 @@ class ImportanceHistory:
             path: the file, such as `"importance.html"`; its folder must exist.
             title: what stands at the top.
         """
+        # The one facade from facts to pictures: imported when a page is asked for.
+        from keras_importance.reporting import html_page
+
         with whole_or_not_at_all(in_a_folder(path, "to_html")) as file:
             file.write(html_page.page(self, title).encode())
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the newest results."""
-        return html_page.table(self)
+        return history_table(self)
 
     def save(self, path: str | os.PathLike[str], *, compressed: bool = True) -> None:
         """Writes the history to one file, whole or not at all: a NumPy archive without pickles.

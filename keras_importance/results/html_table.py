@@ -19,29 +19,32 @@ _MAX_ROWS = 30
 _NUMBERS = (0, 2, 3)
 
 
-def table(history: ImportanceHistory) -> str:
+def history_table(history: ImportanceHistory) -> str:
     """The newest result of each method as a table, the most important features first."""
     if not len(history):
         return "<p>No evaluation yet.</p>"
     return "".join(
-        f"<p><b>{escape(_heading(one))}</b><br>{escape(_facts(one))}</p>{_rows(one, history, _MAX_ROWS)}"
-        for one in history.newest.values()
+        f"<p><b>{escape(heading(result))}</b><br>{escape(facts_line(result))}</p>"
+        f"{rows_table(result, history, _MAX_ROWS)}"
+        for result in history.newest.values()
     )
 
 
-def _heading(result: ImportanceResult) -> str:
+def heading(result: ImportanceResult) -> str:
+    """The method and the epoch of a result."""
     when = "" if result.epoch is None else f", epoch {result.epoch}"
     return f"{result.method.replace('_', ' ')}{when}"
 
 
-def _facts(result: ImportanceResult) -> str:
+def facts_line(result: ImportanceResult) -> str:
+    """The unit, the score, and the rows of a result, on one line."""
     facts = [f"in units of the {result.metric}", f"{result.n_samples:,} rows", "95% intervals"]
     if math.isfinite(result.baseline_score):
         facts.insert(1, f"now {result.baseline_score:.4g}")
     return ", ".join([*facts, *([result.procedure] if result.procedure else [])])
 
 
-def _rows(result: ImportanceResult, history: ImportanceHistory, at_most: int) -> str:
+def rows_table(result: ImportanceResult, history: ImportanceHistory, at_most: int) -> str:
     """The most important features, and how many there are beside."""
     verdicts: dict[str, Verdict] = {
         one.feature: one for one in history.verdicts() if one.method == result.method

@@ -16,7 +16,7 @@ from keras_importance.engine.twins.step import why_no_twins
 from keras_importance.errors import InvalidArgumentError, reason_of
 from keras_importance.retraining.study import (
     Study,
-    _not_in_lock_step,
+    not_in_lock_step,
 )
 
 _OWN = ("x", "y", "sample_weight")
@@ -104,7 +104,7 @@ def in_lock_step_where_possible(study: Study, model: Any, asked: bool | None) ->
         )
     reason = _why_not_in_lock_step(study, model)
     if asked and reason is not None:
-        raise InvalidArgumentError(_not_in_lock_step(reason))
+        raise InvalidArgumentError(not_in_lock_step(reason))
     if asked is False or reason is not None:
         return study
     return replace(study, lock_step=True, insists=asked is True)

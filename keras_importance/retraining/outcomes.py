@@ -16,13 +16,18 @@ from keras_importance.retraining.checkpoint import Checkpoint
 from keras_importance.retraining.study import Study
 from keras_importance.retraining.trials import NOTHING, Outcome, run_trials
 from keras_importance.statistics.arrays import Floats, weighted_mean
-from keras_importance.statistics.cross_validation import LeftOut, Worsening, left_out, left_out_of_sets
+from keras_importance.statistics.cross_validation import (
+    FoldDifferences,
+    HeldOutEstimate,
+    left_out,
+    left_out_of_sets,
+)
 
 _MAX_NAMED = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Findings:
+class StudyOutcomes:
     """What became of every model of a study.
 
     Attributes:
@@ -44,7 +49,7 @@ class Findings:
         )
         if of_rows:
             folds = [
-                Worsening(fold.held_out, worse_is * self._worsening(metric, number))
+                FoldDifferences(fold.held_out, worse_is * self._worsening(metric, number))
                 for number, fold in enumerate(study.folds)
             ]
             found = left_out(folds, data.weights, data.blocks)
@@ -121,7 +126,7 @@ def run_study(
     checkpoint: str | os.PathLike[str] | None,
     verbose: bool,
     names: Sequence[str] = (),
-) -> Findings:
+) -> StudyOutcomes:
     """Trains and scores all models of a study, those apart that a checkpoint has already.
 
     Args:
@@ -158,7 +163,7 @@ def run_study(
             verbose=verbose,
         )
     _tell_failures(study, list(outcomes.values()))
-    return Findings(study, n_seeds, outcomes)
+    return StudyOutcomes(study, n_seeds, outcomes)
 
 
 def _tell_failures(study: Study, outcomes: Sequence[Outcome]) -> None:
@@ -182,9 +187,9 @@ def _place(outcome: Outcome, names: Sequence[str]) -> str:
 
 
 def _result(
-    findings: Findings,
+    findings: StudyOutcomes,
     metric: Metric,
-    found: LeftOut,
+    found: HeldOutEstimate,
     failed: dict[str, str],
     *,
     of_rows: bool,

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from keras_importance.data.features import Column, FeatureSet
-from keras_importance.data.hidden_columns import Masks, without_columns
+from keras_importance.data.hidden_columns import HiddenColumns, without_columns
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.metrics.metric import Metric
 from keras_importance.engine.twins.held_out_scores import few_rows, held_out_scores, resolved_metrics
@@ -108,7 +108,7 @@ class Study:
                     return self._in_lock_step(trial)
                 except Exception as error:  # what a program of twins doesn't take, fit does
                     if self.insists:
-                        raise InvalidArgumentError(_not_in_lock_step(reason_of(error))) from error
+                        raise InvalidArgumentError(not_in_lock_step(reason_of(error))) from error
                     self._failed_in_lock_step.append(trial)
                     warn(
                         "LOFO trains the models one by one with fit: they can't be trained in lock "
@@ -153,7 +153,7 @@ class Study:
         self, trial: Trial, part: Sequence[int], programs: TwinPrograms, start: Start
     ) -> list[Outcome]:
         training, held_out = self._parts(trial)
-        masks = Masks.of(training, [self._columns(one) for one in part])
+        masks = HiddenColumns.of(training, [self._columns(one) for one in part])
         batch_size = self.fit_kwargs.get("batch_size") or 32
         twins = Twins(programs, training, masks, batch_size, [start])
         rng = generator(self.seed + self._number_of(trial), "batches")
@@ -241,7 +241,7 @@ class Study:
             return data
         if self.drops_columns:
             return without_columns(data, columns)
-        return Masks.of(training, [columns]).applied(0, data)
+        return HiddenColumns.of(training, [columns]).applied(0, data)
 
 
 def takes_number_of_inputs(build_model: Callable[..., Any]) -> bool:
@@ -265,7 +265,8 @@ def built(model: Any, data: ValidationData) -> Any:
     return model
 
 
-def _not_in_lock_step(reason: str) -> str:
+def not_in_lock_step(reason: str) -> str:
+    """The error of `lock_step=True` where the models can't be trained as one program."""
     return f"got lock_step=True, which can't be: {reason}. Pass lock_step=None to train one by one."
 
 

@@ -31,9 +31,6 @@ def read_only(values: Any, dtype: Any = np.float64) -> NDArray[Any]:
     return copy
 
 
-# --- standard errors ----------------------------------------------------------------------------
-
-
 def weighted_mean(values: NDArray[Any], weights: Floats | None, axis: int = -1) -> Floats:
     """Mean over the rows, accumulated in float64."""
     if weights is None:
@@ -41,16 +38,17 @@ def weighted_mean(values: NDArray[Any], weights: Floats | None, axis: int = -1) 
     return np.asarray(np.average(np.asarray(values, np.float64), axis=axis, weights=weights))
 
 
-def _sum_of_squares(values: NDArray[Any]) -> Floats:
+def sums_of_squares(values: NDArray[Any]) -> Floats:
+    """`(f,)` sums of the squares of `(f, n)` values, in float64."""
     return np.asarray(np.einsum("fn,fn->f", values, values, dtype=np.float64))
 
 
-def _numbered(labels: Integers) -> tuple[Integers, int]:
-    """The labels as numbers from 0, flat, and how many there are."""
-    found, numbers = np.unique(labels, return_inverse=True)
-    return numbers.ravel(), len(found)
+def label_indices(labels: Integers) -> tuple[Integers, int]:
+    """The labels as indices from 0, flat, and how many distinct labels there are."""
+    distinct, indices = np.unique(labels, return_inverse=True)
+    return indices.ravel(), len(distinct)
 
 
-def _sums(values: NDArray[Any], group: Integers, n_groups: int) -> Floats:
+def group_sums(values: NDArray[Any], group: Integers, n_groups: int) -> Floats:
     """`(f, n_groups)` sums of `(f, n)` values."""
     return np.stack([np.bincount(group, one, n_groups) for one in values])

@@ -16,7 +16,7 @@ _ROUNDING = 1 + 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class Worsening:
+class FoldDifferences:
     """How much worse the rows that a fold held out are scored without each feature.
 
     Attributes:
@@ -30,7 +30,7 @@ class Worsening:
 
 
 @dataclass(frozen=True, eq=False)
-class LeftOut:
+class HeldOutEstimate:
     """Importances by leaving features out.
 
     Attributes:
@@ -45,8 +45,8 @@ class LeftOut:
 
 
 def left_out(
-    folds: Sequence[Worsening], weights: Floats | None = None, blocks: Integers | None = None
-) -> LeftOut:
+    folds: Sequence[FoldDifferences], weights: Floats | None = None, blocks: Integers | None = None
+) -> HeldOutEstimate:
     """Importances and their errors, for metrics that are means over rows.
 
         variance = variance over rows + variance over trainings
@@ -70,7 +70,7 @@ def left_out(
         weights: `(n_data,)` weights of all rows; None for equal ones.
         blocks: `(n_data,)` blocks of rows that depend on one another; None for separate rows.
     """
-    parts = [_Part.of(one, weights, blocks) for one in folds]
+    parts = [_FoldSums.of(one, weights, blocks) for one in folds]
     means = np.stack([one.means for one in parts], axis=1)  # (features, folds, seeds)
     n_features, n_folds, n_seeds = means.shape
     units = np.unique(np.concatenate([one.units for one in parts]))
@@ -89,12 +89,12 @@ def left_out(
     certainty = np.where(exceeds, degrees_of_training, degrees_of_training**2)
     spread = between**2 / certainty + of_rows**2 / max(len(units) - 1, 1)
     degrees = np.divide(variance**2, spread, out=np.full(n_features, math.inf), where=spread > 0)
-    return LeftOut(
+    return HeldOutEstimate(
         means.reshape(n_features, -1), np.sqrt(variance), np.maximum(degrees * _ROUNDING, 1.0)
     )
 
 
-def left_out_of_sets(worsening: Floats, n_folds: int = 1) -> LeftOut:
+def left_out_of_sets(worsening: Floats, n_folds: int = 1) -> HeldOutEstimate:
     """The same for a metric that is one number for all held-out rows: its error is that of the repeats.
 
     Between folds where there are several, as the seeds of a fold share its rows; else between seeds.
@@ -107,11 +107,11 @@ def left_out_of_sets(worsening: Floats, n_folds: int = 1) -> LeftOut:
     if n_folds > 1:
         repeats = worsening.reshape(len(worsening), n_folds, -1).mean(axis=2)
     degrees = np.full(len(repeats), max(repeats.shape[1] - 1, 1))
-    return LeftOut(worsening, repeats_standard_error(repeats), degrees)
+    return HeldOutEstimate(worsening, repeats_standard_error(repeats), degrees)
 
 
 @dataclass(frozen=True, eq=False)
-class _Part:
+class _FoldSums:
     """What each row, or block of rows, adds to the means of the trainings of one fold.
 
     Attributes:
@@ -125,7 +125,7 @@ class _Part:
     shares: Floats
 
     @classmethod
-    def of(cls, fold: Worsening, weights: Floats | None, blocks: Integers | None) -> _Part:
+    def of(cls, fold: FoldDifferences, weights: Floats | None, blocks: Integers | None) -> _FoldSums:
         """The parts of a fold's rows."""
         shares = np.ones(len(fold.rows)) if weights is None else weights[fold.rows]
         shares = shares / shares.sum()
@@ -151,7 +151,9 @@ class _Part:
         return np.asarray(varying * n_units / max(n_units - 1, 1))
 
 
-def _variances_by_rows(parts: Sequence[_Part], units: Integers, centre: Floats) -> tuple[Floats, Floats]:
+def _variances_by_rows(
+    parts: Sequence[_FoldSums], units: Integers, centre: Floats
+) -> tuple[Floats, Floats]:
     """Variances by rows of the mean of all trainings, and of the mean of folds as their spread tells it.
 
     They are equal where no row is held out twice.

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from keras_importance.statistics.arrays import (
     Floats,
     Integers,
-    _numbered,
-    _sum_of_squares,
-    _sums,
+    group_sums,
+    label_indices,
+    sums_of_squares,
     weighted_mean,
 )
 from keras_importance.statistics.donors import Donors
@@ -99,17 +99,17 @@ class Influence:
         centred = self.centred.reshape(len(psi), -1)
         if self.blocks is None:
             n_blocks = n_rows
-            twice = _sum_of_squares(centred) / n_repeats**2
+            twice = sums_of_squares(centred) / n_repeats**2
         else:
-            block, n_blocks = _numbered(self.blocks)
-            cell, n_cells = _numbered(block * n_blocks + block[self.donors.rows])
-            psi = _sums(psi, block, n_blocks)
-            twice = _sum_of_squares(_sums(centred, cell, n_cells)) / n_repeats**2
+            block, n_blocks = label_indices(self.blocks)
+            cell, n_cells = label_indices(block * n_blocks + block[self.donors.rows])
+            psi = group_sums(psi, block, n_blocks)
+            twice = sums_of_squares(group_sums(centred, cell, n_cells)) / n_repeats**2
         # Centring by the estimate takes (2 error)² from each psi_i² and error²/K from the cells.
         lost = 4 - 1 / n_repeats
         if n_blocks <= lost:
             return np.full(self.psi.shape[:-1], math.nan)
-        variance = (_sum_of_squares(psi) - twice) / n_rows**2 * n_blocks / (n_blocks - lost)
+        variance = (sums_of_squares(psi) - twice) / n_rows**2 * n_blocks / (n_blocks - lost)
         error: Floats = np.sqrt(np.maximum(variance, 0.0))
         few = variance <= 0
         if few.any():
@@ -131,10 +131,10 @@ class Influence:
         psi = self.psi.reshape(-1, self.psi.shape[-1])
         n_units, most = psi.shape[1], math.inf
         if self.blocks is not None:
-            block, n_units = _numbered(self.blocks)
-            psi, most = _sums(psi, block, n_units), n_units - 2
+            block, n_units = label_indices(self.blocks)
+            psi, most = group_sums(psi, block, n_units), n_units - 2
         squares = np.square(psi)
-        second, fourth = squares.mean(axis=1, dtype=np.float64), _sum_of_squares(squares) / n_units
+        second, fourth = squares.mean(axis=1, dtype=np.float64), sums_of_squares(squares) / n_units
         kurtosis = np.divide(fourth, second**2, out=np.full(len(psi), 3.0), where=second > 0)
         degrees = 2 * n_units / np.maximum(kurtosis - 1, 1e-9)
         return np.asarray(np.clip(degrees, 1, most)).reshape(self.psi.shape[:-1])
@@ -153,8 +153,8 @@ class Influence:
         psi = self.psi.reshape(-1, n_rows)
         other = np.asarray(other, psi.dtype)  # in one type: a mixed product would copy all influences
         if self.blocks is not None:
-            block, n_blocks = _numbered(self.blocks)
-            psi = _sums(psi, block, n_blocks)
+            block, n_blocks = label_indices(self.blocks)
+            psi = group_sums(psi, block, n_blocks)
             other = np.bincount(block, other, n_blocks).astype(psi.dtype)
         squares = np.square(psi)
         third = [
@@ -203,9 +203,9 @@ def multiplier_draws(
         rows = slice(start, start + _ROWS_AT_ONCE)
         drawn += psi[:, rows].astype(np.float32) @ multipliers[rows].astype(np.float32)
     if blocks is not None:
-        block, n_blocks = _numbered(blocks)
-        psi = _sums(psi, block, n_blocks)
-    size = np.sqrt(_sum_of_squares(psi))
+        block, n_blocks = label_indices(blocks)
+        psi = group_sums(psi, block, n_blocks)
+    size = np.sqrt(sums_of_squares(psi))
     scale = np.divide(std_error, size, out=np.zeros_like(size), where=size > 0)
     scale[np.isnan(std_error)] = math.nan
     return drawn * scale[:, None].astype(np.float32)

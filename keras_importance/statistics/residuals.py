@@ -134,7 +134,7 @@ def _error(fit: _Fit, groups: Sequence[Integers]) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class _LeftOut:
+class _Regression:
     """The regression of one group on all others.
 
     Attributes:
@@ -188,7 +188,7 @@ class _Fit:
         squared = (vectors / (values + ridge) ** 2) @ vectors.T
         self._shrunk = self._inverse - ridge * squared
 
-    def left_out(self, groups: Sequence[Integers]) -> Iterator[_LeftOut]:
+    def left_out(self, groups: Sequence[Integers]) -> Iterator[_Regression]:
         """The regressions of the groups."""
         for some in _pieces(groups):
             columns = np.concatenate(some)
@@ -197,7 +197,7 @@ class _Fit:
             for group, end in zip(some, ends, strict=True):
                 yield self._of(group, *(one[:, end - len(group) : end] for one in both))
 
-    def _of(self, group: Integers, u: Floats, fitted: Floats) -> _LeftOut:
+    def _of(self, group: Integers, u: Floats, fitted: Floats) -> _Regression:
         """The regression of a group, given `Z P` and `H Z P` in its columns.
 
         With `H` the hat matrix of all columns and the constant its own is `H - r P_GG r' / n`.
@@ -208,7 +208,7 @@ class _Fit:
         lengths = self._lengths - 2 / n * _of_rows(u, _solved(precision, fitted.T).T)
         lengths += _of_rows(u @ (r.T @ r), u) / n**2
         noise = np.mean((lengths - h**2) / (1 - h) ** 2)
-        return _LeftOut(group, self._without(r, u, h), max(0.0, float(noise)))
+        return _Regression(group, self._without(r, u, h), max(0.0, float(noise)))
 
     def _times(self, inner: Floats, columns: Integers) -> Floats:
         if self._is_dual:

@@ -10,8 +10,8 @@ import numpy as np
 from keras_importance.statistics.arrays import (
     Floats,
     Integers,
-    _numbered,
-    _sums,
+    group_sums,
+    label_indices,
 )
 
 # --- what the data hold and the model leaves ----------------------------------------------------
@@ -43,8 +43,8 @@ def score_test(basis: Floats, gradients: Floats, blocks: Integers | None = None)
         variance = 2 * float(np.sum(of_basis**2) * np.sum(of_gradients**2))
     else:
         products = (basis[:, :, None] * gradients[:, None]).reshape(n_rows, -1)
-        block, n_blocks = _numbered(blocks)
-        sums = _sums(products.T, block, n_blocks)
+        block, n_blocks = label_indices(blocks)
+        sums = group_sums(products.T, block, n_blocks)
         between = sums.T @ sums / n_rows
         mean = float(np.trace(between))
         variance = 2 * float(np.sum(between**2) - np.sum(np.diag(between) ** 2))

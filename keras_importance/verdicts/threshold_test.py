@@ -21,7 +21,7 @@ _NO_ROWS = "verdicts need a metric that is a mean over rows"
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class ThresholdTest:
     """How the importances of a result lie to the threshold.
 
     The contrast `importance - min_share · explained` is judged as one number: both come from the same

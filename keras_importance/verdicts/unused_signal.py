@@ -32,7 +32,7 @@ _RIDGE = 1e-3
 _RIDGE_PER_COLUMN = 0.1
 
 
-class MaskedScore:
+class UnusedSignalTest:
     """Tests whether the target depends on a feature given the others, in a way a network could learn.
 
     The feature takes the value of another row, so that the model's loss knows nothing of it. With `s`

@@ -15,7 +15,7 @@ from keras_importance.results.verdict import IN_SET, Verdicts
 from keras_importance.statistics.arrays import Array, Floats, Integers
 from keras_importance.statistics.quantiles import MANY_DEGREES, rows_for_tail, tail_quantile
 from keras_importance.verdicts.base import Detector, Probe
-from keras_importance.verdicts.threshold_test import Evidence, quantile_for
+from keras_importance.verdicts.threshold_test import ThresholdTest, quantile_for
 from keras_importance.verdicts.useless_set import JointTests, in_order, largest_set
 
 # Where the number of evaluations isn't known.
@@ -84,7 +84,7 @@ class UselessFeatureDetector(Detector):
         before = history.verdicts_before(result)
         level = self._level(history, probe)
         quantile = quantile_for(level / 2 / len(result.feature_names), result)
-        evidence = Evidence(result, self.min_share, quantile)
+        evidence = ThresholdTest(result, self.min_share, quantile)
         streak = evidence.streak(before)
         p_value = np.full(len(streak), math.nan)
         candidates = np.flatnonzero(evidence.is_low & (streak >= self.patience))
@@ -120,7 +120,7 @@ class UselessFeatureDetector(Detector):
         )
 
     def _reasons(
-        self, evidence: Evidence, streak: Integers, candidates: Integers, p_value: Floats
+        self, evidence: ThresholdTest, streak: Integers, candidates: Integers, p_value: Floats
     ) -> list[str]:
         """Why each feature would be undecided, if it were."""
         reasons = np.full(len(streak), _BOTH_SIDES, object)

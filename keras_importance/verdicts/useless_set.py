@@ -11,7 +11,7 @@ import numpy as np
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.result import ImportanceResult
 from keras_importance.statistics.arrays import Integers
-from keras_importance.verdicts.threshold_test import Evidence, quantile_for
+from keras_importance.verdicts.threshold_test import ThresholdTest, quantile_for
 
 # A set is grown on without a feature that makes it fail, up to as many times.
 _MAX_HELD_BACK = 8
@@ -57,9 +57,9 @@ class JointTests:
         """
         if not members:
             # Nothing replaced costs nothing, for sure: only the threshold is left of the contrast.
-            return -Evidence(self.result, self.min_share, math.inf).threshold
+            return -ThresholdTest(self.result, self.min_share, math.inf).threshold
         quantile = quantile_for(self.level / 2 ** (n_held + 2), self.result)
-        return float(Evidence(self._jointly(members), self.min_share, quantile).upper[0])
+        return float(ThresholdTest(self._jointly(members), self.min_share, quantile).upper[0])
 
     def matter_more_together(self, one: int, others: Sequence[int]) -> bool:
         """Whether a feature adds more to a set than it is worth alone, as a copy of a member does.

@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_importance import EpochReport, ImportanceHistory, ImportanceResult, TensorBoardWriter
+from keras_importance import ImportanceHistory, ImportanceResult, TensorBoardWriter
+from keras_importance.reporting.writers import EpochReport
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "browser"))
 

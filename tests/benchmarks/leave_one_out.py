@@ -28,7 +28,7 @@ from speed import machine
 from timing import Outcome, measured, print_head, print_row, readable
 
 from keras_importance import compute_importance, lofo_importance
-from keras_importance.data.hidden_columns import Masks
+from keras_importance.data.hidden_columns import HiddenColumns
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.twins.held_out_scores import resolved_metrics
 from keras_importance.engine.twins.step import Start
@@ -97,10 +97,10 @@ class Race:
         return ValidationData.read((self.x[self.held_out], self.y[self.held_out]))
 
     @property
-    def masks(self) -> Masks:
+    def masks(self) -> HiddenColumns:
         """What each model doesn't see, the first one nothing."""
         features = range(self.x.shape[-1])
-        return Masks.of(self.rows, [(), *([(0, column)] for column in features)])
+        return HiddenColumns.of(self.rows, [(), *([(0, column)] for column in features)])
 
     @property
     def n_models(self) -> int:
@@ -178,7 +178,12 @@ def fitted_with_one_network(race: Race, numbers: Sequence[int]) -> Job:
 
 
 def _fitted(
-    model: Any, race: Race, rows: ValidationData, scored: ValidationData, masks: Masks, number: int
+    model: Any,
+    race: Race,
+    rows: ValidationData,
+    scored: ValidationData,
+    masks: HiddenColumns,
+    number: int,
 ) -> float:
     """The loss of one model after its training."""
     seen, held_out = masks.applied(number, rows), masks.applied(number, scored)

@@ -29,7 +29,7 @@ from programs import backend_version, hand_written_gradient, hand_written_permut
 from timing import Outcome, first_words, measured, peak_memory, print_head, print_row, readable
 from workloads import Workload, all_workloads, mlp
 
-from keras_importance import EpochReport, FeatureImportance, Writer
+from keras_importance import FeatureImportance, Writer
 from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.methods.base import ImportanceMethod, Scores
@@ -37,6 +37,7 @@ from keras_importance.methods.gradient import GradientImportance
 from keras_importance.methods.linearised_permutation import LinearisedPermutation
 from keras_importance.methods.permutation import PermutationImportance
 from keras_importance.methods.preparation import prepared_evaluator
+from keras_importance.reporting.writers import EpochReport
 from keras_importance.statistics.arrays import Floats
 from keras_importance.statistics.distances import spearman
 from keras_importance.statistics.donors import Donors

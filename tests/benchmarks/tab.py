@@ -20,13 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_importance import (
-    EpochReport,
-    ImportanceHistory,
-    ImportanceResult,
-    TensorBoardWriter,
-    Verdicts,
-)
+from keras_importance import ImportanceHistory, ImportanceResult, TensorBoardWriter
+from keras_importance.reporting.writers import EpochReport
+from keras_importance.results import Verdicts
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "browser"))
 

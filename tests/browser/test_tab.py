@@ -17,7 +17,8 @@ import browsing
 from selenium.webdriver.common.keys import Keys
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from keras_importance import EpochReport, FeatureImportance, TensorBoardWriter
+from keras_importance import FeatureImportance, TensorBoardWriter
+from keras_importance.reporting.writers import EpochReport
 
 NASTY = '<img src=x onerror="document.title=1">'
 NAMES = ["age", NASTY, "wind speed", "温度", "noise"]

@@ -17,7 +17,7 @@ from keras_importance.errors import InvalidArgumentError
 
 SUPPORTED = ("tensorflow", "jax", "torch")
 
-Call = Callable[[Any], Any]
+Inference = Callable[[Any], Any]
 
 
 class Backend(Protocol):
@@ -51,7 +51,7 @@ class Backend(Protocol):
     def gradients(self, function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> list[Any | None]:
         """Gradients of the sum of `function(leaves)`; None for a leaf it doesn't depend on."""
 
-    def taken(self, values: Any, numbers: Any) -> Any:
+    def gather(self, values: Any, numbers: Any) -> Any:
         """Entries of a tensor along its first axis, by their numbers from 0 on."""
 
     def on_device(self, values: NDArray[np.generic]) -> Any:
@@ -83,13 +83,13 @@ def current() -> Backend:
     return cast("Backend", importlib.import_module(f"keras_importance.engine.backends.{name}"))
 
 
-def taken(values: Any, numbers: Any) -> Any:
+def gather(values: Any, numbers: Any) -> Any:
     """Entries of a tensor along its first axis, by their numbers from 0 on.
 
     Also of a Keras variable. `keras.ops.take` counts negative numbers from the end, which makes four
     operations more of each.
     """
-    return current().taken(keras.ops.convert_to_tensor(values), numbers)
+    return current().gather(keras.ops.convert_to_tensor(values), numbers)
 
 
 def is_chief(model: Any) -> bool:

@@ -77,7 +77,7 @@ def gradients(function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> li
     return found
 
 
-def taken(values: Any, numbers: Any) -> Any:
+def gather(values: Any, numbers: Any) -> Any:
     """Entries of a tensor along its first axis, by their numbers from 0 on."""
     return jnp.take(values, numbers, axis=0, mode="clip")
 

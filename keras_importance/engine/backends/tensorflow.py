@@ -118,7 +118,7 @@ def gradients(function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> li
     return [next(found) if leaf.dtype.is_floating else None for leaf in leaves]
 
 
-def taken(values: Any, numbers: Any) -> Any:
+def gather(values: Any, numbers: Any) -> Any:
     """Entries of a tensor along its first axis, by their numbers from 0 on."""
     return tf.gather(values, numbers)
 

@@ -71,7 +71,7 @@ def gradients(function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> li
         return [next(found) if leaf.requires_grad else None for leaf in watched]
 
 
-def taken(values: Any, numbers: Any) -> Any:
+def gather(values: Any, numbers: Any) -> Any:
     """Entries of a tensor along its first axis, by their numbers from 0 on."""
     return keras.ops.take(values, numbers, axis=0)
 

@@ -12,8 +12,8 @@ import numpy as np
 from keras_importance.data.features import FeatureSet
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.cut.block_sizes import declared_batch, values_in_row, widest_layer
-from keras_importance.engine.cut.dependence import OTHERS, UNTOUCHED, Labels, labels_after, moved
-from keras_importance.engine.cut.graph import Call, Graph
+from keras_importance.engine.cut.dependence import OTHERS, UNTOUCHED, Dependence, labels_after, moved
+from keras_importance.engine.cut.graph import Graph, LayerCall
 from keras_importance.engine.cut.linear_layers import LinearForm, linear_form
 
 # Beyond as many sets of inputs that features touch, one cut serves all.
@@ -38,7 +38,7 @@ class Entry:
 
     tensor: Any
     source: Any
-    labels: Labels
+    labels: Dependence
     form: LinearForm | None = None
 
     @property
@@ -122,7 +122,7 @@ def cuts(model: Any, data: ValidationData, features: FeatureSet) -> list[Cut]:
     return list(found.values())
 
 
-def input_labels(data: ValidationData, features: FeatureSet) -> list[Labels]:
+def input_labels(data: ValidationData, features: FeatureSet) -> list[Dependence]:
     """For each input, the number of the feature that each element of a row belongs to."""
     labels = []
     for values, masks in zip(data.inputs, features.masks(), strict=True):
@@ -166,7 +166,7 @@ def _inputs_in_order(model: Any, graph: Graph, data: ValidationData) -> list[Any
     return inputs
 
 
-def _is_followed(call: Call) -> bool:
+def _is_followed(call: LayerCall) -> bool:
     """Whether a call's part in the model is all in its arguments and outputs, at full precision."""
     operation = call.operation
     if not isinstance(operation, keras.Layer):
@@ -176,11 +176,11 @@ def _is_followed(call: Call) -> bool:
     return not makes_masks and masks_as_keras and operation.compute_dtype in _EXACT_TYPES
 
 
-def _row_labels(labels: Labels, tensor: Any) -> Labels:
+def _row_labels(labels: Dependence, tensor: Any) -> Dependence:
     return labels.reshape(labels.shape if len(tensor.shape) == labels.ndim + 1 else (*labels.shape, 1))
 
 
-def _entries(graph: Graph, known: Mapping[int, Labels]) -> tuple[Entry, ...]:
+def _entries(graph: Graph, known: Mapping[int, Dependence]) -> tuple[Entry, ...]:
     """Where features that enter with these labels come to mix."""
     labels = dict(known)
     linear: dict[int, Entry] = {}
@@ -211,7 +211,7 @@ def _spares_nothing(entries: Sequence[Entry], graph: Graph) -> bool:
     return all(one.form is None and not one.is_fixed and id(one.tensor) in inputs for one in entries)
 
 
-def _linear_entry(call: Call, labels: Labels) -> Entry | None:
+def _linear_entry(call: LayerCall, labels: Dependence) -> Entry | None:
     """The entry behind a linear layer whose elements at all other axes belong to the same features."""
     form = linear_form(call.operation)
     if form is None:

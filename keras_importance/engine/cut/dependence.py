@@ -9,9 +9,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.engine.cut.graph import Call
+from keras_importance.engine.cut.graph import LayerCall
 
-Labels = NDArray[np.int64]
+Dependence = NDArray[np.int64]
 """For each element of a row the number of the one feature that it depends on."""
 
 UNTOUCHED = -1
@@ -54,7 +54,7 @@ _MOVING_OPERATIONS = (
 _MIXING_ACTIVATIONS = ("softmax", "log_softmax", "sparsemax", "glu")
 
 
-def labels_after(call: Call, given: Sequence[Labels]) -> list[Labels] | None:
+def labels_after(call: LayerCall, given: Sequence[Dependence]) -> list[Dependence] | None:
     """Labels of what a call returns; None where an element comes to depend on two features.
 
     Args:
@@ -68,7 +68,9 @@ def labels_after(call: Call, given: Sequence[Labels]) -> list[Labels] | None:
     return found
 
 
-def moved(move: Callable[[list[Any]], list[Any]], given: Sequence[Labels]) -> list[Labels] | None:
+def moved(
+    move: Callable[[list[Any]], list[Any]], given: Sequence[Dependence]
+) -> list[Dependence] | None:
     """Where elements go that are only moved, found by sending their labels through as rows.
 
     Args:
@@ -83,7 +85,7 @@ def moved(move: Callable[[list[Any]], list[Any]], given: Sequence[Labels]) -> li
     return [labels[0] + UNTOUCHED for labels in found]
 
 
-def _rule(operation: Any) -> Callable[[Call, Sequence[Labels]], list[Labels] | None] | None:
+def _rule(operation: Any) -> Callable[[LayerCall, Sequence[Dependence]], list[Dependence] | None] | None:
     kind = type(operation)
     is_of_keras = kind.__module__.startswith("keras.")
     if kind in _ELEMENTWISE or kind in _MERGING:
@@ -101,7 +103,7 @@ def _rule(operation: Any) -> Callable[[Call, Sequence[Labels]], list[Labels] | N
     return None
 
 
-def _fit(found: Sequence[Labels], outputs: Sequence[Any]) -> bool:
+def _fit(found: Sequence[Dependence], outputs: Sequence[Any]) -> bool:
     """Whether the labels have the shapes of a row of the outputs, as far as these are known."""
     return len(found) == len(outputs) and all(
         labels.ndim == len(output.shape) - 1
@@ -112,7 +114,7 @@ def _fit(found: Sequence[Labels], outputs: Sequence[Any]) -> bool:
     )
 
 
-def _merged(call: Call, given: Sequence[Labels]) -> list[Labels] | None:  # noqa: ARG001 (as all rules)
+def _merged(call: LayerCall, given: Sequence[Dependence]) -> list[Dependence] | None:  # noqa: ARG001 (as all rules)
     """Of elements at the same place: the feature that they have in common."""
     if len({labels.ndim for labels in given}) > 1:
         return None
@@ -124,16 +126,16 @@ def _merged(call: Call, given: Sequence[Labels]) -> list[Labels] | None:  # noqa
     return [merged]
 
 
-def _moved(call: Call, given: Sequence[Labels]) -> list[Labels] | None:
+def _moved(call: LayerCall, given: Sequence[Dependence]) -> list[Dependence] | None:
     keys = [id(tensor) for tensor in call.inputs]
     return moved(lambda values: call(dict(zip(keys, values, strict=True))), given)
 
 
-def _embedded(call: Call, given: Sequence[Labels]) -> list[Labels]:
+def _embedded(call: LayerCall, given: Sequence[Dependence]) -> list[Dependence]:
     return [np.repeat(given[0][..., None], call.operation.output_dim, axis=-1)]
 
 
-def _of_one_feature(call: Call, given: Sequence[Labels]) -> list[Labels] | None:
+def _of_one_feature(call: LayerCall, given: Sequence[Dependence]) -> list[Dependence] | None:
     """Whatever a layer does with one feature alone depends on this feature alone."""
     features = {int(label) for labels in given for label in np.unique(labels)} - {UNTOUCHED}
     if len(features) > 1:
@@ -148,7 +150,7 @@ def _of_one_feature(call: Call, given: Sequence[Labels]) -> list[Labels] | None:
     return found
 
 
-def _row_shapes(call: Call, given: Sequence[Labels]) -> list[tuple[int | None, ...]]:
+def _row_shapes(call: LayerCall, given: Sequence[Dependence]) -> list[tuple[int | None, ...]]:
     """Shapes of a row of the outputs; a length that the model leaves open follows from the inputs."""
     outputs: Sequence[Any] = call.outputs
     if any(size is None for output in outputs for size in output.shape[1:]):

@@ -11,7 +11,7 @@ import keras
 
 
 @dataclass(frozen=True, eq=False)
-class Call:
+class LayerCall:
     """One call of a layer or operation; a shared layer is called more than once.
 
     Attributes:
@@ -50,7 +50,7 @@ class Graph:
 
     inputs: tuple[Any, ...]
     outputs: tuple[Any, ...]
-    calls: tuple[Call, ...]
+    calls: tuple[LayerCall, ...]
 
     @classmethod
     def of(cls, model: Any) -> Graph | None:
@@ -72,7 +72,7 @@ class Graph:
                 known.setdefault(id(tensor), value)
         return {id(tensor): known[id(tensor)] for tensor in wanted}
 
-    def needed(self, given: Iterable[int], wanted: Iterable[Any]) -> list[Call]:
+    def needed(self, given: Iterable[int], wanted: Iterable[Any]) -> list[LayerCall]:
         """The calls that lead from the given tensors to the wanted ones."""
         given = set(given)
         missing = {id(tensor) for tensor in wanted} - given
@@ -84,10 +84,10 @@ class Graph:
         return found[::-1]
 
 
-def _sorted_calls(inputs: Iterable[Any], outputs: Iterable[Any]) -> list[Call]:
+def _sorted_calls(inputs: Iterable[Any], outputs: Iterable[Any]) -> list[LayerCall]:
     """The calls behind the outputs, each after those that it needs."""
     done = {id(tensor) for tensor in inputs}
-    found: list[Call] = []
+    found: list[LayerCall] = []
     pending = [(tensor, False) for tensor in outputs]
     while pending:
         tensor, is_ready = pending.pop()
@@ -99,7 +99,7 @@ def _sorted_calls(inputs: Iterable[Any], outputs: Iterable[Any]) -> list[Call]:
             done |= {id(output) for output in node.outputs}
             arguments = node.arguments
             found.append(
-                Call(node.operation, tuple(arguments.keras_tensors), tuple(node.outputs), arguments)
+                LayerCall(node.operation, tuple(arguments.keras_tensors), tuple(node.outputs), arguments)
             )
         else:
             pending.append((tensor, True))

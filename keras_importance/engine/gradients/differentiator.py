@@ -14,11 +14,11 @@ import numpy as np
 from keras import ops
 
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.engine.backends.backend import Call, taken
+from keras_importance.engine.backends.backend import Inference, gather
 from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.backends.replicas import Replicas
 from keras_importance.engine.cut.block_sizes import declared_batch, rows_at_once
-from keras_importance.engine.gradients.moments import Moments, _moments
+from keras_importance.engine.gradients.moments import Moments, moments_of
 from keras_importance.statistics.arrays import Array, Floats, Integers
 
 RowScores = Callable[[Any, Any], Any]
@@ -119,7 +119,7 @@ class Differentiator:
         if declared_batch(compiler.model) is None:
             self.rows_at_once = self._replicas.block_of(data.n_rows, self.rows_at_once)
         self._values = compiler(self._value_program)
-        self._of_moments = compiler(_moments)
+        self._of_moments = compiler(moments_of)
         self._programs: dict[tuple[str, RowScores | None], Callable[..., Any]] = {}
         self._cut: tuple[ValidationData, list[_Chunk]] = (data, self._chunks_of(data))
 
@@ -198,12 +198,12 @@ class Differentiator:
         for start in range(0, n_rows, size):
             place = np.arange(start, start + size)
             rows = np.minimum(place, n_rows - 1)
-            taken = partial(self._taken, rows=rows)
+            gather = partial(self._taken, rows=rows)
             weight = np.where(place < n_rows, weights[rows], 0.0).astype(keras.config.floatx())
             found.append(
                 _Chunk(
-                    inputs=[taken(leaf) for leaf in inputs],
-                    targets=keras.tree.map_structure(taken, data.targets, none_is_leaf=False),
+                    inputs=[gather(leaf) for leaf in inputs],
+                    targets=keras.tree.map_structure(gather, data.targets, none_is_leaf=False),
                     weights=self._on_device(weight),
                     rows=self._on_device(rows.astype(np.int32)),
                 )
@@ -244,7 +244,7 @@ class Differentiator:
         return self._program(program, None), [(one.inputs, (directions, one.rows)) for one in chunks]
 
     def _gradient_program(
-        self, row_scores: RowScores | None, call: Call, inputs: list[Any], given: Any
+        self, row_scores: RowScores | None, call: Inference, inputs: list[Any], given: Any
     ) -> list[Any | None]:
         """Given are the targets of a loss, or the directions of the outputs and the rows' numbers."""
 
@@ -253,7 +253,7 @@ class Differentiator:
                 return row_scores(given, call(self._data.pack(leaves)))
             directions, rows = given
             if directions.shape[0] != 1:
-                directions = taken(directions, rows)
+                directions = gather(directions, rows)
             return ops.sum(self._value_program(call, leaves) * directions, axis=-1)
 
         return self._compiler.gradients(scalar, inputs)
@@ -261,22 +261,24 @@ class Differentiator:
     def _moment_program(
         self,
         row_scores: RowScores | None,
-        call: Call,
+        call: Inference,
         inputs: list[Any],
         given: Any,
         means: Any,
         weights: Any,
     ) -> list[Any | None]:
         gradients = self._gradient_program(row_scores, call, inputs, given)
-        return _moments(call, [gradients], inputs, means, weights)
+        return moments_of(call, [gradients], inputs, means, weights)
 
-    def _value_program(self, call: Call, inputs: list[Any]) -> Any:
+    def _value_program(self, call: Inference, inputs: list[Any]) -> Any:
         outputs = keras.tree.flatten(call(self._data.pack(inputs)))
         flat = [ops.reshape(output, (-1, math.prod(output.shape[1:]))) for output in outputs]
         joined = flat[0] if len(flat) == 1 else ops.concatenate(flat, axis=-1)
         return self._transform(ops.cast(joined, keras.config.floatx()))
 
-    def _slope_program(self, row_scores: RowScores, call: Call, inputs: list[Any], targets: Any) -> Any:
+    def _slope_program(
+        self, row_scores: RowScores, call: Inference, inputs: list[Any], targets: Any
+    ) -> Any:
         outputs = call(self._data.pack(inputs))
         # Copies without the logits that Keras attaches to probabilities, and its losses use instead.
         leaves = [ops.multiply(leaf, 1) for leaf in keras.tree.flatten(outputs)]

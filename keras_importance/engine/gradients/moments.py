@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_importance.engine.backends.backend import Call
+from keras_importance.engine.backends.backend import Inference
 from keras_importance.statistics.arrays import Floats
 
 
@@ -38,8 +38,8 @@ class Moments:
         return Moments(np.concatenate([one.sums for one in parts], axis=1))
 
 
-def _moments(
-    _call: Call,
+def moments_of(
+    _call: Inference,
     passes: list[list[Any | None]],
     inputs: list[Any],
     means: Any,

@@ -23,8 +23,8 @@ from keras_importance.engine.metrics.losses import (
 )
 from keras_importance.engine.metrics.metric import (
     Metric,
-    _MetricOfOutput,
-    _numpy,
+    MetricOfOutput,
+    as_array,
 )
 from keras_importance.engine.metrics.outputs import Output, outputs_of
 from keras_importance.errors import InvalidArgumentError
@@ -107,10 +107,10 @@ def _of_outputs(model: Any, outputs: Sequence[Output]) -> dict[str, Callable[[],
     """The same for the losses and metrics of several outputs, by their names in Keras' logs."""
 
     def of_loss(name: str, output: Output) -> Metric:
-        return _MetricOfOutput.made(_metric_of_loss(name, loss_of_output(model, output)), output)
+        return MetricOfOutput.made(_metric_of_loss(name, loss_of_output(model, output)), output)
 
     def of_metric(name: str, metric: Any, output: Output) -> Metric:
-        return _MetricOfOutput.made(replace(_compiled_metric(metric), name=name), output)
+        return MetricOfOutput.made(replace(_compiled_metric(metric), name=name), output)
 
     known: dict[str, Callable[[], Metric]] = {}
     for output in outputs:
@@ -165,7 +165,7 @@ def _keras_metric(metric: Any) -> Metric:
     def set_score(y_true: Any, y_pred: Any, weights: Any) -> float:
         copy.reset_state()
         copy.update_state(y_true, y_pred, sample_weight=weights)
-        return float(np.mean(_numpy(copy.result())))
+        return float(np.mean(as_array(copy.result())))
 
     return Metric(metric.name, set_score=set_score, worse_is=worse_is)
 

@@ -95,7 +95,7 @@ class Metric:
     def mean(self, y_true: Any, y_pred: Any, weights: Any) -> float:
         """The metric over all rows."""
         if self.row_scores is not None:
-            return float(np.mean(_numpy(self.row_scores(y_true, y_pred))))
+            return float(np.mean(as_array(self.row_scores(y_true, y_pred))))
         return float(np.mean(self.checked_score(y_true, y_pred, weights)))
 
     def checked_score(self, y_true: Any, y_pred: Any, weights: Any) -> Array:
@@ -105,7 +105,7 @@ class Metric:
             InvalidArgumentError: for a value that is neither.
         """
         assert self.set_score is not None  # noqa: S101 (only asked where row_scores is None)
-        score = _numpy(self.set_score(y_true, y_pred, weights))
+        score = as_array(self.set_score(y_true, y_pred, weights))
         n_rows = len(keras.tree.flatten(y_pred)[0])
         if score.dtype.kind not in "fiub":
             raise InvalidArgumentError(
@@ -133,15 +133,15 @@ class Metric:
             return self
         if self.set_score is None:
             return self
-        of_rows = float(np.mean(_numpy(self.row_scores(y_true, y_pred))))
-        of_all = float(np.mean(_numpy(self.set_score(y_true, y_pred, None))))
+        of_rows = float(np.mean(as_array(self.row_scores(y_true, y_pred))))
+        of_all = float(np.mean(as_array(self.set_score(y_true, y_pred, None))))
         if np.isclose(of_rows, of_all, rtol=1e-3, atol=1e-6, equal_nan=True):
             return self
         return replace(self, row_scores=None)
 
 
 @dataclass(frozen=True)
-class _MetricOfOutput(Metric):
+class MetricOfOutput(Metric):
     """A metric of one of several outputs, which takes the targets and predictions of all."""
 
     of: Metric | None = None
@@ -193,7 +193,7 @@ def _check_broadcast(metric: Metric, y_true: Any, y_pred: Any) -> None:
     values = []
     for form in forms:
         try:
-            values.append(float(np.mean(_numpy(metric.set_score(*form, None)))))
+            values.append(float(np.mean(as_array(metric.set_score(*form, None)))))
         except Exception:  # noqa: BLE001 (a form that the callable wasn't written for)
             return
     as_columns, as_vectors, as_given = values
@@ -231,7 +231,8 @@ def are_classes(target: Array, n_classes: int) -> bool:
     return bool(whole and target.min() >= 0 and target.max() < n_classes)
 
 
-def _numpy(value: Any) -> Array:
+def as_array(value: Any) -> Array:
+    """A value that a metric has returned, as one array; of several parts an array of them."""
     flat = [np.asarray(keras.ops.convert_to_numpy(leaf)) for leaf in _leaves(value)]
     return flat[0] if len(flat) == 1 else np.asarray(flat)
 

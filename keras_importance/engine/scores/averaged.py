@@ -12,9 +12,9 @@ from keras import ops
 
 from keras_importance.engine.cut.block_sizes import evenly
 from keras_importance.engine.keras_internals import get_keras_mask, set_keras_mask
-from keras_importance.engine.scores.cut_scorer import Part
+from keras_importance.engine.scores.cut_scorer import CutScorer
 from keras_importance.engine.scores.programs import row_scores
-from keras_importance.engine.scores.sample import Sample, taken
+from keras_importance.engine.scores.sample import Sample, rows_of
 from keras_importance.statistics.arrays import Array, Integers
 
 MAX_HELD_VALUES = 1 << 27
@@ -26,7 +26,7 @@ _MAX_VALUES = 1 << 21
 _FEW_ROWS = 500
 
 
-class AveragedPart(Part):
+class AveragedScorer(CutScorer):
     """A part that scores the mean of a feature's predictions, in place of each of them.
 
     The predictions of a piece of the features are brought together first. A second program of one static
@@ -63,7 +63,7 @@ class AveragedPart(Part):
         n_features, n_untouched = divmod(n_slots, n_repeats)
         slots = np.arange(n_features * n_repeats).reshape(n_features, n_repeats)
         if n_untouched:  # as in the first piece of an evaluation
-            self._masks = taken(masks, -1)
+            self._masks = rows_of(masks, -1)
         # Untouched rows take the place of every repeat: a feature that the model ignores differs by 0.
         slots = np.concatenate([slots, np.full((n_untouched, n_repeats), n_slots - 1)])
         scored = self._scored_together if self._metric.row_scores is None else self._scored_by_row
@@ -72,14 +72,16 @@ class AveragedPart(Part):
 
     def _scored_together(self, outputs: Any, slots: Integers, sample: Sample) -> Array:
         """`(n_features, n_repeats, ...)` pseudo-values of a metric of all rows at once."""
-        targets, weights = (taken(one, sample.rows) for one in (self._data.targets, self._data.weights))
+        targets, weights = (
+            rows_of(one, sample.rows) for one in (self._data.targets, self._data.weights)
+        )
         n_repeats = slots.shape[1]
         share, found = np.full(n_repeats, 1 / n_repeats, keras.config.floatx()), []
         for repeats in slots:
-            moved = _moved_means(taken(outputs, repeats[None]), share, [math.sqrt(1 / n_repeats)])
+            moved = _moved_means(rows_of(outputs, repeats[None]), share, [math.sqrt(1 / n_repeats)])
             means = keras.tree.map_structure(ops.convert_to_numpy, moved)
             of_means = [
-                self._metric.checked_score(targets, taken(means, (0, number)), weights)
+                self._metric.checked_score(targets, rows_of(means, (0, number)), weights)
                 for number in range(1 + n_repeats)
             ]
             found.append(np.asarray(of_means))
@@ -105,7 +107,7 @@ class AveragedPart(Part):
             number = np.minimum(np.arange(first, first + n_at_once), n_features - 1)
             slot = slots[np.ix_(number, repeat)][..., None], position
             given, masks = keras.tree.map_structure(
-                self._on_device, (taken(outputs, slot), taken(self._masks, position))
+                self._on_device, (rows_of(outputs, slot), rows_of(self._masks, position))
             )
             row = self._on_device(sample.rows[position].astype(np.int32))
             scores = self._score_means(given, masks, self._targets, share, row)

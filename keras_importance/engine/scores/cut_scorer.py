@@ -16,14 +16,14 @@ import numpy as np
 from keras import ops
 
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.engine.backends.backend import Call
+from keras_importance.engine.backends.backend import Inference
 from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.backends.replicas import Places
 from keras_importance.engine.cut.block_sizes import block_shape, declared_batch
 from keras_importance.engine.cut.cut import Cut
 from keras_importance.engine.metrics.metric import Metric
 from keras_importance.engine.scores.programs import Columns, Prepared, columns_of, outputs, row_scores
-from keras_importance.engine.scores.sample import DeviceData, FeatureScores, Sample, taken
+from keras_importance.engine.scores.sample import DeviceData, FeatureScores, Sample, rows_of
 from keras_importance.statistics.arrays import Array, Integers
 
 # A piece is what an evaluation can be stopped after, and what is held in memory at once.
@@ -42,7 +42,7 @@ class _Group:
     score: Callable[..., Any]
 
 
-class Part:
+class CutScorer:
     """Scores the features of one cut, through two programs of static shapes.
 
     The first computes once, for a block of rows and their donors, what lies before the cut; the second
@@ -234,7 +234,7 @@ class Part:
     def _score(
         self,
         columns: Sequence[Columns | None],
-        call: Call,
+        call: Inference,
         given: Prepared,
         targets: Any,
         feature: Any,
@@ -252,12 +252,12 @@ class Part:
         """Row scores as they are; of outputs the metric of all rows, for each slot."""
         if self._metric.row_scores is not None:
             return np.asarray(scores)
-        of_rows = partial(taken, rows=sample.rows)
+        of_rows = partial(rows_of, rows=sample.rows)
         targets, weights = of_rows(self._data.targets), of_rows(self._data.weights)
         n_slots = len(keras.tree.flatten(scores)[0])
         return np.stack(
             [
-                self._metric.checked_score(targets, taken(scores, rows=slot), weights)
+                self._metric.checked_score(targets, rows_of(scores, rows=slot), weights)
                 for slot in range(n_slots)
             ]
         )

@@ -12,11 +12,11 @@ import numpy as np
 
 from keras_importance.data.features import FeatureSet
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.engine.backends.backend import Call
+from keras_importance.engine.backends.backend import Inference
 from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.cut.cut import Cut, cuts, whole_model
 from keras_importance.engine.metrics.metric import Metric
-from keras_importance.engine.scores.cut_scorer import Part
+from keras_importance.engine.scores.cut_scorer import CutScorer
 from keras_importance.engine.scores.programs import columns_of, outputs, prepared
 from keras_importance.engine.scores.sample import DeviceData, FeatureScores, Sample
 from keras_importance.statistics.arrays import Array, Integers
@@ -47,7 +47,7 @@ class Scorer:
         on_device: DeviceData,
         features: FeatureSet,
         metric: Metric,
-        part: Callable[..., Part] = Part,
+        part: Callable[..., CutScorer] = CutScorer,
     ) -> None:
         self._compiler = compiler
         self._data = data
@@ -94,7 +94,7 @@ class Scorer:
         feature = np.array([n_features, *np.array(cut.features)[some]], np.int32)
         columns = columns_of(cut, cut.features, n_features)
 
-        def both(call: Call, inputs: list[Any], moved: list[Any], *arrays: Any) -> tuple[Any, Any]:
+        def both(call: Inference, inputs: list[Any], moved: list[Any], *arrays: Any) -> tuple[Any, Any]:
             row, donor, feature, repeat = arrays
             given = prepared(cut, call, inputs, inputs, None, row, donor)
             ours = outputs(cut, columns, call, given, feature, repeat)

@@ -11,7 +11,7 @@ from keras import ops
 
 from keras_importance.data.features import FeatureSet
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.engine.backends.backend import Call, taken
+from keras_importance.engine.backends.backend import Inference, gather
 from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.cut.block_sizes import declared_batch, rows_at_once
 from keras_importance.engine.cut.cut import whole_model
@@ -96,7 +96,7 @@ class JointScorer:
 
     def _score(
         self,
-        call: Call,
+        call: Inference,
         inputs: list[Any],
         donated: list[Any],
         kept: list[Any] | None,
@@ -114,6 +114,6 @@ class JointScorer:
                 continue
             own, replaced = parts
             labels = ops.convert_to_tensor(np.maximum(entry.labels, 0).astype(np.int32))
-            is_replaced = taken(is_member, labels)[None]
-            values.append(ops.where(is_replaced, taken(replaced, repeat)[0], own))
+            is_replaced = gather(is_member, labels)[None]
+            values.append(ops.where(is_replaced, gather(replaced, repeat)[0], own))
         return row_scores(self._metric, targets, self._cut.tail(call, values), row, 1)

@@ -12,14 +12,14 @@ from keras import ops
 
 from keras_importance.data.features import FeatureSet
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.engine.backends.backend import Call, taken
+from keras_importance.engine.backends.backend import Inference, gather
 from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.cut.cut import Cut, Entry, input_labels
 from keras_importance.engine.cut.dependence import UNTOUCHED
 from keras_importance.engine.cut.linear_layers import LinearForm
 from keras_importance.engine.gradients.differentiator import Differentiator
 from keras_importance.engine.metrics.metric import Metric
-from keras_importance.engine.scores.cut_scorer import Part
+from keras_importance.engine.scores.cut_scorer import CutScorer
 from keras_importance.engine.scores.programs import Prepared, by_element, replacing
 from keras_importance.engine.scores.sample import DeviceData, FeatureScores, Sample
 from keras_importance.statistics.arrays import Integers
@@ -75,7 +75,7 @@ class LinearisedScorer:
         self._n_outputs = sum(map(math.prod, self._shapes))
         self._link = _link_of(compiler.model)
         self._differentiator = Differentiator(compiler, data, self._before_link, in_parts=in_parts)
-        self._part: Part | None = None
+        self._part: CutScorer | None = None
 
     def perturbed(self, sample: Sample, numbers: Integers) -> Iterator[FeatureScores]:
         """Scores of those of the given features that have a gradient."""
@@ -104,7 +104,7 @@ class LinearisedScorer:
         )
         yield from self._part.scored(Sample(sample.rows, sample.donors, tensors), numbers)
 
-    def _part_of(self, known: list[int]) -> Part:
+    def _part_of(self, known: list[int]) -> CutScorer:
         """The part whose only entry is the argument of the link: every column adds its own effect."""
         labels = input_labels(self._data, self._features)
         of_columns = [labels[number].reshape(-1, labels[number].shape[-1])[0] for number in known]
@@ -125,7 +125,9 @@ class LinearisedScorer:
             held=n_columns * self._n_outputs,
         )
         n_features = len(self._features)
-        return Part(self._compiler, self._data, self._on_device, self._metric, cut, n_features, _effects)
+        return CutScorer(
+            self._compiler, self._data, self._on_device, self._metric, cut, n_features, _effects
+        )
 
     # --- the link -------------------------------------------------------------------------------
 
@@ -147,7 +149,7 @@ class LinearisedScorer:
 
 
 def _effects(
-    _call: Call,
+    _call: Inference,
     inputs: list[Any],
     donated: list[Any],
     kept: list[Any] | None,
@@ -159,7 +161,7 @@ def _effects(
 ) -> Prepared:
     """`h` of the rows of a block, and what each column's replacement adds to it, to first order."""
     n_repeats, n_rows = donor.shape
-    position = taken(place, row)
+    position = gather(place, row)
     new = replacing(inputs, donated, kept, row, donor)
     effects = []
     for number, jacobian in enumerate(jacobians):
@@ -167,12 +169,12 @@ def _effects(
         n_outputs = g.shape[0]
         columns = g.shape[-1] if len(g.shape) > 2 else 1
         # Cast first: booleans can't be subtracted, and unsigned numbers wrap around.
-        own = taken(inputs[number], row)
+        own = gather(inputs[number], row)
         change = ops.cast(new[number], g.dtype) - ops.cast(own, g.dtype)
         change = ops.reshape(change, (1, n_repeats, n_rows, -1, columns))
         effect = ops.sum(ops.reshape(g, (n_outputs, 1, n_rows, -1, columns)) * change, axis=3)
         effects.append(ops.reshape(ops.moveaxis(effect, 0, -1), (n_repeats, n_rows, -1)))
-    return [(taken(values, position), by_element(ops.concatenate(effects, axis=-1)))]
+    return [(gather(values, position), by_element(ops.concatenate(effects, axis=-1)))]
 
 
 def _link_of(model: Any) -> str | None:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_importance.engine.backends.backend import Call, taken
+from keras_importance.engine.backends.backend import Inference, gather
 from keras_importance.engine.cut.cut import Cut, Entry
 from keras_importance.engine.metrics.metric import Metric
 from keras_importance.statistics.arrays import Integers
@@ -24,7 +24,7 @@ Prepared = list[tuple[Any, ...]]
 
 def prepared(
     cut: Cut,
-    call: Call,
+    call: Inference,
     inputs: list[Any],
     donated: list[Any],
     kept: list[Any] | None,
@@ -48,7 +48,7 @@ def prepared(
         for one in replacing(inputs, donated, kept, row, donor)
     ]
     moving = [entry for entry in cut.entries if not entry.is_fixed]
-    of_rows = cut.head(call, [taken(leaf, row) for leaf in inputs], cut.entries)
+    of_rows = cut.head(call, [gather(leaf, row) for leaf in inputs], cut.entries)
     of_donors = iter(cut.head(call, given, moving))
     found: Prepared = []
     for entry, value in zip(cut.entries, of_rows, strict=True):
@@ -72,10 +72,10 @@ def replacing(
     leaves = zip(inputs, donated, kept or [None] * len(inputs), strict=True)
     found = []
     for own, given, held in leaves:
-        parts = [] if given is None else [taken(given, donor)]
+        parts = [] if given is None else [gather(given, donor)]
         if held is not None:
             has_draws = len(held.shape) > len(own.shape)
-            parts.append(_draws(held, row, donor.shape[0]) if has_draws else taken(held, row)[None])
+            parts.append(_draws(held, row, donor.shape[0]) if has_draws else gather(held, row)[None])
         value = sum(parts[1:], parts[0])
         found.append(ops.broadcast_to(value, (*donor.shape, *own.shape[1:])))
     return found
@@ -86,7 +86,7 @@ def _draws(held: Any, row: Any, n_repeats: int) -> Any:
     n_draws, n_all = held.shape[:2]
     first = np.minimum(np.arange(n_repeats), n_draws - 1).astype(np.int32) * n_all
     flat = ops.reshape(held, (n_draws * n_all, *held.shape[2:]))
-    return taken(flat, ops.convert_to_tensor(first)[:, None] + row)
+    return gather(flat, ops.convert_to_tensor(first)[:, None] + row)
 
 
 def by_element(difference: Any) -> Any:
@@ -128,7 +128,12 @@ def columns_of(cut: Cut, numbers: Iterable[int], n_features: int) -> list[Column
 
 
 def outputs(
-    cut: Cut, columns: Sequence[Columns | None], call: Call, given: Prepared, feature: Any, repeat: Any
+    cut: Cut,
+    columns: Sequence[Columns | None],
+    call: Inference,
+    given: Prepared,
+    feature: Any,
+    repeat: Any,
 ) -> Any:
     """The model's outputs for pairs of feature and repeat x rows, flat.
 
@@ -160,16 +165,16 @@ def _replaced(entry: Entry, own: Any, replaced: Any, feature: Any, repeat: Any) 
     rank = len(own.shape) - 1
     labels = ops.convert_to_tensor(entry.labels.astype(np.int32))
     is_of_feature = labels == ops.reshape(feature, (-1, *[1] * rank))
-    return ops.where(is_of_feature[:, None], taken(replaced, repeat), own[None])
+    return ops.where(is_of_feature[:, None], gather(replaced, repeat), own[None])
 
 
 def _updated(kernel: Any, columns: Columns, own: Any, difference: Any, feature: Any, repeat: Any) -> Any:
     """The linear layer's own result, moved by what the elements of the feature changed."""
     n_elements, n_units = kernel.shape
-    elements = taken(ops.convert_to_tensor(columns.elements.astype(np.int32)), feature)
-    is_real = ops.cast(taken(ops.convert_to_tensor(columns.is_real), feature), kernel.dtype)
-    weights = taken(kernel, elements) * is_real[..., None]
-    changed = taken(difference, repeat[:, None] * n_elements + elements)
+    elements = gather(ops.convert_to_tensor(columns.elements.astype(np.int32)), feature)
+    is_real = ops.cast(gather(ops.convert_to_tensor(columns.is_real), feature), kernel.dtype)
+    weights = gather(kernel, elements) * is_real[..., None]
+    changed = gather(difference, repeat[:, None] * n_elements + elements)
     positions = tuple(own.shape[:-1])
     width = columns.elements.shape[1]
     if width > _FEW_ELEMENTS:
@@ -191,7 +196,7 @@ def row_scores(metric: Metric, targets: Any, found: Any, row: Any, n_slots: int)
         )
 
     def repeated(leaf: Any) -> Any:
-        rows = taken(leaf, row)[None]
+        rows = gather(leaf, row)[None]
         rows = ops.broadcast_to(rows, (n_slots, *rows.shape[1:]))
         return ops.reshape(rows, (-1, *rows.shape[2:]))
 

@@ -97,6 +97,6 @@ class FeatureScores:
     baseline: Array
 
 
-def taken(nest: Any, rows: Any) -> Any:
+def rows_of(nest: Any, rows: Any) -> Any:
     """The rows of each array of a nest."""
     return keras.tree.map_structure(lambda leaf: leaf[rows], nest, none_is_leaf=False)

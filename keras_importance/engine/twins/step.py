@@ -170,8 +170,8 @@ class TwinStep:
 
         def step(rows: Any, values: Tensors) -> Tensors:
             own, shared = values[:n_own], values[n_own:]
-            batch = [backend.taken(leaf, rows) for leaf in inputs]
-            y, w = (_mapped(lambda leaf: backend.taken(leaf, rows), one) for one in (targets, weights))
+            batch = [backend.gather(leaf, rows) for leaf in inputs]
+            y, w = (_mapped(lambda leaf: backend.gather(leaf, rows), one) for one in (targets, weights))
 
             def of_twin(given: Any) -> Any:
                 return self._trained(given[0], shared, self._seen(batch, given[1], fill), y, w)
@@ -182,7 +182,7 @@ class TwinStep:
         values = [*state[0], *state[1]]
         if steps.shape[0]:
             values = ops.fori_loop(
-                0, steps.shape[0], lambda i, values: step(backend.taken(steps, i), values), values
+                0, steps.shape[0], lambda i, values: step(backend.gather(steps, i), values), values
             )
         if tail is not None:
             values = step(tail, values)

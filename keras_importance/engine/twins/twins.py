@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_importance.data.hidden_columns import Masks
+from keras_importance.data.hidden_columns import HiddenColumns
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends import backend
 from keras_importance.engine.cut.block_sizes import evenly
@@ -122,7 +122,7 @@ class Twins:
         self,
         programs: TwinPrograms,
         data: ValidationData,
-        masks: Masks,
+        masks: HiddenColumns,
         batch_size: int,
         starts: Sequence[Start],
     ) -> None:

@@ -21,31 +21,31 @@ if TYPE_CHECKING:
     from keras_importance.results.history import ImportanceHistory
     from keras_importance.results.result import ImportanceResult
 
-_INK = "#22303C"
+INK = "#22303C"
 
-_FAINT = "#5D6B78"
+FAINT = "#5D6B78"
 
-_GRID = "#E3E8EC"
+GRID = "#E3E8EC"
 
-_MAX_NAMED = 40
+MAX_NAMED = 40
 
 _WIDTH = 8.2
 
 _PANEL_WIDTH = 5.0
 
-_ROW_HEIGHT = 0.24
+ROW_HEIGHT = 0.24
 
 _MARGIN = 0.2
 
-_TITLE_HEIGHT = 0.66
+TITLE_HEIGHT = 0.66
 
 _GAP = 0.12
 
-_SMALL = 9
+SMALL = 9
 
 _LARGE = 12
 
-_MAX_TICKS = 12
+MAX_TICKS = 12
 
 _DPI = 110
 
@@ -62,14 +62,15 @@ def method_title(method: str) -> str:
     return _WHAT.get(method, method.replace("_", " ").capitalize())
 
 
-def _without_numbers(result: ImportanceResult) -> Figure:
-    head = _head(result, "No feature has a number here: the report says why.")
-    figure = _panels([_ROW_HEIGHT], head, left=_MARGIN)
+def without_numbers(result: ImportanceResult) -> Figure:
+    """A figure that says that no feature has a number."""
+    head = head_lines(result, "No feature has a number here: the report says why.")
+    figure = panels([ROW_HEIGHT], head, left=_MARGIN)
     figure.axes[0].set_axis_off()
     return figure
 
 
-def _results(
+def comparable_results(
     history: ImportanceHistory, method: str | None, plot: str
 ) -> tuple[ImportanceResult, list[ImportanceResult]]:
     """The newest result of the method, and all of it on the same features."""
@@ -95,7 +96,7 @@ class Picture(Figure):
         return file.getvalue()
 
 
-def _panels(
+def panels(
     heights: Sequence[float],
     head: tuple[str, str],
     *,
@@ -108,38 +109,39 @@ def _panels(
     All lengths in inches. The room is computed, not measured: matplotlib's own layout engines draw
     everything twice.
     """
-    sizes = ((_LARGE, _title_weight(head[0])), (_SMALL, "normal"))
+    sizes = ((_LARGE, _title_weight(head[0])), (SMALL, "normal"))
     widths = [lettering.width(text, *size) for text, size in zip(head, sizes, strict=True)]
     width = max(_WIDTH, left + _PANEL_WIDTH + right, *(2 * _MARGIN + one for one in widths))
     bottom = 0.28 + 0.17 * n_lines
-    height = _TITLE_HEIGHT + sum(heights) + _GAP * (len(heights) - 1) + bottom
+    height = TITLE_HEIGHT + sum(heights) + _GAP * (len(heights) - 1) + bottom
     figure = Picture(figsize=(width, height), dpi=_DPI, facecolor="white")
     # A style of the user's may ask for one.
     figure.set_layout_engine("none")
-    top = height - _TITLE_HEIGHT
+    top = height - TITLE_HEIGHT
     for panel_height in heights:
         top -= panel_height
         box = (left, top, width - left - right, panel_height)
-        figure.add_axes(_in_parts(figure, box), facecolor="white")
+        figure.add_axes(as_fractions(figure, box), facecolor="white")
         top -= _GAP
     _write_head(figure, head)
     return figure
 
 
-def _room(names: Sequence[str]) -> float:
+def room_for(names: Sequence[str]) -> float:
     """How much room the names need beside a panel."""
-    return _MARGIN + 0.1 + max((lettering.width(name, _SMALL) for name in names), default=0.0)
+    return _MARGIN + 0.1 + max((lettering.width(name, SMALL) for name in names), default=0.0)
 
 
-def _in_parts(
+def as_fractions(
     figure: Figure, box: tuple[float, float, float, float]
 ) -> tuple[float, float, float, float]:
+    """A box `(left, bottom, width, height)` in inches as fractions of the figure."""
     width, height = figure.get_size_inches()
     return box[0] / width, box[1] / height, box[2] / width, box[3] / height
 
 
-def _name_rows(
-    axes: Axes, names: Sequence[str], colours: str | Sequence[str] = _INK, *, at_right: bool = False
+def name_rows(
+    axes: Axes, names: Sequence[str], colours: str | Sequence[str] = INK, *, at_right: bool = False
 ) -> None:
     """Writes the names beside the rows: as texts, since matplotlib takes twice as long for ticks."""
     axes.set_yticks([])
@@ -153,25 +155,27 @@ def _name_rows(
         )  # fmt: skip
 
 
-def _frame(axes: Axes) -> None:
+def frame_axes(axes: Axes) -> None:
+    """Takes away the grid and the frame, and sets the look of the ticks."""
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
-    axes.tick_params(length=0, colors=_INK, labelsize=_SMALL)
+    axes.tick_params(length=0, colors=INK, labelsize=SMALL)
 
 
-def _label_x(axes: Axes, *lines: str) -> None:
+def label_x(axes: Axes, *lines: str) -> None:
+    """Writes lines below the x axis."""
     text = "\n".join(map(lettering.drawable, lines))
-    axes.set_xlabel(text, color=_FAINT, **_lettered(text.replace("\n", " ")))
+    axes.set_xlabel(text, color=FAINT, **_lettered(text.replace("\n", " ")))
 
 
-def _lettered(text: str, size: int = _SMALL) -> dict[str, Any]:
+def _lettered(text: str, size: int = SMALL) -> dict[str, Any]:
     """How to draw a text as it is: no formulas, and in fonts that have its letters."""
     return {
         "fontsize": size, "family": lettering.families(text), "parse_math": False, "usetex": False,
     }  # fmt: skip
 
 
-def _head(result: ImportanceResult, subtitle: str, over: str = ",") -> tuple[str, str]:
+def head_lines(result: ImportanceResult, subtitle: str, over: str = ",") -> tuple[str, str]:
     """Title and subtitle."""
     where = over.split(",")[0] if result.epoch is None else f"{over} epoch {result.epoch}"
     title = f"{method_title(result.method)}{where}"
@@ -186,20 +190,22 @@ def _title_weight(title: str) -> str:
 def _write_head(figure: Figure, head: tuple[str, str]) -> None:
     title, subtitle = head
     styles: tuple[tuple[str, float, dict[str, Any]], ...] = (
-        (title, 0.24, {"color": _INK, "weight": _title_weight(title), **_lettered(title, _LARGE)}),
-        (subtitle, 0.47, {"color": _FAINT, **_lettered(subtitle)}),
+        (title, 0.24, {"color": INK, "weight": _title_weight(title), **_lettered(title, _LARGE)}),
+        (subtitle, 0.47, {"color": FAINT, **_lettered(subtitle)}),
     )
     for text, depth, style in styles:
-        x, y, *_ = _in_parts(figure, (_MARGIN, figure.get_figheight() - depth, 0, 0))
+        x, y, *_ = as_fractions(figure, (_MARGIN, figure.get_figheight() - depth, 0, 0))
         figure.text(x, y, text, va="center", **style)
 
 
-def _rows(result: ImportanceResult) -> str:
+def rows_text(result: ImportanceResult) -> str:
+    """How many rows were used, and how features were left out."""
     how = f" · {result.procedure}" if result.procedure else ""
     return f"{result.n_samples:,} validation rows{how}"
 
 
-def _unit(result: ImportanceResult) -> str:
+def unit_text(result: ImportanceResult) -> str:
+    """What the importances are measured in."""
     metric = shortened(result.metric)
     if result.method == "gradient":
         return f"change of the {metric} per standard deviation"
@@ -208,7 +214,7 @@ def _unit(result: ImportanceResult) -> str:
     return f"how much {metric} worsens (now {result.baseline_score:.4g})"
 
 
-def _by_importance(values: Floats) -> list[int]:
+def by_importance(values: Floats) -> list[int]:
     """The features with a number, most important first."""
     order = np.argsort(-np.nan_to_num(values), kind="stable")
     return [int(i) for i in order if np.isfinite(values[i])]

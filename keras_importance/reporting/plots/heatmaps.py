@@ -13,24 +13,24 @@ from matplotlib.ticker import MaxNLocator
 
 from keras_importance.reporting.plots import lettering
 from keras_importance.reporting.plots.figure import (
-    _FAINT,
-    _MAX_NAMED,
-    _MAX_TICKS,
-    _ROW_HEIGHT,
-    _SMALL,
-    _TITLE_HEIGHT,
-    _by_importance,
-    _frame,
-    _head,
-    _in_parts,
-    _label_x,
-    _name_rows,
-    _panels,
-    _results,
-    _room,
-    _rows,
-    _unit,
-    _without_numbers,
+    FAINT,
+    MAX_NAMED,
+    MAX_TICKS,
+    ROW_HEIGHT,
+    SMALL,
+    TITLE_HEIGHT,
+    as_fractions,
+    by_importance,
+    comparable_results,
+    frame_axes,
+    head_lines,
+    label_x,
+    name_rows,
+    panels,
+    room_for,
+    rows_text,
+    unit_text,
+    without_numbers,
 )
 from keras_importance.statistics.arrays import Floats
 
@@ -60,17 +60,17 @@ def over_epochs(history: ImportanceHistory, method: str | None = None) -> Figure
         history: what to draw.
         method: name of the method; None for the first one.
     """
-    newest, results = _results(history, method, "over_epochs")
+    newest, results = comparable_results(history, method, "over_epochs")
     values = np.stack([one.importances_mean for one in results], axis=1)
-    order = _by_importance(newest.importances_mean)
+    order = by_importance(newest.importances_mean)
     if not order:
-        return _without_numbers(newest)
-    head = _head(newest, f"{_unit(newest)} · {_rows(newest)}", " over time, up to")
+        return without_numbers(newest)
+    head = head_lines(newest, f"{unit_text(newest)} · {rows_text(newest)}", " over time, up to")
     figure = _heatmap(values, order, newest.feature_names, head)
     panel = _lowest_panel(figure)
-    columns = range(0, len(results), -(-len(results) // _MAX_TICKS))
+    columns = range(0, len(results), -(-len(results) // MAX_TICKS))
     panel.set_xticks(columns, [str(results[column].epoch) for column in columns])
-    _label_x(panel, "epoch")
+    label_x(panel, "epoch")
     return figure
 
 
@@ -90,14 +90,14 @@ def over_steps(result: ImportanceResult) -> Figure:
         )
     total = np.nanmean(np.where(np.isfinite(result.by_step), result.by_step, 0), axis=0)
     with_steps = set(np.flatnonzero(np.isfinite(result.by_step).any(axis=0)))
-    order = [i for i in _by_importance(total) if i in with_steps]
+    order = [i for i in by_importance(total) if i in with_steps]
     if not order:
-        return _without_numbers(result)
-    head = _head(result, f"{_unit(result)} · {_rows(result)}", " at each time step,")
+        return without_numbers(result)
+    head = head_lines(result, f"{unit_text(result)} · {rows_text(result)}", " at each time step,")
     figure = _heatmap(result.by_step.T, order, result.feature_names, head)
     panel = _lowest_panel(figure)
-    panel.xaxis.set_major_locator(MaxNLocator(_MAX_TICKS, integer=True))
-    _label_x(panel, "time step")
+    panel.xaxis.set_major_locator(MaxNLocator(MAX_TICKS, integer=True))
+    label_x(panel, "time step")
     return figure
 
 
@@ -105,10 +105,10 @@ def _heatmap(
     values: Floats, order: Sequence[int], names: Sequence[str], head: tuple[str, str]
 ) -> Figure:
     """One row per feature; the rows beyond those with names lie in a lower panel."""
-    named, others = list(order)[:_MAX_NAMED], list(order)[_MAX_NAMED:]
-    heights = [max(len(named), 1) * _ROW_HEIGHT, *([_OTHERS_HEIGHT] if others else [])]
+    named, others = list(order)[:MAX_NAMED], list(order)[MAX_NAMED:]
+    heights = [max(len(named), 1) * ROW_HEIGHT, *([_OTHERS_HEIGHT] if others else [])]
     shown_names = lettering.labels([names[i] for i in named])
-    figure = _panels(heights, head, left=_room(shown_names), right=0.85)
+    figure = panels(heights, head, left=room_for(shown_names), right=0.85)
     top = np.nanmax(values[list(order)], initial=0.0)
     shades = ScalarMappable(PowerNorm(0.5, vmin=0.0, vmax=top if top > 0 else 1.0), _SHADES)
     for axes, rows in zip(figure.axes, (named, others), strict=False):
@@ -117,26 +117,26 @@ def _heatmap(
         # In colours: matplotlib would look one up for each of the pixels.
         axes.imshow(shades.to_rgba(shown, bytes=True), aspect="auto", interpolation="nearest")
         axes.set_xticks([])
-        _frame(axes)
-    _name_rows(figure.axes[0], shown_names)
+        frame_axes(axes)
+    name_rows(figure.axes[0], shown_names)
     if others:
         figure.axes[1].set_yticks([])
-        figure.axes[1].set_ylabel(f"{len(others):,} other features", color=_FAINT, fontsize=_SMALL)
+        figure.axes[1].set_ylabel(f"{len(others):,} other features", color=FAINT, fontsize=SMALL)
     _colour_scale(figure, shades, heights[0])
     return figure
 
 
 def _colour_scale(figure: Figure, shades: ScalarMappable, room: float) -> None:
     height = min(room, _SCALE_HEIGHT)
-    top = figure.get_figheight() - _TITLE_HEIGHT
+    top = figure.get_figheight() - TITLE_HEIGHT
     left = figure.get_figwidth() - 0.75
-    box = _in_parts(figure, (left, top - height, 0.14, height))
+    box = as_fractions(figure, (left, top - height, 0.14, height))
     axes = figure.add_axes(box, facecolor="white")
     bar: Any = figure.colorbar(shades, cax=axes)
     bar.outline.set_visible(False)
     axes.grid(visible=False)
     axes.yaxis.set_major_locator(MaxNLocator(min(5, max(1, int(height / _SCALE_TICK_HEIGHT)))))
-    axes.tick_params(length=0, colors=_FAINT, labelsize=8)
+    axes.tick_params(length=0, colors=FAINT, labelsize=8)
 
 
 def _lowest_panel(figure: Figure) -> Axes:

@@ -13,21 +13,21 @@ from matplotlib.ticker import MaxNLocator
 
 from keras_importance.reporting.plots import lettering
 from keras_importance.reporting.plots.figure import (
-    _FAINT,
-    _GRID,
-    _INK,
-    _MAX_NAMED,
-    _ROW_HEIGHT,
-    _by_importance,
-    _frame,
-    _head,
-    _label_x,
-    _name_rows,
-    _panels,
-    _room,
-    _rows,
-    _unit,
-    _without_numbers,
+    FAINT,
+    GRID,
+    INK,
+    MAX_NAMED,
+    ROW_HEIGHT,
+    by_importance,
+    frame_axes,
+    head_lines,
+    label_x,
+    name_rows,
+    panels,
+    room_for,
+    rows_text,
+    unit_text,
+    without_numbers,
 )
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ _UNSURE = "#9DB4C6"
 _BAR_HEIGHT = 0.68
 
 
-def ranking(result: ImportanceResult, *, max_features: int = _MAX_NAMED) -> Figure:
+def ranking(result: ImportanceResult, *, max_features: int = MAX_NAMED) -> Figure:
     """Bars of the most important features with their 95% intervals, most important on top.
 
     Dark bars lie above 0 with their whole interval, pale ones don't, orange ones lie below 0. Hollow
@@ -54,19 +54,19 @@ def ranking(result: ImportanceResult, *, max_features: int = _MAX_NAMED) -> Figu
         result: what to draw.
         max_features: how many bars; a line below the axis says what the others are.
     """
-    order = _by_importance(result.importances_mean)[:max_features]
+    order = by_importance(result.importances_mean)[:max_features]
     mean, low, high = (
         values[order] for values in (result.importances_mean, result.ci_low, result.ci_high)
     )
     if not order:
-        return _without_numbers(result)
+        return without_numbers(result)
     names = lettering.labels([result.feature_names[i] for i in order])
-    below = [_unit(result), *_not_shown(result, order)]
+    below = [unit_text(result), *_not_shown(result, order)]
     error = "" if result.error_source == "rows" else " of the shuffling alone"
     # A gradient's size is above 0 for all that the network touches: no side of 0 to tell apart.
     key = "" if math.isnan(result.baseline_score) else ": blue above 0, pale around 0, orange below 0"
-    head = _head(result, f"{_rows(result)} · 95% intervals{error}{key}")
-    figure = _panels([len(order) * _ROW_HEIGHT], head, left=_room(names), n_lines=len(below))
+    head = head_lines(result, f"{rows_text(result)} · 95% intervals{error}{key}")
+    figure = panels([len(order) * ROW_HEIGHT], head, left=room_for(names), n_lines=len(below))
     axes = figure.axes[0]
     rows = np.arange(len(order))
     colours = [
@@ -82,14 +82,14 @@ def ranking(result: ImportanceResult, *, max_features: int = _MAX_NAMED) -> Figu
     axes.add_collection(bars)
     axes.autoscale_view()
     known = np.isfinite(low)
-    axes.hlines(rows[known], low[known], high[known], color=_INK, linewidth=1.3, zorder=3)
-    axes.axvline(0, color=_FAINT, linewidth=0.8, zorder=1)
+    axes.hlines(rows[known], low[known], high[known], color=INK, linewidth=1.3, zorder=3)
+    axes.axvline(0, color=FAINT, linewidth=0.8, zorder=1)
     axes.set_ylim(len(order) - 0.4, -0.6)
-    _name_rows(axes, names)
+    name_rows(axes, names)
     axes.xaxis.set_major_locator(MaxNLocator(6))
-    _frame(axes)
-    axes.grid(axis="x", color=_GRID, zorder=0)
-    _label_x(axes, *below)
+    frame_axes(axes)
+    axes.grid(axis="x", color=GRID, zorder=0)
+    label_x(axes, *below)
     return figure
 
 

@@ -13,19 +13,19 @@ from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from keras_importance.reporting.plots import lettering
 from keras_importance.reporting.plots.figure import (
-    _FAINT,
-    _MAX_TICKS,
-    _ROW_HEIGHT,
-    _by_importance,
-    _frame,
-    _head,
-    _label_x,
-    _name_rows,
-    _panels,
-    _results,
-    _room,
-    _rows,
-    _without_numbers,
+    FAINT,
+    MAX_TICKS,
+    ROW_HEIGHT,
+    by_importance,
+    comparable_results,
+    frame_axes,
+    head_lines,
+    label_x,
+    name_rows,
+    panels,
+    room_for,
+    rows_text,
+    without_numbers,
 )
 from keras_importance.statistics.arrays import Floats
 
@@ -64,10 +64,10 @@ def ranks(
         method: name of the method; None for the first one.
         max_features: how many ranks; a line below the axis says how many features rank lower.
     """
-    newest, results = _results(history, method, "ranks")
-    order = _by_importance(newest.importances_mean)[:max_features]
+    newest, results = comparable_results(history, method, "ranks")
+    order = by_importance(newest.importances_mean)[:max_features]
     if not order:
-        return _without_numbers(newest)
+        return without_numbers(newest)
     places = np.stack([one.rank for one in results], axis=1) - 1
     epochs = [place if one.epoch is None else one.epoch for place, one in enumerate(results)]
     is_exact = np.array([[how == "exact" for how in one.obtained] for one in results]).T
@@ -80,11 +80,11 @@ def ranks(
     numbers = [str(place + 1) for place in range(len(order))]
     passing = np.setdiff1d(np.flatnonzero((places < len(order)).any(axis=1)), order)
     below = ["epoch", *_ranked_lower(newest, len(order), len(passing))]
-    figure = _panels(
-        [len(order) * _ROW_HEIGHT],
-        _head(newest, f"1: most important · {_rows(newest)}{key}", ", ranks up to"),
-        left=_room(numbers),
-        right=_room(names),
+    figure = panels(
+        [len(order) * ROW_HEIGHT],
+        head_lines(newest, f"1: most important · {rows_text(newest)}{key}", ", ranks up to"),
+        left=room_for(numbers),
+        right=room_for(names),
         n_lines=len(below),
     )
     axes = figure.axes[0]
@@ -98,13 +98,13 @@ def ranks(
     margin = 0.02 * (epochs[-1] - epochs[0]) or 0.5
     axes.set_xlim(epochs[0] - margin, epochs[-1] + margin)
     axes.set_ylim(len(order) - 0.5, -0.5)
-    _name_rows(axes, numbers, _FAINT)
-    _name_rows(axes, names, [_FAINT if one in _LINE_STYLES else one for one in colours], at_right=True)
+    name_rows(axes, numbers, FAINT)
+    name_rows(axes, names, [FAINT if one in _LINE_STYLES else one for one in colours], at_right=True)
     # Around a single epoch the locator would find fractions of it.
-    whole = MaxNLocator(_MAX_TICKS, integer=True)
+    whole = MaxNLocator(MAX_TICKS, integer=True)
     axes.xaxis.set_major_locator(whole if len(epochs) > 1 else FixedLocator(epochs))
-    _frame(axes)
-    _label_x(axes, *below)
+    frame_axes(axes)
+    label_x(axes, *below)
     return figure
 
 

@@ -17,7 +17,7 @@ _FIRST_CHARTS = 10
 _PARTS = ("value", "lower", "upper")
 
 
-class MarginCharts:
+class CustomScalars:
     """Which features have a chart.
 
     Of up to 20 features all that have an interval. Of more, those that get among the 10 most important:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_importance.results.disagreements import Finding
-from keras_importance.results.drift import Mover, Step
+from keras_importance.results.drift import Mover, Transition
 from keras_importance.results.result import ImportanceResult
 from keras_importance.results.verdict import Verdict, Verdicts
 
@@ -24,7 +24,7 @@ _ALWAYS_LISTED = ("useless", "harmful", "redundant", "latent")
 _MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]()#+!|~<>"})
 
 
-def movement(step: Step, stable_since: int | None) -> str:
+def movement(step: Transition, stable_since: int | None) -> str:
     """A line on the features that moved since the evaluation before, those that moved furthest first."""
     movers = list(step.movers())
     rising = _moved("rises", [one for one in movers if one.direction == "riser"])

@@ -21,10 +21,8 @@ from keras_importance.tensorboard_plugin import stored
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# --- summaries ----------------------------------------------------------------------------------
 
-
-def _scalar(tag: str, value: float) -> Iterator[Any]:
+def scalar_summary(tag: str, value: float) -> Iterator[Any]:
     """A scalar summary; nothing where there is no number to show."""
     if np.isfinite(value):
         yield summary_pb2.Summary.Value(
@@ -34,7 +32,8 @@ def _scalar(tag: str, value: float) -> Iterator[Any]:
         )
 
 
-def _image(tag: str, figure: Figure) -> Any:
+def image_summary(tag: str, figure: Figure) -> Any:
+    """An image summary: the figure as PNG, with its width and height in pixels."""
     canvas: Any = FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     canvas.draw()
@@ -51,7 +50,8 @@ def _image(tag: str, figure: Figure) -> Any:
     )
 
 
-def _text(tag: str, text: str) -> Any:
+def text_summary(tag: str, text: str) -> Any:
+    """A text summary in Markdown."""
     return summary_pb2.Summary.Value(
         tag=tag,
         metadata=text_metadata.create_summary_metadata("", ""),
@@ -59,7 +59,8 @@ def _text(tag: str, text: str) -> Any:
     )
 
 
-def _layout(layout: bytes) -> Any:
+def layout_summary(layout: bytes) -> Any:
+    """The layout of the Custom Scalars dashboard."""
     return summary_pb2.Summary.Value(
         tag=layout_metadata.CONFIG_SUMMARY_TAG,
         metadata=layout_metadata.create_summary_metadata(),
@@ -67,7 +68,8 @@ def _layout(layout: bytes) -> Any:
     )
 
 
-def _stored(tag: str, parts: list[bytes]) -> Any:
+def tab_summary(tag: str, parts: list[bytes]) -> Any:
+    """Data of our own tab: a rank-1 tensor of strings."""
     metadata = summary_pb2.SummaryMetadata(
         plugin_data=summary_pb2.SummaryMetadata.PluginData(plugin_name=stored.PLUGIN_NAME),
         # Without a class, the data provider would hide it.

@@ -18,15 +18,21 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from keras_importance.errors import reason_of, warn
 from keras_importance.reporting import plots
 from keras_importance.reporting.writers.base import EpochReport, Writer
-from keras_importance.reporting.writers.custom_scalars import MarginCharts
+from keras_importance.reporting.writers.custom_scalars import CustomScalars
 from keras_importance.reporting.writers.report_table import (
     finding_line,
     movement,
     table,
 )
-from keras_importance.reporting.writers.summaries import _image, _layout, _scalar, _stored, _text
+from keras_importance.reporting.writers.summaries import (
+    image_summary,
+    layout_summary,
+    scalar_summary,
+    tab_summary,
+    text_summary,
+)
 from keras_importance.results.disagreements import disagreements
-from keras_importance.results.drift import Stability, Step, steps
+from keras_importance.results.drift import Stability, Transition, transitions
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.tensorboard_plugin import stored
 
@@ -61,7 +67,7 @@ class TensorBoardWriter(Writer):
         self._undrawn: EpochReport | None = None
         # Carried on from report to report: the whole history would be compared anew in each epoch.
         self._stability: dict[str, Stability] = {}
-        self._charts = MarginCharts()
+        self._charts = CustomScalars()
         self._layout = b""
         self._events = self._new_events()
 
@@ -93,7 +99,7 @@ class TensorBoardWriter(Writer):
         self._renew_where_lost()
         layout = self._charts.layout()
         if layout != self._layout:
-            event.summary.value.append(_layout(layout))
+            event.summary.value.append(layout_summary(layout))
         self._failed = True
         self._events.add_event(event)
         self._events.flush()
@@ -169,31 +175,31 @@ def _scalars(report: EpochReport) -> Iterator[Any]:
         logged = set(logged_features(report.history, result.method))
         for name, value in zip(result.feature_names, result.importances_mean, strict=True):
             if name in logged:
-                yield from _scalar(f"importance_{result.method}/{name}", value)
+                yield from scalar_summary(f"importance_{result.method}/{name}", value)
 
 
-def _bounds(report: EpochReport, charts: MarginCharts) -> Iterator[Any]:
+def _bounds(report: EpochReport, charts: CustomScalars) -> Iterator[Any]:
     for result in report.results:
         for tag, value in charts.scalars(result):
-            yield from _scalar(tag, value)
+            yield from scalar_summary(tag, value)
 
 
-def _drift(last: Iterable[Step]) -> Iterator[Any]:
+def _drift(last: Iterable[Transition]) -> Iterator[Any]:
     for step in last:
         for drift in step.drifts():
             tag = f"importance_drift/{drift.method}_{drift.measure}"
-            yield from _scalar(tag, drift.value)
-            yield from _scalar(f"{tag}_floor", drift.floor)
+            yield from scalar_summary(tag, drift.value)
+            yield from scalar_summary(f"{tag}_floor", drift.floor)
 
 
-def _last_steps(report: EpochReport) -> list[Step]:
+def _last_steps(report: EpochReport) -> list[Transition]:
     """The last two evaluations alone: the whole history would be compared anew in each epoch."""
     methods = [one.method for one in report.results]
-    return [step for name in methods for step in steps(report.history.of(name).results[-2:])]
+    return [step for name in methods for step in transitions(report.history.of(name).results[-2:])]
 
 
 def _stability(
-    report: EpochReport, last: Iterable[Step], known: Mapping[str, Stability]
+    report: EpochReport, last: Iterable[Transition], known: Mapping[str, Stability]
 ) -> dict[str, Stability]:
     """How long each method has been stable, going on from what is known; without errors none is."""
     by_method = {step.later.method: step for step in last}
@@ -211,27 +217,27 @@ def _stability(
 
 def _flags(report: EpochReport) -> Iterator[Any]:
     for judged in report.verdicts:
-        yield from _scalar("importance_flags/useless", len(judged.useless))
-        yield from _scalar("importance_flags/undecided", judged.states.count("undecided"))
+        yield from scalar_summary("importance_flags/useless", len(judged.useless))
+        yield from scalar_summary("importance_flags/undecided", judged.states.count("undecided"))
 
 
 def _cost(report: EpochReport) -> Iterator[Any]:
     seconds = report.seconds
-    yield from _scalar("importance_cost/seconds", seconds)
+    yield from scalar_summary("importance_cost/seconds", seconds)
     if report.compile_seconds > 0:
-        yield from _scalar("importance_cost/compile_seconds", report.compile_seconds)
+        yield from scalar_summary("importance_cost/compile_seconds", report.compile_seconds)
     if report.epoch_seconds > 0:
-        yield from _scalar("importance_cost/share_of_epoch", seconds / report.epoch_seconds)
+        yield from scalar_summary("importance_cost/share_of_epoch", seconds / report.epoch_seconds)
 
 
 def _for_the_tab(report: EpochReport) -> Iterator[Any]:
     """What our own tab shows beyond the scalars."""
     tag = stored.tag_of(stored.DATA, report.epoch)
-    yield _stored(tag, stored.packed(report.results, report.verdicts))
+    yield tab_summary(tag, stored.packed(report.results, report.verdicts))
     for result in report.results:
         if result.by_step is not None:
             tag = stored.tag_of(stored.steps_group(result.method), report.epoch)
-            yield _stored(tag, stored.packed_steps(result, result.by_step))
+            yield tab_summary(tag, stored.packed_steps(result, result.by_step))
 
 
 def _drawn(report: EpochReport) -> tuple[list[Any], Exception | None]:
@@ -239,7 +245,7 @@ def _drawn(report: EpochReport) -> tuple[list[Any], Exception | None]:
     values, failure = [], None
     for tag, draw in _pictures(report):
         try:
-            values.append(_image(tag, draw()))
+            values.append(image_summary(tag, draw()))
         except Exception as error:  # noqa: BLE001 (raised or told by the caller, when the rest is safe)
             failure = error
     return values, failure
@@ -256,7 +262,7 @@ def _pictures(report: EpochReport) -> Iterator[tuple[str, Callable[[], Figure]]]
             yield f"{tag}/over_steps", partial(plots.over_steps, result)
 
 
-def _table(report: EpochReport, last: Iterable[Step], stability: Mapping[str, Stability]) -> Any:
+def _table(report: EpochReport, last: Iterable[Transition], stability: Mapping[str, Stability]) -> Any:
     lines = [table(report.results, report.verdicts)]
     lines += [
         movement(step, stability[step.later.method].since)
@@ -264,4 +270,4 @@ def _table(report: EpochReport, last: Iterable[Step], stability: Mapping[str, St
         if step.later.method in stability
     ]
     lines += map(finding_line, disagreements(report.history))
-    return _text("importance_report/flags", "\n".join(lines))
+    return text_summary("importance_report/flags", "\n".join(lines))
