@@ -9,9 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-
 _MAX_REASON = 300
-
 _LOGGER = logging.getLogger("keras_importance")
 
 

@@ -14,7 +14,6 @@ with warnings.catch_warnings():
     from tqdm.auto import tqdm
 
 _PATIENCE = 3.0
-
 _SECONDS_BETWEEN_LINES = 30.0
 
 

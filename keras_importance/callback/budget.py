@@ -6,12 +6,9 @@ import math
 
 # Kept back of what is earned: training finds cold caches after an evaluation, unseen by our clock.
 _KEPT_BACK = 0.15
-
 # Saved for the last epoch, whose numbers stay.
 _LAST_SHARE = 0.25
-
 _PICTURES_SHARE = 0.4
-
 _MAX_PICTURES_SHARE = 0.7
 
 

@@ -40,7 +40,6 @@ from keras_importance.verdicts.useless_features import detectors_from_argument
 
 # What is left of an evaluation's time for its verdicts.
 _JUDGING_SHARE = 0.2
-
 # What pictures are expected to take before any was drawn.
 _PICTURE_SECONDS = 0.7
 

@@ -26,7 +26,6 @@ from keras_importance.verdicts.unused_signal import UnusedSignalTest
 
 # One for all writers, whichever notices first and in whatever words.
 _DISK_FULL = ("writing", OSError)
-
 _UNKNOWN = ("computing", ArithmeticError)
 
 

@@ -15,9 +15,7 @@ from keras_importance.statistics.arrays import Floats
 from keras_importance.statistics.distances import ranks
 
 _MIN_CORRELATION = 0.7
-
 _MAX_JOINED = 3
-
 # The matrix of their correlations takes 800 MB.
 _MAX_COLUMNS = 10_000
 

@@ -10,9 +10,7 @@ from keras_importance.statistics.arrays import Array, Integers
 
 # Enough consecutive rows to tell windows that overlap from windows that look alike by chance.
 ROWS_TO_COMPARE = 16
-
 _MIN_BLOCKS = 20
-
 # Share of distinct rows with a value of their own in a column, for which equal rows are copies.
 _TELLING = 0.9
 

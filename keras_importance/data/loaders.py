@@ -21,12 +21,9 @@ ACCEPTED = (
     "(x, y) or (x, y, sample_weight) arrays, a tf.data.Dataset, a keras.utils.PyDataset, a torch "
     "DataLoader or a grain dataset"
 )
-
 _INFINITE = -1  # tf.data.INFINITE_CARDINALITY
-
 # No dataset has so many batches; one of grain that repeats itself forever says it has more.
 _ENDLESS = 2**40
-
 _ROWS_AT_ONCE = 1024
 
 

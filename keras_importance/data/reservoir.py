@@ -11,12 +11,9 @@ from keras_importance.errors import InvalidArgumentError
 from keras_importance.statistics.arrays import Array, Floats, Integers
 
 _MAX_CLASSES = 100
-
 # Rows of a class that are held beyond its share: so many standard deviations of their number, and a few.
 _SPARE_DEVIATIONS = 6
-
 _SPARE_ROWS = 10
-
 # How much more than needed is held before it is sorted out.
 _SLACK = 1.25
 

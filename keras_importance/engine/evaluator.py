@@ -47,15 +47,11 @@ _MADE_UP = re.compile(r"keras_tensor(_\d+)?$|input_layer(_\d+)?$")
 Made = TypeVar("Made")
 
 _FEW_ROWS = 16
-
 # Draws of the errors: the 95% quantile of 200 is off by 1.5 points; for very many features half of them.
 _N_DRAWS = 200
-
 _MANY = 1000
-
 # Where a thousandth of the usual is too much, it isn't what is lacking.
 _SMALLEST_SHARE = 2**-10
-
 _IN_BLOCKS = ("_scorer", "_averaged_scorer", "_linearised_scorer", "_joint_scorer", "_differentiator")
 
 

@@ -14,7 +14,6 @@ MIN_ROWS = 500
 """Below as many rows an interval says little: from here on features are left to the screen instead."""
 
 _MIN_REPEATS = 2
-
 _MIN_FEATURES = 32
 
 

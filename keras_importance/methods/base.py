@@ -18,7 +18,6 @@ from keras_importance.results.result import ErrorSource, Explained, ImportanceRe
 from keras_importance.statistics.arrays import Floats
 
 _EXACT: Obtained = "exact"
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 
 

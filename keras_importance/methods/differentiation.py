@@ -24,13 +24,11 @@ Of = Literal["auto", "output", "loss"]
 
 # Up to here each output is differentiated by itself; beyond, they are added up with random signs.
 _MAX_OUTPUTS = 16
-
 _CROSSENTROPIES = (
     keras.losses.CategoricalCrossentropy,
     keras.losses.CategoricalFocalCrossentropy,
     keras.losses.SparseCategoricalCrossentropy,
 )
-
 _CROSSENTROPY_NAMES = ("categorical_crossentropy", "sparse_categorical_crossentropy")
 
 

@@ -14,16 +14,12 @@ from keras_importance.statistics.category_draws import class_probabilities, clas
 from keras_importance.statistics.residuals import Residuals, residuals
 
 _MAX_CLASSES = 50
-
 # A regression of categories on all other columns draws exactly on what they say, but follows the rows it
 # was fitted to: with fewer rows it is one on what left-out regressions predict, which follows none.
 _ROWS_A_SLOPE = 10
-
 _MAX_SLOPES = 1000
-
 # Of a column of categories the regressions of the others see as many indicators, of many columns fewer.
 _MAX_INDICATORS = 20
-
 _MAX_ELEMENTS = 20_000
 
 

@@ -23,12 +23,9 @@ AGREEMENTS = ("spearman", "top_k_overlap")
 """Measures that fall where the importances move; the others rise."""
 
 _LEVEL = 0.05
-
 _STEADY_STEPS = 3
-
 # As many as stay in a core's cache.
 _NUMBERS_AT_ONCE = 25_000
-
 # The measures are sums of rounded numbers.
 _ROUNDING = 1e-9
 

@@ -18,14 +18,11 @@ from keras_importance.results.result import Explained, ImportanceResult
 from keras_importance.results.verdict import Verdicts
 
 _FORMAT = "keras_importance.history"
-
 _VERSION = 2
-
 _ARRAYS = (
     "importances", "std_error", "direction", "by_step", "exact_epoch", "n_rows", "degrees",
     "baseline_score", "draws",
 )  # fmt: skip
-
 _HEADER = (
     "method", "epoch", "feature_names", "metric", "n_samples", "error_source", "notes",
     "obtained", "n_blocks", "procedure",

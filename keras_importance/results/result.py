@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ErrorSource = Literal["rows", "repeats"]
-
 Obtained = Literal["exact", "screened", "carried"]
 
 _LEVEL = 0.95

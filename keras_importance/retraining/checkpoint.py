@@ -16,7 +16,6 @@ from keras_importance.retraining.trials import Outcome
 from keras_importance.statistics.arrays import Array
 
 _FORMAT = "keras_importance.trials"
-
 _VERSION = 1
 
 

@@ -20,7 +20,6 @@ from keras_importance.retraining.study import (
 )
 
 _OWN = ("x", "y", "sample_weight")
-
 _IN_LOCK_STEP = ("epochs", "batch_size", "shuffle", "verbose")
 
 

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-
 Integers = NDArray[np.int64]
 
 Array = NDArray[Any]

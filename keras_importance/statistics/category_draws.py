@@ -7,9 +7,7 @@ import numpy as np
 from keras_importance.statistics.arrays import Floats, Integers
 
 _RIDGE = 1.0
-
 _MAX_STEPS = 300
-
 _SMALL_STEP = 1e-4
 
 

@@ -11,17 +11,12 @@ import numpy as np
 from keras_importance.statistics.arrays import Floats, Integers
 
 _RIDGES = 10.0 ** np.arange(-4, 4)
-
 # The least ridge that predicts nearly as well as the best: a ridge leaves in the residuals some of what
 # the other columns do say, a little too little of it only makes them noisier.
 _TOLERANCE = np.log(1.1)
-
 _PREDICTED_WELL = 1e-3  # predicting a column better than this counts no further
-
 _MAX_TRIED = 200
-
 _COLUMNS_AT_ONCE = 512
-
 # Variation of a column relative to its mean that is rounding.
 _ROUNDING = 1e-9
 

@@ -15,7 +15,6 @@ from keras_importance.tensorboard_plugin.runs import Place, Runs, UnknownRunErro
 from keras_importance.tensorboard_plugin.stored import PLUGIN_NAME
 
 _STATIC = Path(__file__).parent / "static"
-
 _KINDS = {".js": "application/javascript", ".css": "text/css"}
 
 App = Callable[[Any, Any], Any]

@@ -27,20 +27,14 @@ from keras_importance.tensorboard_plugin.stored import (
 )
 
 _SCALARS = "scalars"
-
 _DRIFT = "importance_drift/"
-
 _FLOOR = "_floor"
-
 _MEASURES = ("spearman", "jensen_shannon", "top_k_overlap")
-
 # More than TensorBoard keeps of any tag of ours, or of a scalar.
 _ALL = 100_000
-
 _CACHED_RUNS = 8
 
 OBTAINED = ("", "exact", "screened", "carried")
-
 Bundle = tuple[dict[str, Any], list[NDArray[Any]]]
 
 

@@ -25,15 +25,11 @@ if TYPE_CHECKING:
     from keras_importance.results.verdict import Verdicts
 
 PLUGIN_NAME = "keras_importance"
-
 DATA = "importance_data"
-
 STEPS = "importance_steps"
 
 _VERSION = 1
-
 _EPOCHS_PER_TAG = 10
-
 # A map of time steps takes two bytes a cell; of more features the most important ones are kept.
 _MAX_CELLS = 50_000
 

@@ -14,9 +14,7 @@ from keras_importance.statistics.arrays import Array, Floats, Integers
 from keras_importance.statistics.quantiles import tail_quantile, upper_bound
 
 _NOTHING_EXPLAINED = "the model does not surely explain more than a constant does"
-
 _NOT_SCORED = "not scored exactly in this evaluation"
-
 _NO_ROWS = "verdicts need a metric that is a mean over rows"
 
 

@@ -15,20 +15,13 @@ from keras_importance.statistics.donors import Donors
 from keras_importance.statistics.score_test import score_test
 
 _MAX_ROWS = 1000
-
 _N_BINS = 6
-
 _MAX_CATEGORIES = 20
-
 _MAX_DIRECTIONS = 8
-
 _MAX_OUTPUTS = 16
-
 _MAX_INTERACTIONS = 256
-
 # In units of the rows: enough to be stable, too little to hide a correlation.
 _RIDGE = 1e-3
-
 _RIDGE_PER_COLUMN = 0.1
 
 

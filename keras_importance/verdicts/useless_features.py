@@ -20,14 +20,10 @@ from keras_importance.verdicts.useless_set import JointTests, in_order, largest_
 
 # Where the number of evaluations isn't known.
 _MANY_EVALUATIONS = 100
-
 # Below this p-value the data hold signal that the network does not use.
 _LATENT_LEVEL = 0.01
-
 _BOTH_SIDES = "its bounds lie on both sides of the threshold"
-
 _NOT_TESTED = "not tested yet for signal that the network does not use"
-
 _HELD_BACK = "with the others, the set is not surely below the threshold"
 
 

@@ -18,7 +18,6 @@ from keras_importance.engine.backends.placement import REPLICA, Placement
 from keras_importance.errors import InvalidArgumentError
 
 COMPILES = True
-
 CALLS_AT_ONCE = 1
 
 

@@ -6,7 +6,6 @@ import re
 
 # TensorFlow's and CUDA's exceptions, which can't be named where that backend isn't imported.
 _KINDS = {"ResourceExhaustedError", "OutOfMemoryError"}
-
 _WORDS = re.compile(
     r"RESOURCE_EXHAUSTED|out of memory|OOM when allocating|can't allocate memory|bad_alloc",
     re.IGNORECASE,

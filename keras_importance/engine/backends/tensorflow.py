@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from keras_importance.engine.backends.placement import REPLICA, Placement
 
 COMPILES = True
-
 # XLA runs the small operations between the large ones of a program on one core.
 CALLS_AT_ONCE = 2
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from keras_importance.engine.backends.placement import Placement
 
 COMPILES = False
-
 CALLS_AT_ONCE = 1
 
 

@@ -13,22 +13,15 @@ from keras_importance.engine.cut.graph import Graph
 
 # The widest layer of a block takes 32 MB: less keeps the cores waiting, more falls out of their caches.
 _MAX_VALUES = 1 << 23
-
 _MAX_ROWS = 1 << 16
-
 # A part still keeps the cores busy.
 _MAX_PART = 1 << 19
-
 # Where next to nothing is computed for a row, the call itself is what costs.
 _NARROW = 16
-
 _MAX_NARROW_ROWS = 1 << 18
-
 # Replaced values of a block of rows, for all repeats.
 _MAX_PREPARED_VALUES = 1 << 23
-
 _FEW_ROWS = 500
-
 # The sizes above are for as many calls at once.
 _CALLS = 2
 

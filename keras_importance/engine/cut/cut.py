@@ -18,9 +18,7 @@ from keras_importance.engine.cut.linear_layers import LinearForm, linear_form
 
 # Beyond as many sets of inputs that features touch, one cut serves all.
 _MAX_TOUCHED = 64
-
 _EXACT_TYPES = ("float32", "float64")
-
 _ONCE = OTHERS - 1  # stands for UNTOUCHED where that means padding
 
 

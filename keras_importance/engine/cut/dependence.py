@@ -29,28 +29,23 @@ _ELEMENTWISE = (
     _layers.Normalization, _layers.PReLU, _layers.ReLU, _layers.Rescaling, _layers.SpatialDropout1D,
     _layers.SpatialDropout2D, _layers.SpatialDropout3D,
 )  # fmt: skip
-
 _MERGING = (
     _layers.Add, _layers.Average, _layers.Maximum, _layers.Minimum, _layers.Multiply, _layers.Subtract,
 )  # fmt: skip
-
 # Elements move, are copied or left out, and keep their values.
 _MOVING = (
     _layers.Concatenate, _layers.Cropping1D, _layers.Cropping2D, _layers.Flatten, _layers.Permute,
     _layers.RepeatVector, _layers.Reshape, _layers.UpSampling1D, _layers.ZeroPadding1D,
     _layers.ZeroPadding2D,
 )  # fmt: skip
-
 _ELEMENTWISE_OPERATIONS = (
     "Absolute", "Add", "Cast", "Clip", "Cos", "Divide", "Exp", "Expm1", "Log", "Log10", "Log1p", "Log2",
     "Maximum", "Minimum", "Multiply", "Negative", "Power", "Relu", "Sigmoid", "Sign", "Silu", "Sin",
     "Sqrt", "Square", "Subtract", "Tanh", "TrueDivide",
 )  # fmt: skip
-
 _MOVING_OPERATIONS = (
     "Concatenate", "ExpandDims", "Flip", "GetItem", "Reshape", "Squeeze", "Transpose",
 )  # fmt: skip
-
 _MIXING_ACTIVATIONS = ("softmax", "log_softmax", "sparsemax", "glu")
 
 

@@ -16,11 +16,8 @@ from keras_importance.statistics.arrays import Array, Floats, weighted_mean
 
 # Each value of the constant is moved by itself: with more of them, the usual constants must do.
 _MAX_SEARCHED = 16
-
 _FIRST_STEP, _LAST_STEP = 1e-2, 1e-5
-
 _MAX_ROUNDS = 60
-
 _TINY = 1e-7
 
 

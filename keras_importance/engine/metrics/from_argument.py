@@ -31,7 +31,6 @@ from keras_importance.errors import InvalidArgumentError
 
 # The words of Keras' metrics for the better end of their scale.
 _WORSE_IS = {"up": -1, "down": 1, None: None}
-
 _ACCURACY = {
     "binary": "binary_accuracy",
     "sparse": "sparse_categorical_accuracy",

@@ -22,7 +22,6 @@ MAX_HELD_VALUES = 1 << 27
 
 # Values that the program computes at once, for few rows of many features: 8 MB.
 _MAX_VALUES = 1 << 21
-
 _FEW_ROWS = 500
 
 

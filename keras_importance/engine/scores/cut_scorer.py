@@ -28,9 +28,7 @@ from keras_importance.statistics.arrays import Array, Integers
 
 # A piece is what an evaluation can be stopped after, and what is held in memory at once.
 _BLOCKS_A_PIECE = 8
-
 _MAX_SCORES_A_PIECE = 1 << 24
-
 _MAX_KEPT_VALUES = 1 << 25
 
 

@@ -22,9 +22,7 @@ from keras_importance.engine.scores.sample import DeviceData, FeatureScores, Sam
 from keras_importance.statistics.arrays import Array, Integers
 
 _CHECKED_ROWS = 8
-
 _CHECKED_FEATURES = 8
-
 _TOLERANCE = 1e-4
 
 

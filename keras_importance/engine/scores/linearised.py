@@ -28,13 +28,11 @@ MAX_OUTPUTS = 64
 """As many values of the output are differentiated, each by a backward pass of its own."""
 
 _BINARY = (keras.losses.BinaryCrossentropy, keras.losses.BinaryFocalCrossentropy)
-
 _CATEGORICAL = (
     keras.losses.CategoricalCrossentropy,
     keras.losses.CategoricalFocalCrossentropy,
     keras.losses.SparseCategoricalCrossentropy,
 )
-
 _SMALLEST = 1e-7
 
 

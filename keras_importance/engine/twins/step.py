@@ -24,7 +24,6 @@ from keras_importance.errors import InvalidArgumentError, reason_of
 from keras_importance.statistics.arrays import Array
 
 Tensors = list[Any]
-
 Vectorise = Callable[[Callable[[Any], Any], Any], Any]
 """`vectorise(function, stacked)`: the function of each entry of stacked tensors."""
 

@@ -28,7 +28,6 @@ MAX_KEPT_VALUES = 1 << 29
 
 # Weights, slots of the optimizer, gradients and layers of the twins that are trained at once: 256 MB.
 _MAX_VALUES = 1 << 26
-
 # A layer of all twins for some of the rows that are scored: 32 MB.
 _MAX_SCORED_VALUES = 1 << 23
 

@@ -22,33 +22,19 @@ if TYPE_CHECKING:
     from keras_importance.results.result import ImportanceResult
 
 INK = "#22303C"
-
 FAINT = "#5D6B78"
-
 GRID = "#E3E8EC"
-
 MAX_NAMED = 40
-
 _WIDTH = 8.2
-
 _PANEL_WIDTH = 5.0
-
 ROW_HEIGHT = 0.24
-
 _MARGIN = 0.2
-
 TITLE_HEIGHT = 0.66
-
 _GAP = 0.12
-
 SMALL = 9
-
 _LARGE = 12
-
 MAX_TICKS = 12
-
 _DPI = 110
-
 _WHAT = {
     "gradient": "Gradient importance",
     "permutation": "Permutation importance",

@@ -45,9 +45,7 @@ _SHADES = LinearSegmentedColormap.from_list(
 ).with_extremes(bad="#E8E4DC")
 
 _OTHERS_HEIGHT = 2.4
-
 _SCALE_HEIGHT = 3.0
-
 _SCALE_TICK_HEIGHT = 0.3
 
 

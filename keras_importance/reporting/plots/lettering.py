@@ -11,14 +11,10 @@ from matplotlib.font_manager import FontProperties, findfont, fontManager, get_f
 from matplotlib.textpath import text_to_path
 
 _MAX_LENGTH = 34
-
 _HEAD = 9
-
 _BEFORE_THE_DIFFERENCE = 3
-
 # Letters on the pixels of a screen are up to as much wider than those that are measured.
 _HINTING = 1.06
-
 # Looked up by name: opening each installed font takes seconds where there are hundreds.
 _FALLBACKS = (
     "DejaVu Sans",

@@ -35,9 +35,7 @@ if TYPE_CHECKING:
 
 # Okabe & Ito's blue and vermilion: told apart by colour-blind people, and in print.
 _USEFUL = "#0072B2"
-
 _HARMFUL = "#D55E00"
-
 _UNSURE = "#9DB4C6"
 
 # Of the height of a row.

@@ -37,16 +37,12 @@ if TYPE_CHECKING:
     from keras_importance.results.result import ImportanceResult
 
 _PALE = "#CBD4DB"
-
 _OTHER = "#8593A0"
-
 # The first colours of lines in the tab.
 _LINE_STYLES = {_PALE: (0.9, 1.0), _OTHER: (1.1, 2.0)}
-
 _LINES = ("#0072B2", "#D55E00", "#009E73", "#B65F96", "#A87900", "#3A9FD6", "#6B4FA0")
 
 _MAX_RANKS = 20
-
 _MAX_DOTTED = 40
 
 

@@ -11,9 +11,7 @@ from keras_importance.reporting.plots.figure import method_title
 from keras_importance.results.result import ImportanceResult
 
 _MAX_CHARTS = 20
-
 _FIRST_CHARTS = 10
-
 _PARTS = ("value", "lower", "upper")
 
 

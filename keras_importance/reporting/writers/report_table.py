@@ -16,11 +16,8 @@ if TYPE_CHECKING:
     pass
 
 _MAX_TABLE_ROWS = 200
-
 _MAX_MOVERS = 5
-
 _ALWAYS_LISTED = ("useless", "harmful", "redundant", "latent")
-
 _MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]()#+!|~<>"})
 
 

@@ -45,7 +45,6 @@ _EVENT_FILES = "events.out.tfevents.*"
 
 # TensorBoard draws some thousand curves at most, and people read far fewer.
 _MAX_CURVES = 200
-
 _NEW_CURVES_PER_EPOCH = 50
 
 
