@@ -61,5 +61,5 @@ def compute_importance(
             max_samples=max_samples,
             seed=seed,
         )
-        evaluator.effort = Effort(verbose=bool(verbose))
-        return {method.name: method(evaluator) for method in chosen}
+        effort = Effort(verbose=bool(verbose))
+        return {method.name: method(evaluator, effort) for method in chosen}

@@ -280,8 +280,8 @@ class FeatureImportance(keras.callbacks.Callback):
         is_first = not self.history.epochs and training.evaluated is None
         is_due = is_due or (self.add_to_logs and is_first)
         with training.contained("evaluating", epoch):
-            if training.evaluator.training is not None:
-                training.evaluator.training.note_epoch(self.model.optimizer)
+            if training.evaluator.training_data is not None:
+                training.evaluator.training_data.note_epoch(self.model.optimizer)
             if training.evaluator.agreed(is_last or is_due):
                 self._evaluate(training, epoch, is_last=is_last)
             if self.add_to_logs and logs is not None:
@@ -299,8 +299,8 @@ class FeatureImportance(keras.callbacks.Callback):
 
     def _evaluate(self, training: FitRun, epoch: int, *, is_last: bool) -> None:
         evaluator, budget = training.evaluator, training.budget
-        started, training.evaluated = evaluator.clock(), epoch
-        compiled, unlimited = evaluator.compiler.seconds, evaluator.unlimited_seconds
+        started, training.evaluated = evaluator.clock.now(), epoch
+        compiled, unlimited = evaluator.compiler.seconds, evaluator.clock.stopped_seconds
         try:
             with no_footprint(self.model), np.errstate(all="ignore"):
                 results = self._results_of_each_method(training, epoch, is_last=is_last)
@@ -309,11 +309,11 @@ class FeatureImportance(keras.callbacks.Callback):
                     return
                 self.history += results
                 changes = self._judge(training, results)
-                seconds = evaluator.clock() - started
+                seconds = evaluator.clock.now() - started
                 report = EpochReport(
                     epoch=epoch,
                     history=self.history,
-                    seconds_before=seconds + evaluator.unlimited_seconds - unlimited,
+                    seconds_before=seconds + evaluator.clock.stopped_seconds - unlimited,
                     epoch_seconds=training.epoch_seconds,
                     compile_seconds=evaluator.compiler.seconds - compiled,
                     with_pictures=is_last or budget.allows_pictures_after(seconds),
@@ -328,25 +328,25 @@ class FeatureImportance(keras.callbacks.Callback):
                     lines = [evaluation_line(report), *map(verdict_line, changes)]
                     print("\n".join(lines))  # noqa: T201 (asked for with verbose)
         finally:
-            budget.spend(evaluator.clock() - started)
+            budget.spend(evaluator.clock.now() - started)
 
     def _results_of_each_method(
         self, training: FitRun, epoch: int, *, is_last: bool
     ) -> list[ImportanceResult]:
         evaluator, budget = training.evaluator, training.budget
         allowance = evaluator.agreed(max(budget.for_last if is_last else budget.for_scoring, 0.0))
-        started = evaluator.clock()
+        started = evaluator.clock.now()
         training.deadline = started + allowance
         deadline = started + allowance * (1 - _JUDGING_SHARE if self.detectors else 1)
         results: list[ImportanceResult] = []
         for method, others in zip(self.methods, reversed(range(len(self.methods))), strict=True):
             # Half of what is left for each method but the last: the cheap ones need less and come first.
-            left = max(deadline - evaluator.clock(), 0.0)
+            left = max(deadline - evaluator.clock.now(), 0.0)
             previous = self.results.get(method.name)
-            evaluator.effort = Effort(left / 2 if others else left, previous, verbose=self.verbose > 0)
+            effort = Effort(left / 2 if others else left, previous, verbose=self.verbose > 0)
             with training.contained(f"computing {method.name!r} importance", epoch):
                 try:
-                    results.append(method(evaluator, epoch))
+                    results.append(method(evaluator, effort, epoch))
                 except Interrupted as interruption:
                     self.history += [*results, interruption.found]
                     raise
@@ -425,6 +425,7 @@ class FeatureImportance(keras.callbacks.Callback):
             seed=self.seed,
             steps=steps,
             training=TrainingData.of(given) if trains and given is not None else None,
+            in_parts=self.time_budget is not None,
         )
 
     def _new_writers(self) -> tuple[Writer, ...]:

@@ -72,7 +72,7 @@ class FitRun:
             result,
             self.n_evaluations,
             self.masked_score,
-            lambda: self.evaluator.clock() < self.deadline,
+            lambda: self.evaluator.clock.now() < self.deadline,
         )
 
     def start_from(self, history: ImportanceHistory) -> None:

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, TypeVar, cast
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.data.features import Column, Feature, FeatureSet
+from keras_importance.data.features import FeatureSet
+from keras_importance.data.subsamples import Subsamples, multipliers
 from keras_importance.data.training_data import TrainingData
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends.backend import Inference
 from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.backends.out_of_memory import is_out_of_memory
+from keras_importance.engine.clock import Clock
 from keras_importance.engine.cut.block_sizes import declared_batch
 from keras_importance.engine.effort import Effort
+from keras_importance.engine.gradient_support import GradientSupport
 from keras_importance.engine.gradients.differentiator import (
     Differentiator,
     InputGradients,
@@ -33,14 +34,13 @@ from keras_importance.engine.gradients.moments import Moments
 from keras_importance.engine.metrics.constant_prediction import constant_scores
 from keras_importance.engine.metrics.from_argument import metric_from_argument
 from keras_importance.engine.metrics.metric import Metric
-from keras_importance.engine.scores.averaged import AveragedScorer
+from keras_importance.engine.scores.context import ScoringContext
 from keras_importance.engine.scores.exact import Scorer
 from keras_importance.engine.scores.joint import JointScorer
-from keras_importance.engine.scores.linearised import LinearisedScorer
-from keras_importance.engine.scores.sample import DeviceData, FeatureScores, Replacement, Sample
+from keras_importance.engine.scores.sample import DeviceData, FeatureScores, ScoreRequest
+from keras_importance.engine.scores.scoring import EXACT, FeatureScorer, Scoring
 from keras_importance.errors import InvalidArgumentError, reason_of
 from keras_importance.statistics.arrays import Array, Floats, Integers, generator
-from keras_importance.statistics.donors import Donors
 
 _MADE_UP = re.compile(r"keras_tensor(_\d+)?$|input_layer(_\d+)?$")
 
@@ -49,10 +49,9 @@ Made = TypeVar("Made")
 _FEW_ROWS = 16
 # Draws of the errors: the 95% quantile of 200 is off by 1.5 points; for very many features half of them.
 _N_DRAWS = 200
-_MANY = 1000
+_MANY_FEATURES = 1000
 # Where a thousandth of the usual is too much, it isn't what is lacking.
-_SMALLEST_SHARE = 2**-10
-_IN_BLOCKS = ("_scorer", "_averaged_scorer", "_linearised_scorer", "_joint_scorer", "_differentiator")
+_SMALLEST_FRACTION = 2**-10
 
 
 class Evaluator:
@@ -65,11 +64,19 @@ class Evaluator:
         model: the Keras model.
         data: the rows.
         features: the features that importance is asked of.
-        compiler: compiles programs that run the model.
         seed: seed of everything drawn; each evaluation draws the same.
-        effort: what the current evaluation may cost, and what it can build on.
-        training: what the running `fit` trains on, for methods that train too; else None.
-        unlimited_seconds: what was asked for whatever it takes, in all; it isn't on the `clock`.
+        training_data: what the running `fit` trains on, for methods that train too; else None.
+        compiler: compiles programs that run the model.
+        clock: the time that evaluations take, compilation apart.
+        subsamples: parts of the rows, for evaluations that can't afford all.
+
+    Args:
+        metric: the user's `metric` argument.
+        in_parts: whether parts of the rows will be asked for, as within a time budget: gradients are
+            then computed in smaller chunks, so that fewer rows save work.
+
+    Raises:
+        InvalidArgumentError: for what is no Keras model.
     """
 
     def __init__(
@@ -79,7 +86,9 @@ class Evaluator:
         features: FeatureSet,
         metric: Any = "loss",
         seed: int = 0,
-        training: TrainingData | None = None,
+        training_data: TrainingData | None = None,
+        *,
+        in_parts: bool = False,
     ) -> None:
         if not isinstance(model, keras.Model):
             raise InvalidArgumentError(
@@ -90,13 +99,13 @@ class Evaluator:
         self.data = data
         self.features = features
         self.seed = seed
-        self.effort = Effort()
-        self.training = training
-        self.unlimited_seconds = 0.0
-        self._seconds_per_row: dict[str, float] = {}
-        self._some_data: dict[int, ValidationData] = {}
-        self._made: dict[Hashable, Any] = {}
+        self.training_data = training_data
+        self.clock = Clock(self.compiler)
+        self.subsamples = Subsamples(data, seed)
         self._metric_argument = metric
+        self._in_parts = in_parts
+        self._made: dict[Hashable, Any] = {}
+        self._scorers: dict[Scoring, FeatureScorer] = {}
 
     def check(self) -> None:
         """Runs the model on a few rows, where it is built, so that unfit rows are reported early.
@@ -131,57 +140,20 @@ class Evaluator:
             self._made[key] = make()
         return cast(Made, self._made[key])
 
-    def some_rows(self, n_rows: int) -> Integers | None:
-        """Rows drawn at random, the same ones for the same number, and more for more; None for all."""
-        if n_rows >= self.data.n_rows:
-            return None
-        return np.sort(self._drawn_rows[:n_rows])
-
-    def data_of(self, n_rows: int) -> ValidationData:
-        """The data of `some_rows`; the same object for the same number."""
-        rows = self.some_rows(n_rows)
-        if rows is None:
-            return self.data
-        if n_rows not in self._some_data:
-            self._some_data = {n_rows: self.data.only(rows)}
-        return self._some_data[n_rows]
-
-    @cached_property
-    def _drawn_rows(self) -> Integers:
-        return generator(self.seed, "rows").permutation(self.data.n_rows)
-
-    def affordable_data(self, method: str) -> ValidationData:
-        """The rows that the effort lets a method differentiate, going by its last evaluation.
-
-        All of them at first; a chunk at least.
-        """
-        per_row, chunk = self._seconds_per_row.get(method, 0.0), self._differentiator.rows_at_once
-        if per_row <= 0 or math.isinf(self.effort.seconds):
-            return self.data
-        n_chunks = max(1, int(self.effort.seconds / per_row) // chunk)
-        return self.data_of(n_chunks * chunk)
-
-    def learn_rate(self, method: str, started: float, n_rows: int | None) -> None:
-        """Notes what a row took a method that started at `started` by the `clock`."""
-        self._seconds_per_row[method] = (self.clock() - started) / (n_rows or self.data.n_rows)
-
-    def clock(self) -> float:
-        """Seconds that run on while the model computes, and stand still while it is compiled."""
-        # All processes go by the clock of the first, or they would decide differently.
-        return self.agreed(time.perf_counter() - self.compiler.seconds - self.unlimited_seconds)
-
     def agreed(self, decision: Made) -> Made:
         """What the first process decides, where several train the model together."""
         return self.compiler.replicas.agreed(decision)
 
-    @contextmanager
-    def off_the_clock(self) -> Iterator[None]:
-        """For what the user has asked for whatever it takes: no time budget limits it."""
-        started = self.clock()
-        try:
-            yield
-        finally:
-            self.unlimited_seconds += self.clock() - started
+    def affordable_data(self, method: str, effort: Effort) -> ValidationData:
+        """The rows that an effort lets a method differentiate, going by its last evaluation.
+
+        All of them at first; a chunk at least.
+        """
+        per_row, chunk = self.clock.seconds_per_row(method), self._differentiator.rows_at_once
+        if per_row <= 0 or math.isinf(effort.seconds):
+            return self.data
+        n_chunks = max(1, int(effort.seconds / per_row) // chunk)
+        return self.subsamples.data(n_chunks * chunk)
 
     def within_memory(self, compute: Callable[[], Made]) -> Made:
         """What `compute` returns; each time that memory runs out, anew with half as much at once.
@@ -192,11 +164,12 @@ class Evaluator:
             try:
                 return compute()
             except Exception as error:
-                if not is_out_of_memory(error) or self.compiler.share <= _SMALLEST_SHARE:
+                if not is_out_of_memory(error) or self.compiler.fraction <= _SMALLEST_FRACTION:
                     raise
             # Here and not above, where the exception still holds what filled the memory.
-            self.compiler.share /= 2
-            for name in _IN_BLOCKS:
+            self.compiler.fraction /= 2
+            self._scorers.clear()
+            for name in ("_joint_scorer", "_differentiator"):
                 self.__dict__.pop(name, None)
 
     # --- outputs --------------------------------------------------------------------------------
@@ -204,7 +177,8 @@ class Evaluator:
     @cached_property
     def output_shapes(self) -> list[tuple[int, ...]]:
         """Shapes of the model's outputs for all rows."""
-        return [(self.data.n_rows, *one.shape[1:]) for one in keras.tree.flatten(self._few_outputs)]
+        outputs = keras.tree.flatten(self._few_outputs)
+        return [(self.data.n_rows, *output.shape[1:]) for output in outputs]
 
     @property
     def n_outputs(self) -> int:
@@ -212,125 +186,61 @@ class Evaluator:
         return sum(math.prod(shape[1:]) for shape in self.output_shapes)
 
     @cached_property
+    def gradient_support(self) -> GradientSupport:
+        """Which inputs and features have a gradient, and why others have none."""
+        return GradientSupport(self.data, self._few_rows, self._outputs)
+
+    @cached_property
     def _few_outputs(self) -> Any:
-        return self._outputs(self._few_rows())
+        return self._outputs([values[self._few_rows] for values in self.data.inputs])
 
-    def why_no_gradient(self, number: int) -> str | None:
-        """Why an input has no gradient; None where the model ignores it, and the gradient is 0."""
-        name, values = self.data.columns[number].name, self.data.inputs[number]
-        if values.dtype.kind != "f":
-            return f"input {name!r} holds {values.dtype} values, which have no gradient"
-        columns = range(len(self.data.columns[number].columns))
-        if self._depends_on(Feature(name, tuple((number, column) for column in columns))):
-            return f"the model turns input {name!r} into whole numbers: no gradient"
-        return None
+    @cached_property
+    def _few_rows(self) -> Integers:
+        return np.arange(declared_batch(self.model) or _FEW_ROWS) % self.data.n_rows
 
-    def why_zero_is_no_gradient(self, feature: Feature) -> str | None:
-        """Why a gradient of 0 at every row is none; None where the feature has no effect.
-
-        Some backends return 0 for what the model rounds, as the codes of an embedding.
-        """
-        if all(self._is_whole(column) for column in feature.columns) and self._depends_on(feature):
-            return f"the model turns {feature.name!r} into whole numbers: no gradient"
-        return None
-
-    def _is_whole(self, column: Column) -> bool:
-        number, place = column
-        values = self.data.inputs[number]
-        values = values if values.ndim == 1 else values[..., place]
-        return values.dtype.kind == "f" and bool(np.all(values == np.rint(values)))
-
-    def _depends_on(self, feature: Feature) -> bool:
-        """Whether the outputs change when a few rows of a feature trade places."""
-        leaves = self._few_rows()
-        moved = [leaf.copy() for leaf in leaves]
-        for number, place in feature.columns:
-            column = ... if leaves[number].ndim == 1 else (..., place)
-            moved[number][column] = np.roll(leaves[number][column], 1, axis=0)
-        both = (keras.tree.flatten(self._outputs(rows)) for rows in (leaves, moved))
-        pairs = zip(*both, strict=True)
-        return any(not np.array_equal(*pair) for pair in pairs)
-
-    def _few_rows(self) -> list[Array]:
-        rows = np.arange(declared_batch(self.model) or _FEW_ROWS) % self.data.n_rows
-        return [leaf[rows] for leaf in self.data.inputs]
-
-    def _outputs(self, leaves: list[Array]) -> Any:
-        outputs = self._inference([self.compiler.on_device(leaf) for leaf in leaves])
+    def _outputs(self, inputs: list[Array]) -> Any:
+        outputs = self._inference([self.compiler.on_device(values) for values in inputs])
         return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
 
     @cached_property
     def _inference(self) -> Callable[[list[Any]], Any]:
         # Compiled, as an eager call could draw from TensorFlow's global random state.
-        def inference(call: Inference, leaves: list[Any]) -> Any:
-            return call(self.data.pack(leaves))
+        def inference(call: Inference, inputs: list[Any]) -> Any:
+            return call(self.data.pack(inputs))
 
         return self.compiler(inference, fuse=False)
 
     # --- scores ---------------------------------------------------------------------------------
 
-    def perturbed(
-        self,
-        replacement: Replacement,
-        donors: Donors,
-        *,
-        rows: Integers | None = None,
-        numbers: Integers | None = None,
-    ) -> Iterator[FeatureScores]:
+    def scores(self, request: ScoreRequest, scoring: Scoring = EXACT) -> Iterator[FeatureScores]:
         """Scores with one feature replaced at a time, a piece of the features at a time.
 
         Args:
-            replacement: what takes a feature's place.
-            donors: the donors, as positions in `rows`.
-            rows: numbers of the rows to score; None for all.
-            numbers: numbers of the features to score; None for all.
+            request: which features of which rows are replaced, and by what.
+            scoring: what is scored: `EXACT` predictions, the `AVERAGED` prediction over all that may
+                take the feature's place, or those of the model's first-order approximation,
+                `LINEARISED`, of features that have a gradient.
         """
-        sample, numbers = self._sample(replacement, donors, rows), self._numbers(numbers)
-        return self._scorer.perturbed(sample, numbers)
+        features = request.features
+        indices = np.arange(len(self.features)) if features is None else features
+        return self._scorer(scoring).perturbed(self._device_data.sample(request), indices)
 
-    def averaged(
-        self,
-        replacement: Replacement,
-        donors: Donors,
-        *,
-        rows: Integers | None = None,
-        numbers: Integers | None = None,
-    ) -> Iterator[FeatureScores]:
-        """The same for the model that predicts the mean over all that may take the feature's place.
-
-        The mean over the repeats of what is returned is the score; see `pseudo_values`.
-        """
-        sample, numbers = self._sample(replacement, donors, rows), self._numbers(numbers)
-        return self._averaged_scorer.perturbed(sample, numbers)
-
-    def linearly_perturbed(
-        self,
-        replacement: Replacement,
-        donors: Donors,
-        *,
-        rows: Integers | None = None,
-        numbers: Integers | None = None,
-    ) -> Iterator[FeatureScores]:
-        """The same for the model's first-order approximation, of features that have a gradient."""
-        sample, numbers = self._sample(replacement, donors, rows), self._numbers(numbers)
-        return self._linearised_scorer.perturbed(sample, numbers)
-
-    def jointly_perturbed(
-        self,
-        replacement: Replacement,
-        donors: Donors,
-        sets: Sequence[Integers],
-        *,
-        rows: Integers | None = None,
-    ) -> FeatureScores:
+    def scores_of_sets(self, request: ScoreRequest, sets: Sequence[Integers]) -> FeatureScores:
         """Scores with all features of a set replaced at once, for each of the sets."""
-        return self._joint_scorer.perturbed(self._sample(replacement, donors, rows), sets)
+        return self._joint_scorer.perturbed(self._device_data.sample(request), sets)
 
-    def baseline_scores(self) -> Floats:
-        """`(n_rows,)` scores of the untouched rows."""
-        unused = Donors.draw(self.data.n_rows, 1, self.rng())
-        found = self.jointly_perturbed(Replacement(donated=self.data.inputs), unused, [])
-        return np.asarray(found.baseline, np.float64)
+    def rate(self, request: ScoreRequest, scoring: Scoring = EXACT) -> tuple[float, int]:
+        """Seconds for one more row of one more (feature, repeat) pair, and how many rows go at once.
+
+        The first time it is tried out, which compiles what isn't compiled yet.
+
+        Raises:
+            TypeError: for `LINEARISED`, whose cost is that of its backward passes.
+        """
+        scorer, sample = self._scorer(scoring), self._device_data.sample(request)
+        if not isinstance(scorer, Scorer):
+            raise TypeError(f"{scoring} has no cost for each score.")
+        return self.agreed(scorer.seconds_per_score(sample)), scorer.rows_in_block(sample)
 
     @cached_property
     def constant_scores(self) -> Floats | None:
@@ -345,32 +255,8 @@ class Evaluator:
     @cached_property
     def multipliers(self) -> NDArray[np.int8]:
         """`(n_rows, n_draws)` signs, the same in every evaluation, and for all rows of a block."""
-        blocks, n_draws = self.data.blocks, _N_DRAWS if len(self.features) <= _MANY else _N_DRAWS // 2
-        n_units = self.data.n_rows if blocks is None else int(blocks.max()) + 1
-        signs = generator(self.seed, "multipliers").integers(0, 2, (n_units, n_draws), np.int8) * 2 - 1
-        return signs.astype(np.int8) if blocks is None else signs.astype(np.int8)[blocks]
-
-    def rate(self, replacement: Replacement, donors: Donors) -> tuple[float, int]:
-        """Seconds for one more row of one more (feature, repeat) pair, and how many rows go at once.
-
-        The first time it is tried out, which compiles what isn't compiled yet.
-        """
-        return self._rate(self._scorer, replacement, donors)
-
-    def averaged_rate(self, replacement: Replacement, donors: Donors) -> tuple[float, int]:
-        """The same for `averaged`."""
-        return self._rate(self._averaged_scorer, replacement, donors)
-
-    def _rate(self, scorer: Scorer, replacement: Replacement, donors: Donors) -> tuple[float, int]:
-        sample = self._sample(replacement, donors, None)
-        return self.agreed(scorer.seconds_per_score(sample)), scorer.rows_in_block(sample)
-
-    def _sample(self, replacement: Replacement, donors: Donors, rows: Integers | None) -> Sample:
-        rows = np.arange(self.data.n_rows) if rows is None else rows
-        return self._on_device.sample(replacement, donors, rows)
-
-    def _numbers(self, numbers: Integers | None) -> Integers:
-        return np.arange(len(self.features)) if numbers is None else numbers
+        n_draws = _N_DRAWS if len(self.features) <= _MANY_FEATURES else _N_DRAWS // 2
+        return multipliers(self.data, n_draws, self.seed)
 
     def worsening(self, scores: Array, baseline: Array) -> Array:
         """How much worse the scores are than the baseline: positive where the replacement hurt."""
@@ -388,33 +274,29 @@ class Evaluator:
     def _named_metric(self) -> Metric:
         return metric_from_argument(self._metric_argument, self.model)
 
-    @cached_property
-    def _scorer(self) -> Scorer:
-        return Scorer(self.compiler, self.data, self._on_device, self.features, self.metric)
-
-    @cached_property
-    def _averaged_scorer(self) -> Scorer:
-        part = partial(AveragedScorer, n_outputs=self.n_outputs)
-        return Scorer(self.compiler, self.data, self._on_device, self.features, self.metric, part)
-
-    @cached_property
-    def _linearised_scorer(self) -> LinearisedScorer:
-        return LinearisedScorer(
-            self.compiler,
-            self.data,
-            self._on_device,
-            self.features,
-            self.metric,
-            self._few_outputs,
-            in_parts=math.isfinite(self.effort.seconds),
-        )
+    def _scorer(self, scoring: Scoring) -> FeatureScorer:
+        if scoring not in self._scorers:
+            self._scorers[scoring] = scoring.scorer(self._context)
+        return self._scorers[scoring]
 
     @cached_property
     def _joint_scorer(self) -> JointScorer:
-        return JointScorer(self.compiler, self.data, self._on_device, self.features, self.metric)
+        return JointScorer(self._context)
 
     @cached_property
-    def _on_device(self) -> DeviceData:
+    def _context(self) -> ScoringContext:
+        return ScoringContext(
+            compiler=self.compiler,
+            data=self.data,
+            device_data=self._device_data,
+            features=self.features,
+            metric=self.metric,
+            outputs=self._few_outputs,
+            in_parts=self._in_parts,
+        )
+
+    @cached_property
+    def _device_data(self) -> DeviceData:
         return DeviceData(self.compiler, self.data)
 
     # --- gradients ------------------------------------------------------------------------------
@@ -462,8 +344,7 @@ class Evaluator:
 
     @cached_property
     def _differentiator(self) -> Differentiator:
-        # Chunks for the way they are used at first: within one training that doesn't change.
-        return Differentiator(self.compiler, self.data, in_parts=math.isfinite(self.effort.seconds))
+        return Differentiator(self.compiler, self.data, in_parts=self._in_parts)
 
 
 def input_names(model: Any) -> list[str | None]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.results.result import ErrorSource, Explained, ImportanceResult, Obtained
@@ -96,32 +97,51 @@ class ImportanceMethod(ABC):
             )
 
     @abstractmethod
-    def compute(self, evaluator: Evaluator) -> Scores:
-        """Scores of the evaluator's features, in their order."""
+    def compute(self, evaluator: Evaluator, effort: Effort) -> Scores:
+        """Scores of the evaluator's features, in their order.
+
+        Args:
+            evaluator: the model on the validation rows.
+            effort: what the evaluation may cost. A method that can't cost less may leave it aside.
+        """
 
     def check(self, evaluator: Evaluator) -> None:  # noqa: B027 (most methods take any data)
         """Raises `InvalidArgumentError` before training where the data can't answer the question."""
 
-    def __call__(self, evaluator: Evaluator, epoch: int | None = None) -> ImportanceResult:
+    def __call__(
+        self, evaluator: Evaluator, effort: Effort | None = None, epoch: int | None = None
+    ) -> ImportanceResult:
         """The result of one evaluation.
+
+        Args:
+            evaluator: the model on the validation rows.
+            effort: what the evaluation may cost, and what it can build on; None for no limit.
+            epoch: 0-based epoch; None outside training.
 
         Raises:
             Interrupted: at Ctrl-C, with the result of what was finished.
         """
+        effort = effort or Effort()
+        previous = effort.previous
         try:
-            scores = evaluator.within_memory(lambda: self.compute(evaluator))
+            scores = evaluator.within_memory(lambda: self.compute(evaluator, effort))
         except Interrupted as interruption:
-            raise Interrupted(self._result(interruption.found, evaluator, epoch)) from None
-        return self._result(scores, evaluator, epoch)
+            raise Interrupted(self._result(interruption.found, evaluator, previous, epoch)) from None
+        return self._result(scores, evaluator, previous, epoch)
 
-    def _result(self, scores: Scores, evaluator: Evaluator, epoch: int | None) -> ImportanceResult:
+    def _result(
+        self,
+        scores: Scores,
+        evaluator: Evaluator,
+        previous: ImportanceResult | None,
+        epoch: int | None,
+    ) -> ImportanceResult:
         names = evaluator.features.names
         importances = np.asarray(scores.importances, np.float64)
         std_error, blocks = scores.std_error, evaluator.data.blocks
         obtained: tuple[Obtained, ...] = tuple(scores.obtained or [_EXACT] * len(names))
         n_rows = evaluator.data.n_rows if scores.n_rows is None else scores.n_rows
         rows, exact_epoch = np.full(len(names), n_rows), np.full(len(names), math.nan)
-        previous = evaluator.effort.previous
         if previous is not None:
             exact_epoch = np.array(previous.exact_epoch)
             is_carried = np.array(obtained) == "carried"

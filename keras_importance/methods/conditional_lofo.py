@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.scores.averaged import MAX_HELD_VALUES
-from keras_importance.engine.scores.sample import FeatureScores, Replacement
+from keras_importance.engine.scores.scoring import AVERAGED
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.conditional_permutation import ConditionalPermutation
-from keras_importance.statistics.donors import Donors
 
 
 class ConditionalLOFO(ConditionalPermutation):
@@ -48,6 +44,7 @@ class ConditionalLOFO(ConditionalPermutation):
     """
 
     name = "conditional_lofo"
+    scoring = AVERAGED
     screen_scale = 0.5  # where the model is right, permuting costs twice what leaving out does
 
     def __init__(self, n_repeats: int = 5, *, name: str | None = None) -> None:
@@ -70,11 +67,3 @@ class ConditionalLOFO(ConditionalPermutation):
                 f"got {n_rows} validation rows of {n_outputs} output values for {self.name!r}, which "
                 f"holds those of {self.n_repeats} repeats in memory. Pass max_samples={most} or less."
             )
-
-    def scored(self, evaluator: Evaluator, *arguments: Any, **keywords: Any) -> Iterator[FeatureScores]:
-        """Scores of the mean prediction; see `Evaluator.averaged`."""
-        return evaluator.averaged(*arguments, **keywords)
-
-    def rate(self, evaluator: Evaluator, replacement: Replacement, donors: Donors) -> tuple[float, int]:
-        """What a score takes; see `Evaluator.rate`."""
-        return evaluator.averaged_rate(replacement, donors)

@@ -165,7 +165,11 @@ class _RandomSigns:
 
 def notes_of(evaluator: Evaluator, of_inputs: Sequence[Any | None]) -> dict[str, str]:
     """Why a feature has no gradient, by its name; given what was found for each input, None for none."""
-    reasons = {n: evaluator.why_no_gradient(n) for n, one in enumerate(of_inputs) if one is None}
+    reasons = {
+        n: evaluator.gradient_support.why_no_gradient(n)
+        for n, one in enumerate(of_inputs)
+        if one is None
+    }
     if not reasons:
         return {}
     return {
@@ -185,7 +189,9 @@ def false_zeros(evaluator: Evaluator, importances: Floats) -> dict[int, str]:
     """
     features = evaluator.features.features
     zero = np.flatnonzero(np.all(importances == 0, axis=1))
-    reasons = {int(one): evaluator.why_zero_is_no_gradient(features[one]) for one in zero}
+    reasons = {
+        int(one): evaluator.gradient_support.why_zero_is_no_gradient(features[one]) for one in zero
+    }
     return {number: reason for number, reason in reasons.items() if reason is not None}
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_importance.data.spread import Spread
 from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.gradients.differentiator import InputGradients
 from keras_importance.engine.gradients.moments import Moments
@@ -71,10 +72,10 @@ class GradientImportance(DifferentiatingMethod):
         super().__init__(of, output=output, name=name)
         self.aggregation = self._one_of("aggregation", aggregation, Aggregation)
 
-    def compute(self, evaluator: Evaluator) -> Scores:
+    def compute(self, evaluator: Evaluator, effort: Effort) -> Scores:
         """One forward and backward pass for each output, or one for the loss."""
-        started = evaluator.clock()
-        data = evaluator.affordable_data(self.name)
+        started = evaluator.clock.now()
+        data = evaluator.affordable_data(self.name, effort)
         scalars = self.scalars(evaluator, data)
         singles: set[PartKey] = set()
         if self.aggregation == "mean" and data.blocks is None:
@@ -92,7 +93,7 @@ class GradientImportance(DifferentiatingMethod):
             else:
                 parts.append(_part(data, key, members, passes, self.aggregation))
         scores = self.scores(evaluator, data, parts, notes, n_scalars=len(scalars))
-        evaluator.learn_rate(self.name, started, data.n_rows)
+        evaluator.clock.note_rate(self.name, started, data.n_rows)
         return scores
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_importance.data.hidden_columns import usual_values
 from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.methods.base import Scores
 from keras_importance.methods.differentiation import (
@@ -77,10 +78,10 @@ class IntegratedGradients(DifferentiatingMethod):
             )
         self.n_steps = int(n_steps)
 
-    def compute(self, evaluator: Evaluator) -> Scores:
+    def compute(self, evaluator: Evaluator, effort: Effort) -> Scores:
         """A forward and backward pass for each step of the way, for each output or for the loss."""
-        started = evaluator.clock()
-        data = evaluator.affordable_data(self.name)
+        started = evaluator.clock.now()
+        data = evaluator.affordable_data(self.name, effort)
         origin = _origin(evaluator.data)
         gradients, notes = self._on_the_way(evaluator, data, origin)
         attributions: Gradients = [
@@ -95,7 +96,7 @@ class IntegratedGradients(DifferentiatingMethod):
             for key, members in parts_of(evaluator, notes).items()
         ]
         scores = self.scores(evaluator, data, parts, notes, n_scalars=len(gradients))
-        evaluator.learn_rate(self.name, started, data.n_rows)
+        evaluator.clock.note_rate(self.name, started, data.n_rows)
         return scores
 
     def _on_the_way(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
+from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.scores.linearised import MAX_OUTPUTS
-from keras_importance.engine.scores.sample import FeatureScores, Replacement
+from keras_importance.engine.scores.sample import Replacement
+from keras_importance.engine.scores.scoring import LINEARISED
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.affordable_work import Work
 from keras_importance.methods.base import Scores
@@ -39,6 +39,7 @@ class LinearisedPermutation(PermutationImportance):
 
     name = "linearised_permutation"
     replaces_sets = False
+    scoring = LINEARISED
 
     def check(self, evaluator: Evaluator) -> None:
         """Raises `InvalidArgumentError` as permutation does, and for very many outputs."""
@@ -49,36 +50,33 @@ class LinearisedPermutation(PermutationImportance):
                 f"by itself and stops at {MAX_OUTPUTS}. Pass 'permutation' or 'gradient'."
             )
 
-    def compute(self, evaluator: Evaluator) -> Scores:
+    def compute(self, evaluator: Evaluator, effort: Effort) -> Scores:
         """Scores the approximation; 0 for an input that the model ignores, a note where none exists."""
-        started = evaluator.clock()
-        scores = super().compute(evaluator)
+        started = evaluator.clock.now()
+        scores = super().compute(evaluator, effort)
         importances, std_error = np.array(scores.importances), np.array(scores.std_error)
         notes = {}
-        for number in np.flatnonzero(np.isnan(importances).any(axis=1)):
-            feature = evaluator.features.features[number]
-            reasons = [evaluator.why_no_gradient(one) for one, _ in feature.columns]
+        support = evaluator.gradient_support
+        for index in np.flatnonzero(np.isnan(importances).any(axis=1)):
+            feature = evaluator.features.features[index]
+            reasons = [support.why_no_gradient(input_index) for input_index, _ in feature.columns]
             known = [reason for reason in reasons if reason is not None]
             if known:
                 notes[feature.name] = known[0]
             else:
-                importances[number], std_error[number] = 0.0, 0.0
+                importances[index], std_error[index] = 0.0, 0.0
         for wrong, reason in false_zeros(evaluator, importances).items():
             importances[wrong], std_error[wrong] = math.nan, math.nan
             notes[evaluator.features.names[wrong]] = reason
-        evaluator.learn_rate(self.name, started, scores.n_rows)
+        evaluator.clock.note_rate(self.name, started, scores.n_rows or evaluator.data.n_rows)
         return replace(scores, importances=importances, std_error=std_error, notes=notes)
 
     def affordable_work(
         self,
         evaluator: Evaluator,
-        replacement: Replacement,  # noqa: ARG002
-        seconds: float,  # noqa: ARG002
+        replacement: Replacement,  # noqa: ARG002 (its cost is that of the backward passes)
+        effort: Effort,
     ) -> Work:
         """All rows, or as many as the time budget pays for, going by the last evaluation."""
-        n_rows = evaluator.affordable_data(self.name).n_rows
+        n_rows = evaluator.affordable_data(self.name, effort).n_rows
         return Work(n_rows, self.n_repeats, len(evaluator.features))
-
-    def scored(self, evaluator: Evaluator, *arguments: Any, **keywords: Any) -> Iterator[FeatureScores]:
-        """Scores of the approximation."""
-        return evaluator.linearly_perturbed(*arguments, **keywords)

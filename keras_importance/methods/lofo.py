@@ -13,6 +13,7 @@ import numpy as np
 from keras_importance.arguments import whole_number
 from keras_importance.data.hidden_columns import HiddenColumns
 from keras_importance.data.training_data import TrainingData
+from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.twins.step import Start, why_no_twins
 from keras_importance.engine.twins.twins import TwinPrograms, Twins
@@ -73,7 +74,7 @@ class LOFOImportance(ImportanceMethod):
         """
         need_targets(self, evaluator)
         evaluator.check_metric()
-        training, model = evaluator.training, evaluator.model
+        training, model = evaluator.training_data, evaluator.model
         if training is None:
             raise InvalidArgumentError(
                 f"got the method {self.name!r} outside of a training. Pass it to FeatureImportance in "
@@ -92,12 +93,12 @@ class LOFOImportance(ImportanceMethod):
             )
         evaluator.once(self._key, lambda: _LockStep(evaluator, training, self._starts(evaluator)))
 
-    def compute(self, evaluator: Evaluator) -> Scores:
+    def compute(self, evaluator: Evaluator, effort: Effort) -> Scores:
         """Trains the twins for the epochs that have passed, and scores them."""
-        with evaluator.off_the_clock():
+        with evaluator.clock.stopped():
             lock_step: _LockStep = evaluator.once(self._key, _missing)
             try:
-                lock_step.catch_up(shown=evaluator.effort.verbose)
+                lock_step.catch_up(shown=effort.verbose)
             except KeyboardInterrupt:
                 raise Interrupted(_unknown(evaluator)) from None
             scores = lock_step.scores(evaluator)

@@ -1,4 +1,4 @@
-"""What is known of each feature so far in one evaluation: scores, errors, and what they compare with."""
+"""Accumulates the scores of one evaluation, feature by feature."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.scores.linearised import MAX_OUTPUTS
-from keras_importance.engine.scores.sample import FeatureScores, Replacement
+from keras_importance.engine.scores.sample import FeatureScores, Replacement, ScoreRequest
+from keras_importance.engine.scores.scoring import LINEARISED
 from keras_importance.methods.affordable_work import Work
 from keras_importance.methods.base import Scores
-from keras_importance.results.result import Explained
+from keras_importance.results.result import Explained, ImportanceResult
 from keras_importance.statistics.arrays import Array, Floats, Integers, weighted_mean
 from keras_importance.statistics.donors import Donors
 from keras_importance.statistics.influence import (
@@ -31,8 +32,7 @@ class PartialScores:
     """What is known of each feature, or set of features, so far in one evaluation.
 
     Attributes:
-        rows: numbers of the rows that are scored; None for all.
-        donors: the donors, as positions in the rows.
+        request: which rows are scored, with which donors and replacement.
         screened: `(n_features,)` importances by the screen; NaN for none.
         importances: `(n_features, n_repeats)` exact importances; NaN for none.
         std_error: `(n_features,)` their standard errors.
@@ -43,11 +43,14 @@ class PartialScores:
         self, evaluator: Evaluator, replacement: Replacement, work: Work, n_features: int
     ) -> None:
         self._evaluator = evaluator
-        self._replacement = replacement
-        self.rows = evaluator.some_rows(work.n_rows)
+        self.request = ScoreRequest(
+            replacement,
+            Donors.draw(work.n_rows, work.n_repeats, evaluator.rng()),
+            evaluator.subsamples.rows(work.n_rows),
+        )
         self._n_rows = work.n_rows
-        self._weights, self._blocks = (self._of_rows_used(one) for one in _rows_of(evaluator))
-        self.donors = Donors.draw(work.n_rows, work.n_repeats, evaluator.rng())
+        self._weights = self._of_rows_used(evaluator.data.weights)
+        self._blocks = self._of_rows_used(evaluator.data.blocks)
         self.screened = np.full(n_features, math.nan)
         self.importances = np.full((n_features, work.n_repeats), math.nan)
         self.std_error = np.full(n_features, math.nan)
@@ -61,38 +64,40 @@ class PartialScores:
         self._third = np.full((n_features, 4), math.nan)
         self._draws: NDArray[np.float32] | None = None
 
-    def enter(self, found: FeatureScores) -> None:
+    def enter(self, scores: FeatureScores) -> None:
         """Takes up the exact scores of some features."""
-        numbers, worsening = found.numbers, self._evaluator.worsening(found.scores, found.baseline)
-        self._of_rows = found.baseline.ndim == 1
-        self._is_exact[numbers] = True
+        indices, baseline = scores.indices, scores.baseline
+        worsening = self._evaluator.worsening(scores.scores, baseline)
+        self._of_rows = baseline.ndim == 1
+        self._is_exact[indices] = True
         if self._of_rows:
-            self.importances[numbers] = weighted_mean(worsening, self._weights)
-            self._baseline = float(weighted_mean(found.baseline, self._weights))
-            self._enter_errors(numbers, worsening, found.baseline)
+            self.importances[indices] = weighted_mean(worsening, self._weights)
+            self._baseline = float(weighted_mean(baseline, self._weights))
+            self._enter_errors(indices, worsening, baseline)
         else:
-            self.importances[numbers] = worsening
-            self.std_error[numbers] = repeats_standard_error(worsening)
-            self._baseline = float(found.baseline)
+            self.importances[indices] = worsening
+            self.std_error[indices] = repeats_standard_error(worsening)
+            self._baseline = float(baseline)
 
-    def _enter_errors(self, numbers: Integers, worsening: Array, baseline: Array) -> None:
+    def _enter_errors(self, indices: Integers, worsening: Array, baseline: Array) -> None:
         influence = self._influence(worsening)
-        self.std_error[numbers] = influence.standard_error()
+        self.std_error[indices] = influence.standard_error()
         if self.degrees is None:
             self.degrees = np.full(len(self.std_error), math.nan)
-        self.degrees[numbers] = influence.degrees_of_freedom()
+        self.degrees[indices] = influence.degrees_of_freedom()
         if self._reference is None:
             self._reference = self._compared_with(baseline)
         moments = influence.moments_with(self._reference.influence)
-        self._covariance[numbers], self._third[numbers] = moments
+        self._covariance[indices], self._third[indices] = moments
         multipliers = self._of_rows_used(self._evaluator.multipliers)
         if self._draws is None:
             shape = (len(self.std_error), multipliers.shape[1])
             self._draws = np.full(shape, math.nan, np.float32)
-        self._draws[numbers] = influence.draws(multipliers)
+        self._draws[indices] = influence.draws(multipliers)
 
     def _influence(self, worsening: Array) -> Influence:
-        donors = self.donors if self._replacement.has_donors else None
+        request = self.request
+        donors = request.donors if request.replacement.has_donors else None
         return Influence.of(worsening, donors, self._weights, self._blocks)
 
     def _compared_with(self, baseline: Array) -> _Reference:
@@ -100,10 +105,8 @@ class PartialScores:
         constant = self._of_rows_used(self._evaluator.constant_scores)
         if constant is None:
             everything = [np.arange(len(self._evaluator.features))]
-            found = self._evaluator.jointly_perturbed(
-                self._replacement, self.donors, everything, rows=self.rows
-            )
-            lost = self._evaluator.worsening(found.scores, found.baseline)[0]
+            shuffled = self._evaluator.scores_of_sets(self.request, everything)
+            lost = self._evaluator.worsening(shuffled.scores, shuffled.baseline)[0]
             influence = self._influence(lost)
             mean = float(weighted_mean(lost, self._weights).mean())
             error = float(influence.standard_error())
@@ -117,7 +120,8 @@ class PartialScores:
         return _Reference(mean, error, "constant", centred)
 
     def _of_rows_used(self, values: Any) -> Any:
-        return values if values is None or self.rows is None else values[self.rows]
+        rows = self.request.rows
+        return values if values is None or rows is None else values[rows]
 
     def screen(self, scale: float) -> None:
         """Scores all features that have a gradient under the model's first-order approximation.
@@ -127,20 +131,24 @@ class PartialScores:
         """
         if self._evaluator.n_outputs > MAX_OUTPUTS:
             return  # as many backward passes would cost more than they save
-        for found in self._evaluator.linearly_perturbed(self._replacement, self.donors, rows=self.rows):
-            worsening = self._evaluator.worsening(found.scores, found.baseline)
-            if found.baseline.ndim == 1:
+        for scores in self._evaluator.scores(self.request, LINEARISED):
+            worsening = self._evaluator.worsening(scores.scores, scores.baseline)
+            if scores.baseline.ndim == 1:
                 worsening = weighted_mean(worsening, self._weights)
-            self._by_screen[found.numbers] = scale * worsening
+            self._by_screen[scores.indices] = scale * worsening
         self.screened = self._by_screen.mean(axis=1)
 
-    def scores(self, reason: str) -> Scores:
-        """All that is known: exact scores, else the screen's, else those of before, else the reason."""
+    def scores(self, reason: str, previous: ImportanceResult | None = None) -> Scores:
+        """All that is known: exact scores, else the screen's, else those of before, else the reason.
+
+        Args:
+            reason: why the remaining features have no number.
+            previous: the method's newest result.
+        """
         importances = self.importances.copy()
         obtained = np.where(self._is_exact, "exact", "screened").astype(object)
         is_open = ~self._is_exact
         importances[is_open] = (self._scale() * self._by_screen)[is_open]
-        previous = self._evaluator.effort.previous
         is_unknown = is_open & np.isnan(importances).any(axis=1)
         if previous is not None:
             importances[is_unknown] = previous.importances_mean[is_unknown, None]
@@ -153,7 +161,7 @@ class PartialScores:
             baseline_score=self._baseline,
             metric=self._evaluator.metric.name,
             error_source="rows" if self._of_rows else "repeats",
-            notes={names[number]: reason for number in np.flatnonzero(is_unknown)},
+            notes={names[index]: reason for index in np.flatnonzero(is_unknown)},
             obtained=tuple(obtained),
             n_rows=self._n_rows,
             degrees=self.degrees,
@@ -197,7 +205,3 @@ class _Reference:
     std_error: float
     name: str
     influence: Array
-
-
-def _rows_of(evaluator: Evaluator) -> tuple[Floats | None, Integers | None]:
-    return evaluator.data.weights, evaluator.data.blocks

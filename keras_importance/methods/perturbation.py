@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
-from keras_importance.engine.scores.sample import FeatureScores, Replacement
+from keras_importance.engine.scores.sample import Replacement, ScoreRequest
+from keras_importance.engine.scores.scoring import EXACT, Scoring
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.affordable_work import Work, affordable, most_urgent
 from keras_importance.methods.base import ImportanceMethod, Interrupted, Scores, need_targets
@@ -44,8 +45,11 @@ class PerturbationMethod(ImportanceMethod):
     replaces_sets = True
     """Whether replacing several features at once is what replacing each of them adds up to."""
 
+    scoring: Scoring = EXACT
+    """What is scored: the exact predictions, the averaged one, or the linearised ones."""
+
     screen_scale = 1.0
-    """About what share of the cost of a replacement the method measures: what the screen counts as."""
+    """About what fraction of a replacement's cost the method measures: what the screen counts as."""
 
     def __init__(self, n_repeats: int = 5, *, name: str | None = None) -> None:
         super().__init__(name=name)
@@ -64,14 +68,6 @@ class PerturbationMethod(ImportanceMethod):
         """The same for a method that needs more than the rows: the features, the seed."""
         return self.replacement(evaluator.data)
 
-    def scored(self, evaluator: Evaluator, *arguments: Any, **keywords: Any) -> Iterator[FeatureScores]:
-        """Scores with each feature replaced; see `Evaluator.perturbed`."""
-        return evaluator.perturbed(*arguments, **keywords)
-
-    def rate(self, evaluator: Evaluator, replacement: Replacement, donors: Donors) -> tuple[float, int]:
-        """What a score takes; see `Evaluator.rate`."""
-        return evaluator.rate(replacement, donors)
-
     def check(self, evaluator: Evaluator) -> None:
         """Raises `InvalidArgumentError` without targets, or with no more rows than repeats."""
         need_targets(self, evaluator)
@@ -83,29 +79,28 @@ class PerturbationMethod(ImportanceMethod):
                 f"which need {self.n_repeats + 1} rows at least. Pass more rows or a smaller n_repeats."
             )
 
-    def compute(self, evaluator: Evaluator) -> Scores:
+    def compute(self, evaluator: Evaluator, effort: Effort) -> Scores:
         """Scores the features, all of them with the same donors."""
-        effort = evaluator.effort
         replacement = self.replacement_for(evaluator)
-        started = evaluator.clock()
-        work = self.affordable_work(evaluator, replacement, effort.seconds)
-        table = PartialScores(evaluator, replacement, work, len(evaluator.features))
+        started = evaluator.clock.now()
+        work = self.affordable_work(evaluator, replacement, effort)
+        partial = PartialScores(evaluator, replacement, work, len(evaluator.features))
         try:
-            numbers = np.arange(len(evaluator.features))
-            if work.n_features < len(numbers):
-                table.screen(self.screen_scale)
-                left = effort.seconds - (evaluator.clock() - started)
-                n_features = self.affordable_work(evaluator, replacement, left).n_features
-                numbers = most_urgent(table.screened, effort.previous, n_features)
-            with progress_bar(len(numbers), self.name, shown=effort.verbose) as bar:
-                for found in self.scored(
-                    evaluator, replacement, table.donors, rows=table.rows, numbers=numbers
-                ):
-                    table.enter(found)
-                    bar.update(len(found.numbers))
+            indices = np.arange(len(evaluator.features))
+            if work.n_features < len(indices):
+                partial.screen(self.screen_scale)
+                left = effort.seconds - (evaluator.clock.now() - started)
+                rest = self.affordable_work(evaluator, replacement, replace(effort, seconds=left))
+                indices = most_urgent(partial.screened, effort.previous, rest.n_features)
+            request = replace(partial.request, features=indices)
+            with progress_bar(len(indices), self.name, shown=effort.verbose) as bar:
+                for scores in evaluator.scores(request, self.scoring):
+                    partial.enter(scores)
+                    bar.update(len(scores.indices))
         except KeyboardInterrupt:
-            raise Interrupted(table.scores("the evaluation was interrupted")) from None
-        return table.scores("not scored yet: beyond the time budget so far")
+            reason = "the evaluation was interrupted"
+            raise Interrupted(partial.scores(reason, effort.previous)) from None
+        return partial.scores("not scored yet: beyond the time budget so far", effort.previous)
 
     def jointly(
         self, evaluator: Evaluator, sets: Sequence[Sequence[int]], like: ImportanceResult
@@ -130,7 +125,7 @@ class PerturbationMethod(ImportanceMethod):
             evaluator, replacement, Work(like.n_samples, like.n_repeats, len(sets)), len(sets)
         )
         members = [np.array(one, np.int64) for one in sets]
-        table.enter(evaluator.jointly_perturbed(replacement, table.donors, members, rows=table.rows))
+        table.enter(evaluator.scores_of_sets(table.request, members))
         names = like.feature_names
         return replace(
             like,
@@ -146,11 +141,11 @@ class PerturbationMethod(ImportanceMethod):
             n_rows=np.empty(0),
         )
 
-    def affordable_work(self, evaluator: Evaluator, replacement: Replacement, seconds: float) -> Work:
-        """How much of the work can be done in as many seconds."""
+    def affordable_work(self, evaluator: Evaluator, replacement: Replacement, effort: Effort) -> Work:
+        """How much of the work can be done with an effort."""
         full = Work(evaluator.data.n_rows, self.n_repeats, len(evaluator.features))
-        if math.isinf(seconds):
+        if math.isinf(effort.seconds):
             return full
         donors = Donors.draw(full.n_rows, full.n_repeats, evaluator.rng())
-        per_score, rows_in_block = self.rate(evaluator, replacement, donors)
-        return affordable(seconds / per_score, full, rows_in_block)
+        per_score, rows_in_block = evaluator.rate(ScoreRequest(replacement, donors), self.scoring)
+        return affordable(effort.seconds / per_score, full, rows_in_block)

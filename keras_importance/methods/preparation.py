@@ -25,6 +25,7 @@ def prepared_evaluator(
     seed: int,
     steps: int | None = None,
     training: TrainingData | None = None,
+    in_parts: bool = False,
 ) -> Evaluator:
     """Reads the rows once and checks everything that can be checked before an evaluation.
 
@@ -43,7 +44,7 @@ def prepared_evaluator(
     if isinstance(features, str) and features == "correlated":
         features = correlated_groups(data)
     named = FeatureSet.from_argument(features, data.columns, in_written_order=data.in_written_order)
-    evaluator = Evaluator(model, data, named, metric, seed, training)
+    evaluator = Evaluator(model, data, named, metric, seed, training, in_parts=in_parts)
     evaluator.check()
     for method in methods:
         method.check(evaluator)

@@ -42,7 +42,7 @@ class UnusedSignalTest:
     def __init__(self, evaluator: Evaluator) -> None:
         self._evaluator = evaluator
         n_rows = min(evaluator.data.n_rows, _MAX_ROWS)
-        self._data = evaluator.data_of(n_rows)
+        self._data = evaluator.subsamples.data(n_rows)
         rng = generator(evaluator.seed, "masked score")
         self._donors = Donors.draw(n_rows, 1, rng).rows[0]
         self._n_tested = 0

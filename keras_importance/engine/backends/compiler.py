@@ -8,9 +8,7 @@ from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any
 
-from keras_importance.engine.backends.backend import (
-    current,
-)
+from keras_importance.engine.backends.backend import current
 from keras_importance.engine.backends.placement import REPLICA
 from keras_importance.engine.backends.replicas import Replicas
 
@@ -30,14 +28,14 @@ class Compiler:
         calls_at_once: from how many threads programs are best called.
         seconds_of: what one-time compilation took so far, by the name of the program: the time of calls
             that compile, beyond that of the next call.
-        share: how much of what usually goes through the model at once does; less where memory ran out.
+        fraction: fraction of the default block size in use; halved after each out-of-memory error.
     """
 
     def __init__(self, model: Any) -> None:
         self._backend = current()
         self.model = model
         self.seconds_of: defaultdict[str, float] = defaultdict(float)
-        self.share = 1.0
+        self.fraction = 1.0
         self.on_device = self._backend.on_device
         self.gradients = self._backend.gradients
         self.calls_at_once = self._backend.CALLS_AT_ONCE
@@ -53,7 +51,7 @@ class Compiler:
         return replicas_of(self.model)
 
     def __call__(self, program: Callable[..., Any], *, fuse: bool = True) -> Callable[..., Any]:
-        """The program compiled; see `Backend.compiled`."""
+        """The program compiled; see `Backend.compiled`. The time that compiling takes is added up."""
         if not self._backend.COMPILES:
             return self._backend.compiled(self.model, program, fuse)
         name = _name_of(program)

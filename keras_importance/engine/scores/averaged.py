@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_importance.engine.backends.backend import Inference
 from keras_importance.engine.cut.block_sizes import evenly
+from keras_importance.engine.cut.cut import Cut
 from keras_importance.engine.keras_internals import get_keras_mask, set_keras_mask
+from keras_importance.engine.scores.context import ScoringContext
 from keras_importance.engine.scores.cut_scorer import CutScorer
-from keras_importance.engine.scores.programs import row_scores
-from keras_importance.engine.scores.sample import Sample, rows_of
+from keras_importance.engine.scores.programs import Prepared, row_scores
+from keras_importance.engine.scores.sample import Block, Sample, rows_of
 from keras_importance.statistics.arrays import Array, Integers
 
 MAX_HELD_VALUES = 1 << 27
@@ -26,33 +29,32 @@ _FEW_ROWS = 500
 
 
 class AveragedScorer(CutScorer):
-    """A part that scores the mean of a feature's predictions, in place of each of them.
+    """Scores the mean of a feature's predictions, in place of each of them.
 
     The predictions of a piece of the features are brought together first. A second program of one static
     shape, whatever the numbers of rows, repeats and features, averages and scores them.
-
-    Args:
-        arguments: those of a part.
-        n_outputs: how many values the outputs hold for a row.
     """
 
-    def __init__(self, *arguments: Any, n_outputs: int) -> None:
-        super().__init__(*arguments)
-        self._values_a_score = n_outputs
+    def __init__(
+        self, context: ScoringContext, cut: Cut, prepare: Callable[[Inference, Any, Block], Prepared]
+    ) -> None:
+        super().__init__(context, cut, prepare)
+        outputs = keras.tree.flatten(context.outputs)
+        self._values_a_score = sum(math.prod(output.shape[1:]) for output in outputs)
         self._on_device = self._compiler.on_device
         self._score_means = self._compiler(self._scores_of_means)
         self._masks: dict[str, Array] = {}
         self._warm: set[int] = set()
 
-    def _of_block(self, targets: Any, found: Any, row: Any, n_slots: int) -> Any:  # noqa: ARG002
+    def _of_block(self, targets: Any, outputs: Any, row: Any, n_slots: int) -> Any:  # noqa: ARG002
         """Outputs `(n_slots, n_rows, ...)`, and their masks, which leave a program only when named."""
         masks = {
-            str(number): get_keras_mask(leaf)
-            for number, leaf in enumerate(keras.tree.flatten(found))
+            str(index): get_keras_mask(leaf)
+            for index, leaf in enumerate(keras.tree.flatten(outputs))
             if get_keras_mask(leaf) is not None
         }
         return keras.tree.map_structure(
-            lambda leaf: ops.reshape(leaf, (n_slots, row.shape[0], *leaf.shape[1:])), (found, masks)
+            lambda leaf: ops.reshape(leaf, (n_slots, row.shape[0], *leaf.shape[1:])), (outputs, masks)
         )
 
     def _finished(self, scores: Any, sample: Sample) -> Array:
@@ -75,41 +77,41 @@ class AveragedScorer(CutScorer):
             rows_of(one, sample.rows) for one in (self._data.targets, self._data.weights)
         )
         n_repeats = slots.shape[1]
-        share, found = np.full(n_repeats, 1 / n_repeats, keras.config.floatx()), []
+        fraction, of_features = np.full(n_repeats, 1 / n_repeats, keras.config.floatx()), []
         for repeats in slots:
-            moved = _moved_means(rows_of(outputs, repeats[None]), share, [math.sqrt(1 / n_repeats)])
+            moved = _moved_means(rows_of(outputs, repeats[None]), fraction, [math.sqrt(1 / n_repeats)])
             means = keras.tree.map_structure(ops.convert_to_numpy, moved)
             of_means = [
-                self._metric.checked_score(targets, rows_of(means, (0, number)), weights)
-                for number in range(1 + n_repeats)
+                self._metric.checked_score(targets, rows_of(means, (0, mean)), weights)
+                for mean in range(1 + n_repeats)
             ]
-            found.append(np.asarray(of_means))
-        scored = ops.convert_to_tensor(np.asarray(found, share.dtype))
+            of_features.append(np.asarray(of_means))
+        scored = ops.convert_to_tensor(np.asarray(of_features, fraction.dtype))
         score, towards = scored[:, :1], scored[:, 1:]
         # One step for both: of all rows together a draw's own effect needs no finer look.
         effects = (towards - score) * math.sqrt(n_repeats)
-        values = pseudo_values(score, towards, effects, ops.convert_to_tensor(share))
+        values = pseudo_values(score, towards, effects, ops.convert_to_tensor(fraction))
         return np.asarray(ops.convert_to_numpy(values))
 
     def _scored_by_row(self, outputs: Any, slots: Integers, sample: Sample) -> Array:
         """`(n_features, n_repeats, n_rows)` pseudo-values, block by block through the program."""
         (n_features, n_repeats), n_rows = slots.shape, len(sample.rows)
-        found = np.empty((n_features, n_repeats, n_rows), keras.config.floatx())
+        values = np.empty((n_features, n_repeats, n_rows), keras.config.floatx())
         repeat = np.minimum(np.arange(self._most_repeats), n_repeats - 1)
         is_real = np.arange(self._most_repeats) < n_repeats
-        share = self._on_device((is_real / n_repeats).astype(found.dtype))
+        fraction = self._on_device((is_real / n_repeats).astype(values.dtype))
         n_at_once, size = self._means_shape()
 
         def score(block: tuple[int, int]) -> Array:
             start, first = block
             position = np.minimum(np.arange(start, start + size), n_rows - 1)
-            number = np.minimum(np.arange(first, first + n_at_once), n_features - 1)
-            slot = slots[np.ix_(number, repeat)][..., None], position
+            index = np.minimum(np.arange(first, first + n_at_once), n_features - 1)
+            slot = slots[np.ix_(index, repeat)][..., None], position
             given, masks = keras.tree.map_structure(
                 self._on_device, (rows_of(outputs, slot), rows_of(self._masks, position))
             )
             row = self._on_device(sample.rows[position].astype(np.int32))
-            scores = self._score_means(given, masks, self._targets, share, row)
+            scores = self._score_means(given, masks, self._targets, fraction, row)
             return np.asarray(ops.convert_to_numpy(scores))
 
         starts, firsts = range(0, n_rows, size), range(0, n_features, n_at_once)
@@ -117,52 +119,51 @@ class AveragedScorer(CutScorer):
         places = self._replicas.places(len(blocks))
         with self._replicas.pool() as pool:
             scored = self._replicas.map(score, blocks, places, pool, self._warm)
-            for (start, first), values in zip(
-                blocks, self._replicas.brought(scored, places), strict=True
-            ):
-                place = found[first : first + n_at_once, :, start : start + size]
-                place[...] = values[: len(place), :n_repeats, : place.shape[2]]
-        return found
+            of_blocks = self._replicas.brought(scored, places)
+            for (start, first), of_block in zip(blocks, of_blocks, strict=True):
+                part = values[first : first + n_at_once, :, start : start + size]
+                part[...] = of_block[: len(part), :n_repeats, : part.shape[2]]
+        return values
 
     def _means_shape(self) -> tuple[int, int]:
         """How many features x rows are averaged at once, the same in every evaluation."""
         held = (1 + 2 * self._most_repeats) * self._values_a_score
         n_rows = evenly(self._data.n_rows, max(1, min(_FEW_ROWS, _MAX_VALUES // held)))
-        n_features = 1 + max(len(group.numbers) for group in self._groups)
+        n_features = 1 + max(len(group.features) for group in self._groups)
         return evenly(n_features, max(1, _MAX_VALUES // (held * n_rows))), n_rows
 
     def _scores_of_means(
-        self, _call: Any, outputs: Any, masks: Any, targets: Any, share: Any, row: Any
+        self, _call: Any, outputs: Any, masks: Any, targets: Any, fraction: Any, row: Any
     ) -> Any:
         """Pseudo-values `(n_features, n_repeats, n_rows)` of `(n_features, n_repeats, n_rows, ...)`."""
-        left_out = share[0] / (1 - share[0])
-        moved = _moved_means(outputs, share, [ops.sqrt(share[0]), -left_out])
+        left_out = fraction[0] / (1 - fraction[0])
+        moved = _moved_means(outputs, fraction, [ops.sqrt(fraction[0]), -left_out])
         n_features, n_means = keras.tree.flatten(moved)[0].shape[:2]
         means = keras.tree.map_structure(lambda leaf: ops.reshape(leaf, (-1, *leaf.shape[3:])), moved)
         leaves = keras.tree.flatten(means)
-        for number, mask in masks.items():
+        for index, mask in masks.items():
             # Steps that count in the untouched rows, whatever the feature's other values would mask.
             every = ops.broadcast_to(mask, (n_features, n_means, *mask.shape))
-            set_keras_mask(leaves[int(number)], ops.reshape(every, (-1, *mask.shape[1:])))
+            set_keras_mask(leaves[int(index)], ops.reshape(every, (-1, *mask.shape[1:])))
         scores = row_scores(self._metric, targets, means, row, n_features * n_means)
         scores = ops.reshape(scores, (n_features, n_means, row.shape[0]))
-        score, towards, without = ops.split(scores, [1, 1 + share.shape[0]], axis=1)
-        return pseudo_values(score, towards, (score - without) / left_out, share)
+        score, towards, without = ops.split(scores, [1, 1 + fraction.shape[0]], axis=1)
+        return pseudo_values(score, towards, (score - without) / left_out, fraction)
 
 
-def _moved_means(outputs: Any, share: Any, steps: Sequence[Any]) -> Any:
+def _moved_means(outputs: Any, fraction: Any, steps: Sequence[Any]) -> Any:
     """Means of `(n, n_repeats, ...)` outputs, then the mean moved by steps towards each repeat."""
 
     def means(leaf: Any) -> Any:
-        values = ops.cast(leaf, share.dtype)
-        shares = ops.reshape(share, (-1, *[1] * (len(values.shape) - 2)))
-        mean = ops.sum(shares * values, axis=1, keepdims=True)
+        values = ops.cast(leaf, fraction.dtype)
+        fractions = ops.reshape(fraction, (-1, *[1] * (len(values.shape) - 2)))
+        mean = ops.sum(fractions * values, axis=1, keepdims=True)
         return ops.concatenate([mean, *(mean + step * (values - mean) for step in steps)], axis=1)
 
     return keras.tree.map_structure(means, outputs)
 
 
-def pseudo_values(score: Any, towards: Any, effects: Any, share: Any) -> Any:
+def pseudo_values(score: Any, towards: Any, effects: Any, fraction: Any) -> Any:
     """Scores of the mean over infinitely many repeats, as the mean of one value for each repeat.
 
     The mean `m` of `K` predictions `f_k` is off by chance, which adds to its score. As much is added
@@ -184,11 +185,11 @@ def pseudo_values(score: Any, towards: Any, effects: Any, share: Any) -> Any:
         score: `(n, 1, ...)` scores of the mean.
         towards: `(n, n_repeats, ...)` scores of the mean moved towards each repeat.
         effects: `(n, n_repeats, ...)` what each repeat does to the score, to first order.
-        share: `(n_repeats,)` 1 over the number of repeats; 0 for padding, at the end.
+        fraction: `(n_repeats,)` 1 over the number of repeats; 0 for padding, at the end.
 
     Returns:
         `(n, n_repeats, ...)`.
     """
-    shares = ops.reshape(share, (-1, *[1] * (len(score.shape) - 2)))
-    bias = ops.sum(shares * (towards - score), axis=1, keepdims=True) / (1 - share[0])
-    return score - bias + effects - ops.sum(shares * effects, axis=1, keepdims=True)
+    fractions = ops.reshape(fraction, (-1, *[1] * (len(score.shape) - 2)))
+    bias = ops.sum(fractions * (towards - score), axis=1, keepdims=True) / (1 - fraction[0])
+    return score - bias + effects - ops.sum(fractions * effects, axis=1, keepdims=True)

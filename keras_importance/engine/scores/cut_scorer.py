@@ -1,4 +1,4 @@
-"""Part: the compiled programs of one cut of the model, and the loop that feeds them."""
+"""CutScorer: the compiled programs of one cut of the model, and the loop that feeds them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends.backend import Inference
-from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.backends.replicas import Places
 from keras_importance.engine.cut.block_sizes import block_shape, declared_batch
 from keras_importance.engine.cut.cut import Cut
-from keras_importance.engine.metrics.metric import Metric
+from keras_importance.engine.scores.context import ScoringContext
 from keras_importance.engine.scores.programs import Columns, Prepared, columns_of, outputs, row_scores
-from keras_importance.engine.scores.sample import DeviceData, FeatureScores, Sample, rows_of
+from keras_importance.engine.scores.sample import Block, FeatureScores, Sample, Slots, rows_of
 from keras_importance.statistics.arrays import Array, Integers
 
 # A piece is what an evaluation can be stopped after, and what is held in memory at once.
@@ -34,9 +32,14 @@ _MAX_KEPT_VALUES = 1 << 25
 
 @dataclass(frozen=True, eq=False)
 class _Group:
-    """Features with as many elements at each entry, and the program that scores them."""
+    """Features with as many elements at each entry, and the program that scores them.
 
-    numbers: Integers
+    Attributes:
+        features: indices of the features.
+        score: the second program.
+    """
+
+    features: Integers
     score: Callable[..., Any]
 
 
@@ -48,38 +51,27 @@ class CutScorer:
     backend compiles two programs, whatever the numbers of rows, features and repeats.
 
     Args:
-        compiler: compiles for the model.
-        data: the rows.
-        on_device: the same rows as tensors.
-        metric: the metric.
+        context: what is scored, and with what.
         cut: where the model is cut.
-        n_features: how many features there are in all; the number that stands for none of them.
-        prepare: the first program, `(call, *tensors of the sample, row, donor) -> Prepared`.
+        prepare: the first program, `(call, tensors of the sample, block) -> Prepared`.
     """
 
     def __init__(
-        self,
-        compiler: Compiler,
-        data: ValidationData,
-        on_device: DeviceData,
-        metric: Metric,
-        cut: Cut,
-        n_features: int,
-        prepare: Callable[..., Prepared],
+        self, context: ScoringContext, cut: Cut, prepare: Callable[[Inference, Any, Block], Prepared]
     ) -> None:
         self.features = cut.features
-        self._compiler = compiler
-        self._replicas = compiler.replicas
-        self._data = data
-        self._targets = on_device.targets
-        self._metric = metric
+        self._compiler = context.compiler
+        self._replicas = context.compiler.replicas
+        self._data = context.data
+        self._targets = context.device_data.targets
+        self._metric = context.metric
         self._cut = cut
-        self._none = n_features
-        self._held = cut.held or sum(math.prod(leaf.shape[1:]) for leaf in data.inputs)
-        self._prepare = compiler(prepare)
+        self._no_feature = len(context.features)
+        self._held = cut.held or sum(math.prod(leaf.shape[1:]) for leaf in context.data.inputs)
+        self._prepare = context.compiler(prepare)
         self._groups = [
-            _Group(numbers, compiler(partial(self._score, columns_of(cut, numbers, n_features))))
-            for numbers in _by_width(cut)
+            _Group(features, context.compiler(partial(self._score, self._columns(features))))
+            for features in _by_width(cut)
         ]
         self._is_stateless: bool | None = None
         self._values_a_score = 1
@@ -87,18 +79,21 @@ class CutScorer:
         self._n_scored = 0
         self._seconds = 0.0
 
-    def scored(self, sample: Sample, numbers: Integers) -> Iterator[FeatureScores]:
-        """Scores of those of the given features that belong to this part, a piece at a time."""
+    def _columns(self, features: Integers) -> list[Columns | None]:
+        return columns_of(self._cut, features, self._no_feature)
+
+    def scored(self, sample: Sample, indices: Integers) -> Iterator[FeatureScores]:
+        """Scores of those of the given features that belong to this cut, a piece at a time."""
         blocks: dict[int, tuple[Any, Prepared]] = {}
         pool = self._replicas.pool()
         try:
             for group in self._groups:
-                mine = group.numbers[np.isin(group.numbers, numbers)]
+                asked = group.features[np.isin(group.features, indices)]
                 baseline = None
-                for piece in self._pieces(sample, mine, group):
-                    found = self._scores_of_piece(pool, sample, piece, group, blocks, baseline)
-                    baseline = found.baseline
-                    yield found
+                for piece in self._pieces(sample, asked, group):
+                    scores = self._scores_of_piece(pool, sample, piece, group, blocks, baseline)
+                    baseline = scores.baseline
+                    yield scores
         finally:
             pool.shutdown(cancel_futures=True)  # at Ctrl-C don't wait for what is still queued
 
@@ -107,11 +102,11 @@ class CutScorer:
         if not self._n_scored:
             for group in self._groups:
                 n_slots, n_rows = self._block_shape(sample, group)
-                arrays = self._block(sample, 0, n_rows)
+                block = self._block(sample, 0, n_rows)
                 slots = np.zeros((2, n_slots), np.int64)
-                self._run(group, self._prepare(*sample.tensors, *arrays), arrays[0], slots)
+                self._run(group, self._prepare(sample.tensors, block), block.row, slots)
                 started = time.perf_counter()
-                self._run(group, self._prepare(*sample.tensors, *arrays), arrays[0], slots)
+                self._run(group, self._prepare(sample.tensors, block), block.row, slots)
                 self._seconds += time.perf_counter() - started
                 self._n_scored += n_slots * n_rows
         return self._seconds / self._n_scored
@@ -122,43 +117,76 @@ class CutScorer:
 
     # --- the loop -------------------------------------------------------------------------------
 
-    def _pieces(self, sample: Sample, numbers: Integers, group: _Group) -> Iterator[Integers]:
+    def _pieces(self, sample: Sample, indices: Integers, group: _Group) -> Iterator[Integers]:
         """The features in pieces that fill blocks and fit into memory."""
-        if not len(numbers):
+        if not len(indices):
             return
         n_repeats, n_rows = sample.donors.shape
         n_slots, _ = self._block_shape(sample, group)
-        most = int(_MAX_SCORES_A_PIECE * self._compiler.share)
+        most = int(_MAX_SCORES_A_PIECE * self._compiler.fraction)
         fitting = max(1, most // (n_repeats * n_rows * self._values_a_score))
         size = max(1, (_BLOCKS_A_PIECE * n_slots - 1) // n_repeats)
         if not self._keeps_blocks(sample):
             size = fitting  # blocks of rows are prepared anew for each piece: few are better
         size = min(size, fitting)
-        for start in range(0, len(numbers), size):
-            yield numbers[start : start + size]
+        for start in range(0, len(indices), size):
+            yield indices[start : start + size]
 
     def _scores_of_piece(
         self,
         pool: Executor,
         sample: Sample,
-        numbers: Integers,
+        indices: Integers,
         group: _Group,
         blocks: dict[int, tuple[Any, Prepared]],
         baseline: Array | None,
     ) -> FeatureScores:
+        """Scores of a piece of the features.
+
+        Args:
+            pool: calls programs from several threads.
+            sample: the rows, donors and tensors.
+            indices: the features of the piece.
+            group: the group they belong to.
+            blocks: prepared blocks by their first row, kept from piece to piece where they fit.
+            baseline: scores of the untouched rows; None where they are to be computed, too.
+        """
         started, compiled = time.perf_counter(), self._compiler.seconds
         n_repeats, n_rows = sample.donors.shape
-        slots = np.stack(np.meshgrid(numbers, np.arange(n_repeats), indexing="ij")).reshape(2, -1)
+        slots = np.stack(np.meshgrid(indices, np.arange(n_repeats), indexing="ij")).reshape(2, -1)
         if baseline is None:
-            slots = np.concatenate([slots, [[self._none], [0]]], axis=1)
+            slots = np.concatenate([slots, [[self._no_feature], [0]]], axis=1)
+        n_slots, size = self._block_shape(sample, group)
+        starts = range(0, n_rows, size)
+        chunks = range(0, slots.shape[1], n_slots)
+        scores = self._scores_of_slots(pool, sample, group, blocks, slots)
+        finished = self._finished(scores, sample)
+        self._n_scored += len(chunks) * n_slots * len(starts) * size
+        self._seconds += time.perf_counter() - started - (self._compiler.seconds - compiled)
+        if baseline is None:
+            finished, baseline = finished[:-1], finished[-1]
+        return FeatureScores(
+            indices, finished.reshape(len(indices), n_repeats, *finished.shape[1:]), baseline
+        )
+
+    def _scores_of_slots(
+        self,
+        pool: Executor,
+        sample: Sample,
+        group: _Group,
+        blocks: dict[int, tuple[Any, Prepared]],
+        slots: Integers,
+    ) -> Any:
+        """What the programs return for slots `(2, n_slots)` x all rows, block by block."""
+        n_rows = len(sample.rows)
         n_slots, size = self._block_shape(sample, group)
         starts = range(0, n_rows, size)
         chunks = range(0, slots.shape[1], n_slots)
         scores = _Filled(slots.shape[1], n_rows)
 
         def prepare(start: int) -> tuple[Any, Prepared]:
-            row, donor = self._block(sample, start, size)
-            return row, self._prepare(*sample.tensors, row, donor)
+            block = self._block(sample, start, size)
+            return block.row, self._prepare(sample.tensors, block)
 
         def score(pair: tuple[int, int]) -> Any:
             start, first = pair
@@ -177,17 +205,10 @@ class CutScorer:
             blocks |= zip(missing, self._at_once(pool, prepare, missing, of_missing), strict=True)
             pairs = [(start, first) for start in some for first in chunks]
             of_pairs = [places[start] for start, _ in pairs]
-            found = self._replicas.brought(self._each(pool, score, pairs, of_pairs), of_pairs)
-            for (start, first), one in zip(pairs, found, strict=True):
-                scores.fill(one, first, start)
-        finished = self._finished(scores.nest, sample)
-        self._n_scored += len(chunks) * n_slots * len(starts) * size
-        self._seconds += time.perf_counter() - started - (self._compiler.seconds - compiled)
-        if baseline is None:
-            finished, baseline = finished[:-1], finished[-1]
-        return FeatureScores(
-            numbers, finished.reshape(len(numbers), n_repeats, *finished.shape[1:]), baseline
-        )
+            of_blocks = self._replicas.brought(self._each(pool, score, pairs, of_pairs), of_pairs)
+            for (start, first), of_block in zip(pairs, of_blocks, strict=True):
+                scores.fill(of_block, first, start)
+        return scores.nest
 
     def _each(
         self,
@@ -197,27 +218,27 @@ class CutScorer:
         places: Places,
     ) -> Iterator[Any]:
         """Every block; at first one of each replica alone, as it compiles and may change the state."""
-        known: dict[tuple[int, int], Any] = {}
+        done: dict[tuple[int, int], Any] = {}
         if self._is_stateless is None:
-            before = [ops.convert_to_numpy(one) for one in self._state()]
+            before = [ops.convert_to_numpy(value) for value in self._state()]
             of_places = {place: pair for pair, place in reversed(list(zip(pairs, places, strict=True)))}
             alone = [pair for place, pair in of_places.items() if place is not None]
             of_alone = [place for place in of_places if place is not None]
-            known = dict(zip(alone, self._replicas.map(run, alone, of_alone), strict=True))
-            after = [ops.convert_to_numpy(one) for one in self._state()]
+            done = dict(zip(alone, self._replicas.map(run, alone, of_alone), strict=True))
+            after = [ops.convert_to_numpy(value) for value in self._state()]
             self._is_stateless = all(map(np.array_equal, before, after))
 
-        def found(pair: tuple[int, int]) -> Any:
-            return known.pop(pair) if pair in known else run(pair)
+        def result(pair: tuple[int, int]) -> Any:
+            return done.pop(pair) if pair in done else run(pair)
 
-        return self._at_once(pool, found, pairs, places)
+        return self._at_once(pool, result, pairs, places)
 
     def _at_once(
         self, pool: Executor, run: Callable[[Any], Any], blocks: Sequence[Any], places: Places
     ) -> Iterator[Any]:
         """Two calls at once keep the cores busy between the large operations of each.
 
-        Not of a model that changes its state when it is run, which would depend on whose turn it was.
+        Never concurrently for stateful models: results would depend on the order of calls.
         """
         return self._replicas.map(run, blocks, places, pool if self._is_stateless else None)
 
@@ -225,9 +246,9 @@ class CutScorer:
         return [variable.value for variable in self._compiler.model.non_trainable_variables]
 
     def _run(self, group: _Group, given: Prepared, row: Any, slots: Array) -> Any:
-        feature, repeat = (self._compiler.on_device(part.astype(np.int32)) for part in slots)
-        found = group.score(given, self._targets, feature, repeat, row)
-        return keras.tree.map_structure(ops.convert_to_numpy, found)
+        tensors = Slots(*(self._compiler.on_device(part.astype(np.int32)) for part in slots))
+        scores = group.score(given, self._targets, tensors, row)
+        return keras.tree.map_structure(ops.convert_to_numpy, scores)
 
     def _score(
         self,
@@ -235,16 +256,15 @@ class CutScorer:
         call: Inference,
         given: Prepared,
         targets: Any,
-        feature: Any,
-        repeat: Any,
+        slots: Slots,
         row: Any,
     ) -> Any:
-        found = outputs(self._cut, columns, call, given, feature, repeat)
-        return self._of_block(targets, found, row, feature.shape[0])
+        of_block = outputs(self._cut, columns, call, given, slots)
+        return self._of_block(targets, of_block, row, slots.feature.shape[0])
 
-    def _of_block(self, targets: Any, found: Any, row: Any, n_slots: int) -> Any:
+    def _of_block(self, targets: Any, outputs: Any, row: Any, n_slots: int) -> Any:
         """What of the outputs of a block of slots x rows leaves the program."""
-        return row_scores(self._metric, targets, found, row, n_slots)
+        return row_scores(self._metric, targets, outputs, row, n_slots)
 
     def _finished(self, scores: Any, sample: Sample) -> Array:
         """Row scores as they are; of outputs the metric of all rows, for each slot."""
@@ -265,7 +285,7 @@ class CutScorer:
     def _block_shape(self, sample: Sample, group: _Group) -> tuple[int, int]:
         # As many repeats as ever asked for: fewer are padded, and compile nothing anew.
         self._most_repeats = max(self._most_repeats, len(sample.donors))
-        n_slots = 1 + self._most_repeats * max(len(one.numbers) for one in self._groups)
+        n_slots = 1 + self._most_repeats * max(len(other.features) for other in self._groups)
         declared = declared_batch(self._compiler.model)
         shape = block_shape(
             self._data.n_rows,
@@ -274,39 +294,37 @@ class CutScorer:
             held=self._most_repeats * self._held,
             declared=declared,
             calls_at_once=self._compiler.calls_at_once,
-            share=self._compiler.share,
+            share=self._compiler.fraction,
         )
-        n_own = 1 + self._most_repeats * len(group.numbers)
+        n_own = 1 + self._most_repeats * len(group.features)
         n_rows = shape[1] if declared else self._replicas.block_of(self._data.n_rows, shape[1])
         return min(shape[0], n_own), n_rows
 
-    def _block(self, sample: Sample, start: int, size: int) -> tuple[Any, Any]:
+    def _block(self, sample: Sample, start: int, size: int) -> Block:
         """Rows and donors of a block, padded with the last row and repeat."""
         n_repeats, n_rows = sample.donors.shape
         position = np.minimum(np.arange(start, start + size), n_rows - 1)
         repeat = np.minimum(np.arange(self._most_repeats), n_repeats - 1)
         row, donor = sample.rows[position], sample.donors[np.ix_(repeat, position)]
-        return self._compiler.on_device(row.astype(np.int32)), self._compiler.on_device(
-            donor.astype(np.int32)
-        )
+        return Block(*(self._compiler.on_device(one.astype(np.int32)) for one in (row, donor)))
 
     def _keeps_blocks(self, sample: Sample) -> bool:
         """Whether the prepared blocks of all rows fit into memory."""
-        most = _MAX_KEPT_VALUES * self._compiler.share
+        most = _MAX_KEPT_VALUES * self._compiler.fraction
         return self._most_repeats * len(sample.rows) * self._held <= most
 
 
 def _by_width(cut: Cut) -> list[Integers]:
-    """The cut's features in groups of as many elements at each linear entry, up to powers of two."""
+    """Groups features whose element counts at every linear entry round up to the same power of two."""
     widths = [
-        np.array([np.sum(entry.labels == number) for number in cut.features])
+        np.array([np.sum(entry.labels == feature) for feature in cut.features])
         for entry in cut.entries
         if entry.form is not None
     ]
     groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for place, number in enumerate(cut.features):
-        groups[tuple(int(width[place] - 1).bit_length() for width in widths)].append(number)
-    return [np.array(numbers, np.int64) for numbers in groups.values()]
+    for position, feature in enumerate(cut.features):
+        groups[tuple(int(width[position] - 1).bit_length() for width in widths)].append(feature)
+    return [np.array(features, np.int64) for features in groups.values()]
 
 
 def _padded(slots: Array, n_slots: int) -> Array:
@@ -320,15 +338,13 @@ class _Filled:
         self._shape = n_slots, n_rows
         self.nest: Any = None
 
-    def fill(self, found: Any, slot: int, row: int) -> None:
+    def fill(self, block: Any, slot: int, row: int) -> None:
+        """Writes a block whose first slot and row are given."""
         if self.nest is None:
             self.nest = keras.tree.map_structure(
-                lambda leaf: np.empty((*self._shape, *leaf.shape[2:]), leaf.dtype), found
+                lambda leaf: np.empty((*self._shape, *leaf.shape[2:]), leaf.dtype), block
             )
-
-        def write(whole: Array, leaf: Array) -> None:
-            place = whole[slot : slot + len(leaf), row : row + leaf.shape[1]]
-            place[...] = leaf[: place.shape[0], : place.shape[1]]
-
-        for whole, leaf in zip(keras.tree.flatten(self.nest), keras.tree.flatten(found), strict=True):
-            write(whole, leaf)
+        leaves = zip(keras.tree.flatten(self.nest), keras.tree.flatten(block), strict=True)
+        for whole, leaf in leaves:
+            part = whole[slot : slot + len(leaf), row : row + leaf.shape[1]]
+            part[...] = leaf[: part.shape[0], : part.shape[1]]

@@ -10,15 +10,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_importance.data.features import FeatureSet
-from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends.backend import Inference
-from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.cut.cut import Cut, cuts, whole_model
-from keras_importance.engine.metrics.metric import Metric
+from keras_importance.engine.scores.context import ScoringContext
 from keras_importance.engine.scores.cut_scorer import CutScorer
 from keras_importance.engine.scores.programs import columns_of, outputs, prepared
-from keras_importance.engine.scores.sample import DeviceData, FeatureScores, Sample
+from keras_importance.engine.scores.sample import Block, FeatureScores, Sample, Slots, Values
 from keras_importance.statistics.arrays import Array, Integers
 
 _CHECKED_ROWS = 8
@@ -30,54 +27,44 @@ class Scorer:
     """Scores rows with one feature replaced, as few layers run anew as the model allows.
 
     Args:
-        compiler: compiles for the model.
-        data: the rows.
-        on_device: the same rows as tensors.
-        features: the features.
-        metric: the metric, tried out.
-        part: makes what scores the features of one cut.
+        context: what is scored, and with what.
+        cut_scorer: makes what scores the features of one cut.
     """
 
     def __init__(
-        self,
-        compiler: Compiler,
-        data: ValidationData,
-        on_device: DeviceData,
-        features: FeatureSet,
-        metric: Metric,
-        part: Callable[..., CutScorer] = CutScorer,
+        self, context: ScoringContext, cut_scorer: Callable[..., CutScorer] = CutScorer
     ) -> None:
-        self._compiler = compiler
-        self._data = data
-        self._inputs = on_device.inputs
-        self._features = features
-        self._parts = [
-            part(compiler, data, on_device, metric, cut, len(features), partial(prepared, cut))
-            for cut in self._sound_cuts()
+        self._compiler = context.compiler
+        self._data = context.data
+        self._inputs = context.device_data.inputs
+        self._features = context.features
+        self._cut_scorers = [
+            cut_scorer(context, cut, partial(prepared, cut)) for cut in self._sound_cuts()
         ]
 
-    def perturbed(self, sample: Sample, numbers: Integers) -> Iterator[FeatureScores]:
+    def perturbed(self, sample: Sample, indices: Integers) -> Iterator[FeatureScores]:
         """Scores of the given features, a piece of them at a time, in an order that saves work."""
-        for part in self._parts:
-            yield from part.scored(sample, numbers)
+        for scorer in self._cut_scorers:
+            yield from scorer.scored(sample, indices)
 
     def seconds_per_score(self, sample: Sample) -> float:
         """What one more row of one more (feature, repeat) pair takes; the first time it is tried out."""
-        seconds = [part.seconds_per_score(sample) for part in self._parts]
-        return float(np.average(seconds, weights=[len(part.features) for part in self._parts]))
+        seconds = [scorer.seconds_per_score(sample) for scorer in self._cut_scorers]
+        weights = [len(scorer.features) for scorer in self._cut_scorers]
+        return float(np.average(seconds, weights=weights))
 
     def rows_in_block(self, sample: Sample) -> int:
         """How many rows are scored at once."""
-        return max(part.rows_in_block(sample) for part in self._parts)
+        return max(scorer.rows_in_block(sample) for scorer in self._cut_scorers)
 
     # --- the cuts -------------------------------------------------------------------------------
 
     def _sound_cuts(self) -> list[Cut]:
         """The cuts that give what the whole model gives; the whole model for the features of others."""
         whole = whole_model(self._compiler.model, self._data, self._features)
-        found = cuts(self._compiler.model, self._data, self._features)
-        sound = [cut for cut in found if cut.is_whole or self._agrees(cut)]
-        others = tuple(number for cut in found if cut not in sound for number in cut.features)
+        every = cuts(self._compiler.model, self._data, self._features)
+        sound = [cut for cut in every if cut.is_whole or self._agrees(cut)]
+        others = tuple(feature for cut in every if cut not in sound for feature in cut.features)
         return [*sound, replace(whole, features=others)] if others else sound
 
     def _agrees(self, cut: Cut) -> bool:
@@ -92,17 +79,19 @@ class Scorer:
         feature = np.array([n_features, *np.array(cut.features)[some]], np.int32)
         columns = columns_of(cut, cut.features, n_features)
 
-        def both(call: Inference, inputs: list[Any], moved: list[Any], *arrays: Any) -> tuple[Any, Any]:
-            row, donor, feature, repeat = arrays
-            given = prepared(cut, call, inputs, inputs, None, row, donor)
-            ours = outputs(cut, columns, call, given, feature, repeat)
-            return ours, call(self._data.pack(moved))
+        def both(
+            call: Inference, values: Values, moved: list[Any], block: Block, slots: Slots
+        ) -> tuple[Any, Any]:
+            given = prepared(cut, call, values, block)
+            return outputs(cut, columns, call, given, slots), call(self._data.pack(moved))
 
         on_device = self._compiler.on_device
+        values = Values(self._inputs, self._inputs, None)
         moved = [on_device(leaf) for leaf in self._moved(rows, donors[0], feature.tolist())]
-        arrays = (rows, donors, feature, np.zeros(len(feature), np.int32))
+        block = Block(on_device(rows), on_device(donors))
+        slots = Slots(on_device(feature), on_device(np.zeros(len(feature), np.int32)))
         try:
-            ours, theirs = self._compiler(both, fuse=False)(self._inputs, moved, *map(on_device, arrays))
+            ours, theirs = self._compiler(both, fuse=False)(values, moved, block, slots)
         except Exception:  # noqa: BLE001 (whatever a layer doesn't take in parts, it takes as a whole)
             return False
         if not _are_alike(ours, theirs):
@@ -110,19 +99,19 @@ class Scorer:
         pairs = zip(keras.tree.flatten(ours), keras.tree.flatten(theirs), strict=True)
         return all(_are_close(*map(keras.ops.convert_to_numpy, pair)) for pair in pairs)
 
-    def _moved(self, rows: Array, donors: Array, numbers: Sequence[int]) -> list[Array]:
+    def _moved(self, rows: Array, donors: Array, indices: Sequence[int]) -> list[Array]:
         """The rows once for each feature, which donors give; the number of features for none."""
-        given = [
-            () if number == len(self._features) else self._features.features[number].columns
-            for number in numbers
+        of_slots = [
+            () if index == len(self._features) else self._features.features[index].columns
+            for index in indices
         ]
-        moved = [np.concatenate([leaf[rows]] * len(numbers)) for leaf in self._data.inputs]
-        for slot, columns in enumerate(given):
-            place = slice(slot * len(rows), (slot + 1) * len(rows))
-            for number, column in columns:
-                leaf = self._data.inputs[number]
-                which = ... if leaf.ndim == 1 else (..., column)
-                moved[number][place][which] = leaf[donors][which]
+        moved = [np.concatenate([leaf[rows]] * len(indices)) for leaf in self._data.inputs]
+        for slot, columns in enumerate(of_slots):
+            of_slot = slice(slot * len(rows), (slot + 1) * len(rows))
+            for input_index, column_index in columns:
+                leaf = self._data.inputs[input_index]
+                column = ... if leaf.ndim == 1 else (..., column_index)
+                moved[input_index][of_slot][column] = leaf[donors][column]
         return moved
 
 

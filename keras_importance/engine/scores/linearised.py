@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_importance.data.features import FeatureSet
-from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends.backend import Inference, gather
-from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.cut.cut import Cut, Entry, input_labels
 from keras_importance.engine.cut.dependence import UNTOUCHED
 from keras_importance.engine.cut.linear_layers import LinearForm
 from keras_importance.engine.gradients.differentiator import Differentiator
-from keras_importance.engine.metrics.metric import Metric
+from keras_importance.engine.scores.context import ScoringContext
 from keras_importance.engine.scores.cut_scorer import CutScorer
 from keras_importance.engine.scores.programs import Prepared, by_element, replacing
-from keras_importance.engine.scores.sample import DeviceData, FeatureScores, Sample
+from keras_importance.engine.scores.sample import Block, FeatureScores, Sample, Values
 from keras_importance.statistics.arrays import Integers
 
 MAX_OUTPUTS = 64
@@ -43,69 +40,44 @@ class LinearisedScorer:
     linear and would leave [0, 1]. Cut as any model is, what is run anew for a feature is the link alone.
 
     Args:
-        compiler: compiles for the model.
-        data: the rows.
-        on_device: the same rows as tensors.
-        features: the features.
-        metric: the metric, tried out.
-        outputs: the model's outputs for a few rows.
-        in_parts: whether parts of the rows will be asked for.
+        context: what is scored, and with what.
     """
 
-    def __init__(
-        self,
-        compiler: Compiler,
-        data: ValidationData,
-        on_device: DeviceData,
-        features: FeatureSet,
-        metric: Metric,
-        outputs: Any,
-        *,
-        in_parts: bool,
-    ) -> None:
-        self._compiler = compiler
-        self._data = data
-        self._on_device = on_device
-        self._features = features
-        self._metric = metric
-        self._shapes = [output.shape[1:] for output in keras.tree.flatten(outputs)]
-        self._nest = outputs
+    def __init__(self, context: ScoringContext) -> None:
+        self._context = context
+        self._compiler = context.compiler
+        self._data = context.data
+        self._features = context.features
+        self._nest = context.outputs
+        self._shapes = [output.shape[1:] for output in keras.tree.flatten(context.outputs)]
         self._n_outputs = sum(map(math.prod, self._shapes))
-        self._link = _link_of(compiler.model)
-        self._differentiator = Differentiator(compiler, data, self._before_link, in_parts=in_parts)
-        self._part: CutScorer | None = None
+        self._link = _link_of(context.compiler.model)
+        self._differentiator = Differentiator(
+            context.compiler, context.data, self._before_link, in_parts=context.in_parts
+        )
+        self._cut_scorer: CutScorer | None = None
 
-    def perturbed(self, sample: Sample, numbers: Integers) -> Iterator[FeatureScores]:
+    def perturbed(self, sample: Sample, indices: Integers) -> Iterator[FeatureScores]:
         """Scores of those of the given features that have a gradient."""
-        inputs, donated, kept = sample.tensors
         is_all = np.array_equal(sample.rows, np.arange(self._data.n_rows))
         data = self._data if is_all else self._data.only(sample.rows)
         values = self._differentiator.values(data)
-        passes = [self._differentiator.gradients(one[None], data) for one in np.eye(self._n_outputs)]
-        known = [number for number in range(len(inputs)) if passes[0].has(number)]
-        jacobians = [ops.stack([one.tensor(number) for one in passes]) for number in known]
-        place = np.zeros(self._data.n_rows, np.int32)
-        place[sample.rows] = np.arange(len(sample.rows))
-        if self._part is None:
-            self._part = self._part_of(known)
-
-        def of(leaves: list[Any]) -> list[Any]:
-            return [leaves[number] for number in known]
-
-        tensors = (
-            of(inputs),
-            of(donated),
-            None if kept is None else of(kept),
-            self._compiler.on_device(place),
-            values,
-            jacobians,
+        passes = [self._differentiator.gradients(unit[None], data) for unit in np.eye(self._n_outputs)]
+        known = [index for index in range(len(data.inputs)) if passes[0].has(index)]
+        jacobians = [ops.stack([one.tensor(index) for one in passes]) for index in known]
+        position = np.zeros(self._data.n_rows, np.int32)
+        position[sample.rows] = np.arange(len(sample.rows))
+        if self._cut_scorer is None:
+            self._cut_scorer = self._new_cut_scorer(known)
+        tensors = _Linearisation(
+            _only(sample.tensors, known), self._compiler.on_device(position), values, jacobians
         )
-        yield from self._part.scored(Sample(sample.rows, sample.donors, tensors), numbers)
+        yield from self._cut_scorer.scored(Sample(sample.rows, sample.donors, tensors), indices)
 
-    def _part_of(self, known: list[int]) -> CutScorer:
-        """The part whose only entry is the argument of the link: every column adds its own effect."""
+    def _new_cut_scorer(self, known: list[int]) -> CutScorer:
+        """Its cut has one entry, the argument of the link, to which every column adds its own effect."""
         labels = input_labels(self._data, self._features)
-        of_columns = [labels[number].reshape(-1, labels[number].shape[-1])[0] for number in known]
+        of_columns = [labels[index].reshape(-1, labels[index].shape[-1])[0] for index in known]
         of_elements = np.repeat(np.concatenate([*of_columns, [UNTOUCHED]])[:-1], self._n_outputs)
         n_columns = len(of_elements) // self._n_outputs
         units = np.tile(np.eye(self._n_outputs, dtype=keras.config.floatx()), (n_columns, 1))
@@ -115,17 +87,14 @@ class LinearisedScorer:
             finish=lambda h: h,
         )
         cut = Cut(
-            features=tuple(int(number) for number in np.unique(of_elements)),
+            features=tuple(int(feature) for feature in np.unique(of_elements)),
             entries=(Entry(None, None, of_elements, form),),
             head=lambda _call, leaves, _entries: leaves,
             tail=lambda _call, values: self._after_link(values[0]),
             widest=self._n_outputs,
             held=n_columns * self._n_outputs,
         )
-        n_features = len(self._features)
-        return CutScorer(
-            self._compiler, self._data, self._on_device, self._metric, cut, n_features, _effects
-        )
+        return CutScorer(self._context, cut, _effects)
 
     # --- the link -------------------------------------------------------------------------------
 
@@ -146,33 +115,49 @@ class LinearisedScorer:
         return keras.tree.pack_sequence_as(self._nest, outputs)
 
 
-def _effects(
-    _call: Inference,
-    inputs: list[Any],
-    donated: list[Any],
-    kept: list[Any] | None,
-    place: Any,
-    values: Any,
-    jacobians: list[Any],
-    row: Any,
-    donor: Any,
-) -> Prepared:
+class _Linearisation(NamedTuple):
+    """Tensors of the rows of a sample.
+
+    Attributes:
+        values: the inputs that have a gradient, and what replaces them.
+        position: for each row of the data its position in the sample.
+        outputs: `(n_rows, n_outputs)` values of `h`, in the order of the sample.
+        jacobians: for each input `(n_outputs, n_rows, ...)` derivatives of `h`.
+    """
+
+    values: Values
+    position: Any
+    outputs: Any
+    jacobians: list[Any]
+
+
+def _only(values: Values, indices: Sequence[int]) -> Values:
+    """The values of some of the inputs."""
+
+    def some(tensors: list[Any]) -> list[Any]:
+        return [tensors[index] for index in indices]
+
+    kept = None if values.kept is None else some(values.kept)
+    return Values(some(values.inputs), some(values.donated), kept)
+
+
+def _effects(_call: Inference, linearisation: _Linearisation, block: Block) -> Prepared:
     """`h` of the rows of a block, and what each column's replacement adds to it, to first order."""
-    n_repeats, n_rows = donor.shape
-    position = gather(place, row)
-    new = replacing(inputs, donated, kept, row, donor)
+    n_repeats, n_rows = block.donor.shape
+    position = gather(linearisation.position, block.row)
+    new = replacing(linearisation.values, block)
     effects = []
-    for number, jacobian in enumerate(jacobians):
+    for index, jacobian in enumerate(linearisation.jacobians):
         g = ops.take(jacobian, position, axis=1)
         n_outputs = g.shape[0]
         columns = g.shape[-1] if len(g.shape) > 2 else 1
         # Cast first: booleans can't be subtracted, and unsigned numbers wrap around.
-        own = gather(inputs[number], row)
-        change = ops.cast(new[number], g.dtype) - ops.cast(own, g.dtype)
+        own = gather(linearisation.values.inputs[index], block.row)
+        change = ops.cast(new[index], g.dtype) - ops.cast(own, g.dtype)
         change = ops.reshape(change, (1, n_repeats, n_rows, -1, columns))
         effect = ops.sum(ops.reshape(g, (n_outputs, 1, n_rows, -1, columns)) * change, axis=3)
         effects.append(ops.reshape(ops.moveaxis(effect, 0, -1), (n_repeats, n_rows, -1)))
-    return [(gather(values, position), by_element(ops.concatenate(effects, axis=-1)))]
+    return [(gather(linearisation.outputs, position), by_element(ops.concatenate(effects, axis=-1)))]
 
 
 def _link_of(model: Any) -> str | None:

@@ -13,6 +13,7 @@ from keras import ops
 from keras_importance.engine.backends.backend import Inference, gather
 from keras_importance.engine.cut.cut import Cut, Entry
 from keras_importance.engine.metrics.metric import Metric
+from keras_importance.engine.scores.sample import Block, Slots, Values
 from keras_importance.statistics.arrays import Integers
 
 # Up to here the elements of a feature are added one after another, beyond by a matrix product.
@@ -22,71 +23,57 @@ Prepared = list[tuple[Any, ...]]
 """For each entry of a cut its value for the rows, and what replaces it, for each repeat."""
 
 
-def prepared(
-    cut: Cut,
-    call: Inference,
-    inputs: list[Any],
-    donated: list[Any],
-    kept: list[Any] | None,
-    row: Any,
-    donor: Any,
-) -> Prepared:
+def prepared(cut: Cut, call: Inference, values: Values, block: Block) -> Prepared:
     """What the features of a block of rows need, computed once for all of them.
 
     Args:
         cut: where the model is cut.
         call: the model's inference.
-        inputs: the inputs of all rows.
-        donated: what donors give, for all rows; None for nothing.
-        kept: what rows keep of their own, for all repeats or for each; None for nothing.
-        row: `(n,)` the rows of the block.
-        donor: `(n_repeats, n)` their donors.
+        values: the inputs of all rows, and what replaces them.
+        block: which rows and donors.
     """
-    n_repeats, n_rows = donor.shape
+    n_repeats, n_rows = block.donor.shape
     given = [
-        ops.reshape(one, (n_repeats * n_rows, *one.shape[2:]))
-        for one in replacing(inputs, donated, kept, row, donor)
+        ops.reshape(value, (n_repeats * n_rows, *value.shape[2:])) for value in replacing(values, block)
     ]
     moving = [entry for entry in cut.entries if not entry.is_fixed]
-    of_rows = cut.head(call, [gather(leaf, row) for leaf in inputs], cut.entries)
+    of_rows = cut.head(call, [gather(leaf, block.row) for leaf in values.inputs], cut.entries)
     of_donors = iter(cut.head(call, given, moving))
-    found: Prepared = []
+    of_entries: Prepared = []
     for entry, value in zip(cut.entries, of_rows, strict=True):
         if entry.is_fixed:
-            found.append((value,))
+            of_entries.append((value,))
             continue
         replaced = next(of_donors)
         if entry.form is None:
-            found.append((value, ops.reshape(replaced, (n_repeats, n_rows, *replaced.shape[1:]))))
+            of_entries.append((value, ops.reshape(replaced, (n_repeats, n_rows, *replaced.shape[1:]))))
             continue
         z, new = entry.form.elements(value), entry.form.elements(replaced)
         difference = ops.reshape(new, (n_repeats, n_rows, *new.shape[1:])) - z
-        found.append((ops.matmul(z, entry.form.kernel()), by_element(difference)))
-    return found
+        of_entries.append((ops.matmul(z, entry.form.kernel()), by_element(difference)))
+    return of_entries
 
 
-def replacing(
-    inputs: list[Any], donated: list[Any], kept: list[Any] | None, row: Any, donor: Any
-) -> list[Any]:
+def replacing(values: Values, block: Block) -> list[Any]:
     """For each input `(n_repeats, n_rows, ...)`, what takes the place of a block of its rows."""
-    leaves = zip(inputs, donated, kept or [None] * len(inputs), strict=True)
-    found = []
-    for own, given, held in leaves:
-        parts = [] if given is None else [gather(given, donor)]
-        if held is not None:
-            has_draws = len(held.shape) > len(own.shape)
-            parts.append(_draws(held, row, donor.shape[0]) if has_draws else gather(held, row)[None])
+    every_kept = values.kept or [None] * len(values.inputs)
+    new = []
+    for own, donated, kept in zip(values.inputs, values.donated, every_kept, strict=True):
+        parts = [] if donated is None else [gather(donated, block.donor)]
+        if kept is not None:
+            has_draws = len(kept.shape) > len(own.shape)
+            parts.append(_draws(kept, block) if has_draws else gather(kept, block.row)[None])
         value = sum(parts[1:], parts[0])
-        found.append(ops.broadcast_to(value, (*donor.shape, *own.shape[1:])))
-    return found
+        new.append(ops.broadcast_to(value, (*block.donor.shape, *own.shape[1:])))
+    return new
 
 
-def _draws(held: Any, row: Any, n_repeats: int) -> Any:
+def _draws(kept: Any, block: Block) -> Any:
     """`(n_repeats, n_rows, ...)` of `(n_draws, all rows, ...)`; padding repeats the last draw."""
-    n_draws, n_all = held.shape[:2]
-    first = np.minimum(np.arange(n_repeats), n_draws - 1).astype(np.int32) * n_all
-    flat = ops.reshape(held, (n_draws * n_all, *held.shape[2:]))
-    return gather(flat, ops.convert_to_tensor(first)[:, None] + row)
+    n_draws, n_all = kept.shape[:2]
+    first = np.minimum(np.arange(block.donor.shape[0]), n_draws - 1).astype(np.int32) * n_all
+    flat = ops.reshape(kept, (n_draws * n_all, *kept.shape[2:]))
+    return gather(flat, ops.convert_to_tensor(first)[:, None] + block.row)
 
 
 def by_element(difference: Any) -> Any:
@@ -100,7 +87,7 @@ class Columns:
     """Which elements of a linear entry belong to a feature.
 
     Attributes:
-        elements: `(n_features + 1, width)` numbers of elements; the last row stands for no feature.
+        elements: `(n_features + 1, width)` indices of elements; the last row stands for no feature.
         is_real: the same shape, 1.0 for elements and 0.0 for padding.
     """
 
@@ -108,22 +95,22 @@ class Columns:
     is_real: Any
 
     @classmethod
-    def of(cls, entry: Entry, numbers: Iterable[int], n_features: int) -> Columns:
+    def of(cls, entry: Entry, features: Iterable[int], n_features: int) -> Columns:
         """The elements of the given features, padded to as many as the widest has."""
-        found = {number: np.flatnonzero(entry.labels == number) for number in numbers}
-        width = max([1, *map(len, found.values())])
+        of_feature = {feature: np.flatnonzero(entry.labels == feature) for feature in features}
+        width = max([1, *map(len, of_feature.values())])
         elements = np.zeros((n_features + 1, width), np.int64)
         is_real = np.zeros((n_features + 1, width), np.float32)
-        for number, one in found.items():
-            elements[number, : len(one)] = one
-            is_real[number, : len(one)] = 1
+        for feature, own in of_feature.items():
+            elements[feature, : len(own)] = own
+            is_real[feature, : len(own)] = 1
         return cls(elements, is_real)
 
 
-def columns_of(cut: Cut, numbers: Iterable[int], n_features: int) -> list[Columns | None]:
+def columns_of(cut: Cut, features: Iterable[int], n_features: int) -> list[Columns | None]:
     """For each linear entry the elements of the features; None for the other entries."""
     return [
-        None if entry.form is None else Columns.of(entry, numbers, n_features) for entry in cut.entries
+        None if entry.form is None else Columns.of(entry, features, n_features) for entry in cut.entries
     ]
 
 
@@ -132,8 +119,7 @@ def outputs(
     columns: Sequence[Columns | None],
     call: Inference,
     given: Prepared,
-    feature: Any,
-    repeat: Any,
+    slots: Slots,
 ) -> Any:
     """The model's outputs for pairs of feature and repeat x rows, flat.
 
@@ -142,39 +128,38 @@ def outputs(
         columns: for linear entries, the elements of each feature.
         call: the model's inference.
         given: what `prepared` returned for the rows.
-        feature: `(n_slots,)` features to replace; the number of features itself for none.
-        repeat: `(n_slots,)` repeats that the replaced values come from.
+        slots: which features are replaced, by the values of which repeats.
     """
     values = []
-    for entry, parts, one in zip(cut.entries, given, columns, strict=True):
+    for entry, parts, of_entry in zip(cut.entries, given, columns, strict=True):
         if entry.is_fixed:
-            value = ops.broadcast_to(parts[0][None], (feature.shape[0], *parts[0].shape))
-        elif entry.form is None or one is None:
+            value = ops.broadcast_to(parts[0][None], (slots.feature.shape[0], *parts[0].shape))
+        elif entry.form is None or of_entry is None:
             own, replaced = parts
-            value = _replaced(entry, own, replaced, feature, repeat)
+            value = _replaced(entry, own, replaced, slots)
         else:
             own, difference = parts
-            value = _updated(entry.form.kernel(), one, own, difference, feature, repeat)
+            value = _updated(entry.form.kernel(), of_entry, own, difference, slots)
         value = ops.reshape(value, (-1, *value.shape[2:]))
         values.append(value if entry.form is None else entry.form.finish(value))
     return cut.tail(call, values)
 
 
-def _replaced(entry: Entry, own: Any, replaced: Any, feature: Any, repeat: Any) -> Any:
+def _replaced(entry: Entry, own: Any, replaced: Any, slots: Slots) -> Any:
     """The rows' own values, with the elements of the feature replaced."""
     rank = len(own.shape) - 1
     labels = ops.convert_to_tensor(entry.labels.astype(np.int32))
-    is_of_feature = labels == ops.reshape(feature, (-1, *[1] * rank))
-    return ops.where(is_of_feature[:, None], gather(replaced, repeat), own[None])
+    is_of_feature = labels == ops.reshape(slots.feature, (-1, *[1] * rank))
+    return ops.where(is_of_feature[:, None], gather(replaced, slots.repeat), own[None])
 
 
-def _updated(kernel: Any, columns: Columns, own: Any, difference: Any, feature: Any, repeat: Any) -> Any:
+def _updated(kernel: Any, columns: Columns, own: Any, difference: Any, slots: Slots) -> Any:
     """The linear layer's own result, moved by what the elements of the feature changed."""
     n_elements, n_units = kernel.shape
-    elements = gather(ops.convert_to_tensor(columns.elements.astype(np.int32)), feature)
-    is_real = ops.cast(gather(ops.convert_to_tensor(columns.is_real), feature), kernel.dtype)
+    elements = gather(ops.convert_to_tensor(columns.elements.astype(np.int32)), slots.feature)
+    is_real = ops.cast(gather(ops.convert_to_tensor(columns.is_real), slots.feature), kernel.dtype)
     weights = gather(kernel, elements) * is_real[..., None]
-    changed = gather(difference, repeat[:, None] * n_elements + elements)
+    changed = gather(difference, slots.repeat[:, None] * n_elements + elements)
     positions = tuple(own.shape[:-1])
     width = columns.elements.shape[1]
     if width > _FEW_ELEMENTS:
@@ -182,17 +167,17 @@ def _updated(kernel: Any, columns: Columns, own: Any, difference: Any, feature: 
         moved = ops.matmul(ops.transpose(changed, (0, 2, 1)), weights)
         return own[None] + ops.reshape(moved, (-1, *positions, n_units))
     value = own[None]
-    for number in range(width):
-        weight = ops.reshape(weights[:, number], (-1, *[1] * len(positions), n_units))
-        value = value + changed[:, number][..., None] * weight
+    for index in range(width):
+        weight = ops.reshape(weights[:, index], (-1, *[1] * len(positions), n_units))
+        value = value + changed[:, index][..., None] * weight
     return value
 
 
-def row_scores(metric: Metric, targets: Any, found: Any, row: Any, n_slots: int) -> Any:
+def row_scores(metric: Metric, targets: Any, outputs: Any, row: Any, n_slots: int) -> Any:
     """Scores `(n_slots, n_rows)` of outputs, or outputs `(n_slots, n_rows, ...)` to be scored later."""
     if metric.row_scores is None:
         return keras.tree.map_structure(
-            lambda leaf: ops.reshape(leaf, (n_slots, row.shape[0], *leaf.shape[1:])), found
+            lambda leaf: ops.reshape(leaf, (n_slots, row.shape[0], *leaf.shape[1:])), outputs
         )
 
     def repeated(leaf: Any) -> Any:
@@ -200,5 +185,5 @@ def row_scores(metric: Metric, targets: Any, found: Any, row: Any, n_slots: int)
         rows = ops.broadcast_to(rows, (n_slots, *rows.shape[1:]))
         return ops.reshape(rows, (-1, *rows.shape[2:]))
 
-    scores = metric.row_scores(keras.tree.map_structure(repeated, targets), found)
+    scores = metric.row_scores(keras.tree.map_structure(repeated, targets), outputs)
     return ops.reshape(scores, (n_slots, row.shape[0]))

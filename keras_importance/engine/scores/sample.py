@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends.compiler import Compiler
@@ -16,6 +17,10 @@ from keras_importance.statistics.donors import Donors
 @dataclass(frozen=True, eq=False)
 class Replacement:
     """What a row gets in place of a feature: what it keeps of its own plus what its donor gives.
+
+        x_new[i] = kept[i] + donated[donor(i)]
+
+    Permutation donates the values and keeps nothing; ablation keeps the mean and donates nothing.
 
     Attributes:
         donated: for each input, an array like the input; None where donors give nothing.
@@ -33,18 +38,73 @@ class Replacement:
 
 
 @dataclass(frozen=True, eq=False)
+class ScoreRequest:
+    """Which features of which rows are replaced, and by what.
+
+    Attributes:
+        replacement: what takes a feature's place.
+        donors: which row lends its value to which, as positions in `rows`.
+        rows: `(n_rows,)` indices of the rows to score; None for all.
+        features: indices of the features to replace, one at a time; None for all.
+    """
+
+    replacement: Replacement
+    donors: Donors
+    rows: Integers | None = None
+    features: Integers | None = None
+
+
+class Values(NamedTuple):
+    """Tensors of all rows: what a row has, and what takes its place.
+
+    Attributes:
+        inputs: the inputs.
+        donated: for each input what donors give; None for nothing.
+        kept: for each input what rows keep of their own, for all repeats or for each; None for nothing.
+    """
+
+    inputs: list[Any]
+    donated: list[Any]
+    kept: list[Any] | None
+
+
+class Block(NamedTuple):
+    """Tensors that say which rows are computed at once.
+
+    Attributes:
+        row: `(n,)` indices of the rows.
+        donor: `(n_repeats, n)` indices of their donors.
+    """
+
+    row: Any
+    donor: Any
+
+
+class Slots(NamedTuple):
+    """Tensors that say which (feature, repeat) pairs are computed at once.
+
+    Attributes:
+        feature: `(n_slots,)` indices of the features to replace; the number of features for none.
+        repeat: `(n_slots,)` repeats that the replaced values come from.
+    """
+
+    feature: Any
+    repeat: Any
+
+
+@dataclass(frozen=True, eq=False)
 class Sample:
     """The rows of one evaluation, and what the programs need of them.
 
     Attributes:
-        rows: `(n_rows,)` numbers of the rows in the data.
-        donors: `(n_repeats, n_rows)` numbers of their donors in the data.
-        tensors: what the preparing program takes besides the rows and donors of a block.
+        rows: `(n_rows,)` indices of the rows in the data.
+        donors: `(n_repeats, n_rows)` indices of their donors in the data.
+        tensors: `Values`, or what else the preparing program takes besides a block.
     """
 
     rows: Integers
     donors: Integers
-    tensors: tuple[Any, ...]
+    tensors: Any
 
 
 class DeviceData:
@@ -61,22 +121,20 @@ class DeviceData:
         self.inputs = [self._on_device(values) for values in data.inputs]
         self.targets = keras.tree.map_structure(self._on_device, data.targets, none_is_leaf=False)
 
-    def sample(self, replacement: Replacement, donors: Donors, rows: Integers) -> Sample:
-        """The sample of an evaluation; donors are positions in `rows`."""
-        kept = replacement.kept
-        tensors = (
-            self.inputs,
-            self._leaves(replacement.donated),
-            None if kept is None else self._leaves(kept),
+    def sample(self, request: ScoreRequest) -> Sample:
+        """The rows that are asked for, their donors, and the tensors of the replacement."""
+        rows = np.arange(len(self._arrays[0])) if request.rows is None else request.rows
+        donated, kept = request.replacement.donated, request.replacement.kept
+        values = Values(
+            self.inputs, self._tensors(donated), None if kept is None else self._tensors(kept)
         )
-        return Sample(rows, rows[donors.rows], tensors)
+        return Sample(rows, rows[request.donors.rows], values)
 
-    def _leaves(self, leaves: tuple[Array | None, ...]) -> list[Any]:
-        """The leaves as tensors; those of the data are there already."""
-        pairs = zip(leaves, self._arrays, self.inputs, strict=True)
+    def _tensors(self, arrays: tuple[Array | None, ...]) -> list[Any]:
+        """The arrays as tensors; those of the data are there already."""
         return [
-            there if leaf is own else None if leaf is None else self._on_device(leaf)
-            for leaf, own, there in pairs
+            tensor if array is own else None if array is None else self._on_device(array)
+            for array, own, tensor in zip(arrays, self._arrays, self.inputs, strict=True)
         ]
 
 
@@ -85,14 +143,14 @@ class FeatureScores:
     """Scores of some features, for the rows that were asked for.
 
     Attributes:
-        numbers: `(f,)` numbers of the features.
+        indices: `(f,)` indices of the features.
         scores: `(f, n_repeats, n_rows)` row scores with the feature replaced; `(f, n_repeats)` where the
             metric needs all rows at once.
         baseline: `(n_rows,)` scores of the untouched rows, or `()`, from the same program: a feature
             that the model ignores differs by nothing at all.
     """
 
-    numbers: Integers
+    indices: Integers
     scores: Array
     baseline: Array
 

@@ -1,0 +1,35 @@
+"""What every scorer needs: the model's compiler, the rows, the features, the metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from keras_importance.data.features import FeatureSet
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.backends.compiler import Compiler
+from keras_importance.engine.metrics.metric import Metric
+from keras_importance.engine.scores.sample import DeviceData
+
+
+@dataclass(frozen=True, eq=False)
+class ScoringContext:
+    """What is scored, and with what.
+
+    Attributes:
+        compiler: compiles for the model.
+        data: the rows.
+        device_data: the same rows as tensors.
+        features: the features.
+        metric: the metric, tried out.
+        outputs: the model's outputs for a few rows, as arrays.
+        in_parts: whether parts of the rows will be asked for.
+    """
+
+    compiler: Compiler
+    data: ValidationData
+    device_data: DeviceData
+    features: FeatureSet
+    metric: Metric
+    outputs: Any
+    in_parts: bool = False
