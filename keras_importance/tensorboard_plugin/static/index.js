@@ -1,18 +1,18 @@
 // The tab: what is shown follows from the state and the runs; whatever changes them draws anew.
 
-import { listRuns, readEvidence, readRun, readSteps } from "./api.js";
-import { compareView } from "./compare.js";
-import { controls } from "./controls.js";
-import { html } from "./dom.js";
-import { driftView } from "./drift.js";
-import { emptyPage, messagePage } from "./empty.js";
-import { watchAddress, watchReloads, watchTheme } from "./host.js";
-import { overEpochsView } from "./over_epochs.js";
-import { rankingView } from "./ranking.js";
-import { fromAddress, toAddress } from "./state.js";
-import { timeStepsView } from "./time_steps.js";
-import { hideTooltip, tooltipBox } from "./tooltip.js";
-import { verdictsView } from "./verdicts.js";
+import { listRuns, readEvidence, readRun, readSteps } from "./model/api.js";
+import { watchAddress, watchReloads, watchTheme } from "./model/host.js";
+import { fromAddress, toAddress } from "./model/state.js";
+import { compareView } from "./views/compare.js";
+import { driftView } from "./views/drift.js";
+import { emptyPage, messagePage } from "./views/message.js";
+import { overEpochsView } from "./views/over_epochs.js";
+import { rankingView } from "./views/ranking.js";
+import { timeStepsView } from "./views/time_steps.js";
+import { verdictsView } from "./views/verdicts.js";
+import { controls } from "./widgets/controls.js";
+import { html } from "./widgets/dom.js";
+import { hideTooltip, tooltipBox } from "./widgets/tooltip.js";
 
 export const VIEWS = {
   ranking: ["Ranking", rankingView],

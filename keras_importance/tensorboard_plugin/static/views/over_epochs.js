@@ -1,10 +1,10 @@
 // All features by all epochs.
 
-import { html, setAttribute, setText } from "./dom.js";
-import { HeatMap } from "./heatmap.js";
-import { short } from "./numbers.js";
-import { leading, ordered, picked, row, togglePicked } from "./selection.js";
-import { shapeOf } from "./verdicts_look.js";
+import { leading, ordered, picked, row, togglePicked } from "../model/selection.js";
+import { html, setAttribute, setText } from "../widgets/dom.js";
+import { HeatMap } from "../widgets/heatmap.js";
+import { short } from "../widgets/numbers.js";
+import { shapeOf } from "../widgets/verdict_chip.js";
 
 export function overEpochsView(app) {
   let shown = [];

@@ -1,9 +1,9 @@
 // Two runs side by side, and their difference: does the seed or the change of the model move the ranking?
 
-import { html, replaceChildren, setAll, setAttribute, setText, svg } from "./dom.js";
-import { formatter, rankCorrelation, signed } from "./numbers.js";
-import { Rows } from "./rows.js";
-import { leading, matches, row, runLabel } from "./selection.js";
+import { leading, matches, row, runLabel } from "../model/selection.js";
+import { html, replaceChildren, setAll, setAttribute, setText, svg } from "../widgets/dom.js";
+import { formatter, rankCorrelation, signed } from "../widgets/numbers.js";
+import { Rows } from "../widgets/rows.js";
 
 const ROW_HEIGHT = 30;
 const TOP = 10;

@@ -1,9 +1,9 @@
 // The time steps of sequences by features, at one epoch.
 
-import { html, setText } from "./dom.js";
-import { HeatMap } from "./heatmap.js";
-import { short } from "./numbers.js";
-import { methodWithSteps, picked, row, togglePicked } from "./selection.js";
+import { methodWithSteps, picked, row, togglePicked } from "../model/selection.js";
+import { html, setText } from "../widgets/dom.js";
+import { HeatMap } from "../widgets/heatmap.js";
+import { short } from "../widgets/numbers.js";
 
 export function timeStepsView(app) {
   let found = null;

@@ -1,7 +1,7 @@
 // The bar above all views: run, view, methods, search and the epoch.
 
+import { leading, methodWithSteps, methodsShown, row, runLabel } from "../model/selection.js";
 import { html, setAttribute, setText } from "./dom.js";
-import { leading, methodWithSteps, methodsShown, row, runLabel } from "./selection.js";
 
 const FRAMES_PER_SECOND = 6;
 

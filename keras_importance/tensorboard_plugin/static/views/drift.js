@@ -1,10 +1,10 @@
 // One line a feature with its band, where its verdict changed, and how far all of them moved.
 
-import { html, replaceChildren, setAttribute, setText, svg } from "./dom.js";
-import { short, ticks, wholeTicks } from "./numbers.js";
-import { leading, matches, picked, row } from "./selection.js";
-import { hideTooltip, showTooltip } from "./tooltip.js";
-import { colourOf, shapeOf } from "./verdicts_look.js";
+import { leading, matches, picked, row } from "../model/selection.js";
+import { html, replaceChildren, setAttribute, setText, svg } from "../widgets/dom.js";
+import { short, ticks, wholeTicks } from "../widgets/numbers.js";
+import { hideTooltip, showTooltip } from "../widgets/tooltip.js";
+import { colourOf, shapeOf } from "../widgets/verdict_chip.js";
 
 const LINE_COLOURS = 8;
 const MAX_SUGGESTIONS = 8;

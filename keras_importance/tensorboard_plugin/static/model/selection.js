@@ -1,6 +1,6 @@
 // What the state means for a run: methods, epochs, the order of features, changes.
 
-import { STATES } from "./verdicts_look.js";
+import { STATES } from "../widgets/verdict_chip.js";
 
 const MAX_DEFAULT_METHODS = 2;
 const DEFAULT_PICKED = 6;

@@ -1,8 +1,5 @@
 // Bars with intervals of all features, by method side by side, with trend, change and verdict.
 
-import { html, replaceChildren, setAll, setAttribute, setText, svg } from "./dom.js";
-import { formatter, short, signed, ticks } from "./numbers.js";
-import { Rows } from "./rows.js";
 import {
   changeOf,
   leading,
@@ -13,9 +10,12 @@ import {
   sinceRow,
   sorting,
   togglePicked,
-} from "./selection.js";
-import { hideTooltip, showTooltip } from "./tooltip.js";
-import { STATES, chip, colourOf, setChip, shapeOf } from "./verdicts_look.js";
+} from "../model/selection.js";
+import { html, replaceChildren, setAll, setAttribute, setText, svg } from "../widgets/dom.js";
+import { formatter, short, signed, ticks } from "../widgets/numbers.js";
+import { Rows } from "../widgets/rows.js";
+import { hideTooltip, showTooltip } from "../widgets/tooltip.js";
+import { STATES, chip, colourOf, setChip, shapeOf } from "../widgets/verdict_chip.js";
 
 const ROW_HEIGHT = 30;
 const TREND_POINTS = 60;

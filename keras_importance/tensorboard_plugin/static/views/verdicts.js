@@ -1,10 +1,10 @@
 // What is known of each feature, on what evidence, and the names to copy.
 
-import { html, replaceChildren, setAttribute, setText } from "./dom.js";
-import { formatter, short } from "./numbers.js";
-import { Rows } from "./rows.js";
-import { leading, ordered, row } from "./selection.js";
-import { DROPPABLE, STATES, chip, colourOf, setChip, shapeOf } from "./verdicts_look.js";
+import { leading, ordered, row } from "../model/selection.js";
+import { html, replaceChildren, setAttribute, setText } from "../widgets/dom.js";
+import { formatter, short } from "../widgets/numbers.js";
+import { Rows } from "../widgets/rows.js";
+import { DROPPABLE, STATES, chip, colourOf, setChip, shapeOf } from "../widgets/verdict_chip.js";
 
 const SAID_FOR = 2000;
 
