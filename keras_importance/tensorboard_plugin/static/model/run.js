@@ -1,6 +1,21 @@
 // One run as the server bundles it: (n_epochs, n_features) arrays of each method, viewed in place.
 
+// The states of a verdict, in the order in which they are listed and sorted.
+export const STATES = ["useful", "useless", "harmful", "redundant", "latent", "undecided"];
+
+// What may be left out of the model together.
+export const DROPPABLE = ["useless", "harmful"];
+
 const KINDS = { f4: Float32Array, u1: Uint8Array };
+
+export function runLabel(name) {
+  // The callback writes into <log_dir>/importance.
+  return name.replace(/\/?importance$/, "") || "this run";
+}
+
+export function title(method) {
+  return method.replaceAll("_", " ");
+}
 
 export function decoded(buffer) {
   const length = new DataView(buffer).getUint32(0, true);

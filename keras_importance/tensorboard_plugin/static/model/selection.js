@@ -1,6 +1,6 @@
 // What the state means for a run: methods, epochs, the order of features, changes.
 
-import { STATES } from "../widgets/verdict_chip.js";
+import { STATES } from "./run.js";
 
 const MAX_DEFAULT_METHODS = 2;
 const DEFAULT_PICKED = 6;
@@ -34,6 +34,11 @@ export function row(app) {
   return app.run.row(app.state.epoch);
 }
 
+// What the state says of an epoch: the newest is null, so that the next newest is followed.
+export function epochAt(run, index) {
+  return index === run.epochs.length - 1 ? null : run.epochs[index];
+}
+
 export function sinceRow(app) {
   return app.state.since === null ? 0 : app.run.row(app.state.since);
 }
@@ -61,20 +66,23 @@ export function ordered(app) {
   const now = row(app);
   const evaluated = run.evaluated(method, now);
   const found = matches(run, state.search);
-  const direction = state.ascending ? 1 : -1;
-  if (state.sort === "name") {
-    return found.sort(
-      (a, b) => -direction * run.names[a].localeCompare(run.names[b], undefined, { numeric: true }),
-    );
-  }
+  if (state.sort === "name") return sortedBy(found, (i) => run.names[i], state.ascending);
   const keys = new Float64Array(run.width);
   for (const i of found) {
     if (state.sort === "change") keys[i] = changeOf(run, method, i, sinceRow(app), now).value;
     else if (state.sort === "verdict") keys[i] = -STATES.indexOf(run.state(method, now, i));
     else keys[i] = run.at(method, evaluated, i).mean;
   }
-  return found.sort((a, b) => {
-    const [x, y] = [keys[a], keys[b]];
+  return sortedBy(found, (i) => keys[i], state.ascending);
+}
+
+// Indices in the order of their keys. Numbers: the largest first, or last if ascending; those that are
+// missing come last either way. Names: the other way round, so that they begin with A; x2 is before x10.
+export function sortedBy(indices, key, ascending) {
+  const direction = ascending ? 1 : -1;
+  return indices.sort((a, b) => {
+    const [x, y] = [key(a), key(b)];
+    if (typeof x === "string") return -direction * x.localeCompare(y, undefined, { numeric: true });
     if (Number.isNaN(x) || Number.isNaN(y)) return Number.isNaN(x) - Number.isNaN(y);
     return direction * (x - y) || a - b;
   });
@@ -100,9 +108,4 @@ export function sorting(app, key) {
   const { sort, ascending } = app.state;
   // What fell most is what people look for first.
   app.set({ sort: key, ascending: sort === key ? !ascending : key === "change" });
-}
-
-export function runLabel(name) {
-  // The callback writes into <log_dir>/importance.
-  return name.replace(/\/?importance$/, "") || "this run";
 }

@@ -1,9 +1,11 @@
 // Two runs side by side, and their difference: does the seed or the change of the model move the ranking?
 
-import { leading, matches, row, runLabel } from "../model/selection.js";
-import { html, replaceChildren, setAll, setAttribute, setText, svg } from "../widgets/dom.js";
+import { runLabel, title } from "../model/run.js";
+import { leading, matches, row, sortedBy } from "../model/selection.js";
+import { html, replaceChildren, setAll, setText } from "../widgets/dom.js";
+import { intervalBar, setIntervalBar } from "../widgets/interval_bar.js";
 import { formatter, rankCorrelation, signed } from "../widgets/numbers.js";
-import { Rows } from "../widgets/rows.js";
+import { Rows, sortButton } from "../widgets/rows.js";
 
 const ROW_HEIGHT = 30;
 const TOP = 10;
@@ -68,7 +70,7 @@ export function compareView(app) {
     const isSame = units[0] === units[1];
     setText(
       note,
-      `${method.replaceAll("_", " ")} importance, epoch ${drawn.epochs[0]} beside epoch ${drawn.epochs[1]}. ${isSame ? "Intervals of the difference take the runs' errors as independent." : `The units differ (${units.join(", ")}): compare ranks, not numbers.`}`,
+      `${title(method)} importance, epoch ${drawn.epochs[0]} beside epoch ${drawn.epochs[1]}. ${isSame ? "Intervals of the difference take the runs' errors as independent." : `The units differ (${units.join(", ")}): compare ranks, not numbers.`}`,
     );
     fillSummary(summary, drawn);
     fillHead();
@@ -76,53 +78,27 @@ export function compareView(app) {
   }
 
   function order() {
-    const direction = sort.ascending ? 1 : -1;
     const key = {
       name: (one) => one.name,
       first: (one) => one.first.mean,
       second: (one) => one.second.mean,
       difference: (one) => Math.abs(one.difference),
     }[sort.key];
-    const chosen = new Set(
-      matches(
-        {
-          names: drawn.pairs.map((one) => one.name),
-          lowered: drawn.pairs.map((one) => one.name.toLowerCase()),
-        },
-        app.state.search,
-      ),
-    );
-    return [...drawn.pairs.keys()]
-      .filter((i) => chosen.has(i))
-      .sort((a, b) => {
-        const [x, y] = [key(drawn.pairs[a]), key(drawn.pairs[b])];
-        if (sort.key === "name") return -direction * x.localeCompare(y, undefined, { numeric: true });
-        if (Number.isNaN(x) || Number.isNaN(y)) return Number.isNaN(x) - Number.isNaN(y);
-        return direction * (x - y) || a - b;
-      });
+    const names = drawn.pairs.map((one) => one.name);
+    const lowered = names.map((name) => name.toLowerCase());
+    const chosen = matches({ names, lowered }, app.state.search);
+    return sortedBy(chosen, (i) => key(drawn.pairs[i]), sort.ascending);
   }
 
   function fillHead() {
-    const sortable = (key, title) => {
+    const sortable = (key, text) => {
       const isSorted = sort.key === key;
-      const choose = () => {
+      const onclick = () => {
         sort = { key, ascending: isSorted && !sort.ascending };
         app.schedule();
       };
-      return html(
-        "div",
-        { role: "columnheader" },
-        html(
-          "button",
-          { class: `sort${isSorted ? " on" : ""}`, "data-sort": key, "data-key": key, onclick: choose },
-          title,
-          html(
-            "span",
-            { class: "arrow", "aria-hidden": "true" },
-            isSorted ? (sort.ascending ? "\u2191" : "\u2193") : "",
-          ),
-        ),
-      );
+      const button = sortButton({ key, text, isSorted, ascending: sort.ascending, onclick });
+      return html("div", { role: "columnheader" }, button);
     };
     const rank = () =>
       html("div", { role: "columnheader", class: "right" }, html("span", { class: "faint" }, "#"));
@@ -226,32 +202,11 @@ function fillSummary(summary, { pairs }) {
 }
 
 function makeRow() {
-  const picture = (...parts) =>
-    svg(
-      "svg",
-      { viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" },
-      ...parts,
-    );
-  const bar = () => {
-    const parts = {
-      number: html("span", { class: "number value" }),
-      bar: svg("rect", { class: "bar", y: "22", height: "56" }),
-      interval: svg("path", { class: "interval" }),
-      zero: svg("path", { class: "zero" }),
-    };
-    parts.element = html(
-      "div",
-      { class: "bar-cell" },
-      parts.number,
-      picture(parts.bar, parts.zero, parts.interval),
-    );
-    return parts;
-  };
   const parts = {
     name: html("span", { class: "name" }),
     ranks: [html("span", { class: "number faint" }), html("span", { class: "number" })],
-    bars: [bar(), bar()],
-    difference: bar(),
+    bars: [intervalBar(), intervalBar()],
+    difference: intervalBar(),
   };
   const cells = [
     parts.name,
@@ -286,51 +241,23 @@ function fillRow(drawn, element, pair) {
     parts.ranks[1],
     pair.secondRank ? `${moved > 0 ? "\u2191" : moved < 0 ? "\u2193" : ""}${pair.secondRank}` : "\u2013",
   );
-  [pair.first, pair.second].forEach((one, i) => {
-    setText(parts.bars[i].number, drawn.format(one.mean));
-    drawBar(
-      parts.bars[i],
-      one.mean,
-      one.low,
-      one.high,
-      drawn.low,
-      drawn.high,
-      i ? "var(--line-4)" : "var(--line-0)",
-    );
-  });
+  [pair.first, pair.second].forEach((importance, i) =>
+    setIntervalBar(parts.bars[i], {
+      text: drawn.format(importance.mean),
+      importance,
+      scale: drawn,
+      colour: i ? "var(--line-4)" : "var(--line-0)",
+    }),
+  );
   const { difference, half } = pair;
-  setText(
-    parts.difference.number,
-    Number.isFinite(difference) ? signed(drawn.format(difference)) : "\u2013",
-  );
-  drawBar(
-    parts.difference,
-    difference,
-    difference - half,
-    difference + half,
-    -drawn.reach,
-    drawn.reach,
-    pair.isClear ? "var(--harmful)" : "var(--undecided)",
-  );
+  setIntervalBar(parts.difference, {
+    text: signed(drawn.format(difference)),
+    importance: { mean: difference, low: difference - half, high: difference + half },
+    scale: { low: -drawn.reach, high: drawn.reach },
+    colour: pair.isClear ? "var(--harmful)" : "var(--undecided)",
+  });
 }
 
 function numberOf(value) {
   return Number.isFinite(value) ? value : "";
-}
-
-function drawBar(parts, mean, low, high, from, to, colour) {
-  const place = (value) => (1000 * (value - from)) / (to - from);
-  const known = Number.isFinite(mean);
-  const [left, right] = known ? [place(Math.min(0, mean)), place(Math.max(0, mean))] : [0, 0];
-  setAttribute(parts.bar, "x", left.toFixed(1));
-  setAttribute(parts.bar, "width", (right - left).toFixed(1));
-  parts.bar.style.setProperty("--colour", colour);
-  setAttribute(parts.zero, "d", `M${place(0).toFixed(1)} 0V100`);
-  setAttribute(
-    parts.interval,
-    "d",
-    Number.isFinite(low) && Number.isFinite(high)
-      ? `M${place(low).toFixed(1)} 50H${place(high).toFixed(1)}M${place(low).toFixed(1)} 36V64M${place(high).toFixed(1)} 36V64`
-      : "",
-  );
 }

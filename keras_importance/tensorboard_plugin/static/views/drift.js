@@ -1,10 +1,12 @@
-// One line a feature with its band, where its verdict changed, and how far all of them moved.
+// One line a feature with its band, and where its verdict changed; below, how far all of them moved.
 
-import { leading, matches, picked, row } from "../model/selection.js";
+import { title } from "../model/run.js";
+import { epochAt, leading, matches, picked, row } from "../model/selection.js";
 import { html, replaceChildren, setAttribute, setText, svg } from "../widgets/dom.js";
-import { short, ticks, wholeTicks } from "../widgets/numbers.js";
+import { short, ticks, wholeTicks, withInterval } from "../widgets/numbers.js";
 import { hideTooltip, showTooltip } from "../widgets/tooltip.js";
 import { colourOf, shapeOf } from "../widgets/verdict_chip.js";
+import { measureChart } from "./drift_measures.js";
 
 const LINE_COLOURS = 8;
 const MAX_SUGGESTIONS = 8;
@@ -13,24 +15,9 @@ const LEAST_HEIGHT = 260;
 const MOST_HEIGHT = 520;
 const BELOW = 262; // what the other parts of the page take
 const MARGIN = { left: 62, right: 150, top: 12, bottom: 30 };
-const MEASURES = {
-  spearman: [
-    "Rank agreement",
-    "Spearman's rank correlation with the evaluation before; below the grey area is drift",
-  ],
-  jensen_shannon: [
-    "Distance",
-    "Jensen-Shannon divergence from the evaluation before; above the grey area is drift",
-  ],
-  top_k_overlap: [
-    "Overlap of top features",
-    "Share of the top features that the evaluation before had, too; below the grey area is drift",
-  ],
-};
-const FALLING = ["spearman", "top_k_overlap"];
 
 export function driftView(app) {
-  const title = html("p", {});
+  const note = html("p", {});
   const chart = svg("svg", {
     class: "chart lines",
     height: LEAST_HEIGHT,
@@ -40,7 +27,7 @@ export function driftView(app) {
   });
   const measures = html("div", { class: "measures" });
   const measuresTitle = html("h3", {}, "How far all importances moved from one evaluation to the next");
-  const charts = html("div", { class: "charts" }, title, chart, measuresTitle, measures);
+  const charts = html("div", { class: "charts" }, note, chart, measuresTitle, measures);
   const list = html("ul", { class: "follow", "aria-label": "Features shown" });
   const input = html("input", {
     type: "text",
@@ -81,7 +68,7 @@ export function driftView(app) {
   });
   chart.addEventListener("click", (event) => {
     const place = nearest(app, chart, event);
-    app.set({ epoch: place === app.run.epochs.length - 1 ? null : app.run.epochs[place] });
+    app.set({ epoch: epochAt(app.run, place) });
   });
   new ResizeObserver(() => app.state.view === "drift" && app.schedule()).observe(charts);
 
@@ -110,8 +97,8 @@ export function driftView(app) {
     const alone =
       one.evaluated.length === 1 ? " One evaluation so far: lines begin with the second." : "";
     setText(
-      title,
-      `${method.replaceAll("_", " ")} importance in units of the ${one.metric}, with 95% intervals; shapes mark where a verdict changed.${alone}`,
+      note,
+      `${title(method)} importance in units of the ${one.metric}, with 95% intervals; shapes mark where a verdict changed.${alone}`,
     );
     clear.hidden = !app.state.picked.length;
     const drift = app.run.drift.filter((found) => found.method === method);
@@ -169,8 +156,6 @@ function lineColour(i) {
 function lineDash(i) {
   return i < LINE_COLOURS ? null : i < 2 * LINE_COLOURS ? "6 4" : "2 3";
 }
-
-// --- the lines -----------------------------------------------------------------------------------
 
 function drawLines(app, chart, method, features, width) {
   const { run } = app;
@@ -359,10 +344,10 @@ function hover(app, chart, event) {
     event.clientX,
     event.clientY,
     `epoch ${run.epochs[place]}`,
-    rows.map(([colour, name, { mean, low, high }, state]) => [
+    rows.map(([colour, name, importance, state]) => [
       colour,
       name,
-      `${short(mean)}${Number.isFinite(low) ? ` (${short(low)} to ${short(high)})` : ""} ${state ? shapeOf(state) : ""}`,
+      `${withInterval(importance)} ${state ? shapeOf(state) : ""}`,
     ]),
   );
   const x = epochScale(app, Number(chart.getAttribute("width")))(run.epochs[place]);
@@ -384,73 +369,5 @@ function alongEpochs(app, event) {
   event.preventDefault();
   const last = app.run.epochs.length - 1;
   const place = Math.max(0, Math.min(last, row(app) + step));
-  app.set({ epoch: place === last ? null : app.run.epochs[place] });
-}
-
-// --- the measures --------------------------------------------------------------------------------
-
-function measureChart(app, found, width) {
-  const height = 130;
-  const [title, hint] = MEASURES[found.measure];
-  const known = [...found.values, ...found.floors].filter(Number.isFinite);
-  const isFalling = FALLING.includes(found.measure);
-  const low = isFalling ? Math.min(0, ...known) : 0;
-  const high = isFalling ? 1 : Math.max(1e-12, ...known);
-  const { epochs } = app.run;
-  const [first, last] = [epochs[0], epochs[epochs.length - 1]];
-  const x = (epoch) => 46 + ((width - 60) * (epoch - first)) / (last - first || 1);
-  const y = (value) => height - 22 - ((height - 34) * (value - low)) / (high - low || 1);
-  const path = (values, closed) => {
-    const points = found.epochs
-      .map((epoch, i) => [epoch, values[i]])
-      .filter(([, value]) => Number.isFinite(value));
-    if (!points.length) return "";
-    const joined = points
-      .map(([epoch, value]) => `${x(epoch).toFixed(1)} ${y(value).toFixed(1)}`)
-      .join("L");
-    if (!closed) return `M${joined}${points.length === 1 ? "h0" : ""}`;
-    const edge = y(isFalling ? high : low);
-    return `M${x(points[0][0])} ${edge}L${joined}L${x(points[points.length - 1][0])} ${edge}Z`;
-  };
-  const series = svg("path", { class: "series", d: path(found.values), "stroke-linecap": "round" });
-  series.style.stroke = "var(--accent)";
-  const levels = ticks(low, high, 3);
-  const now = epochs[row(app)];
-  const picture = svg(
-    "svg",
-    {
-      class: "chart measure",
-      viewBox: `0 0 ${width} ${height}`,
-      width,
-      height,
-      role: "img",
-      "aria-label": hint,
-      "data-measure": found.measure,
-    },
-    svg("title", {}, hint),
-    svg("path", { class: "floor", d: path(found.floors, true) }),
-    ...levels.flatMap((level) => [
-      svg("path", { class: "grid", d: `M46 ${y(level)}H${width - 14}` }),
-      svg("text", { x: 40, y: y(level) + 4, "text-anchor": "end" }, short(level)),
-    ]),
-    svg("path", { class: "floor-line", d: path(found.floors) }),
-    series,
-    svg("path", { class: "now", d: `M${x(now)} 10V${height - 22}` }),
-    ...wholeTicks(first, last, 4).map((epoch) =>
-      svg("text", { x: x(epoch), y: height - 6, "text-anchor": "middle" }, String(epoch)),
-    ),
-  );
-  const place = found.epochs.indexOf(now);
-  const value =
-    place < 0
-      ? ""
-      : `${short(found.values[place])}${found.floors[place] === null ? "" : `, noise alone ${short(found.floors[place])}`}`;
-  picture.dataset.value = place < 0 ? "" : found.values[place];
-  return html(
-    "figure",
-    { style: "margin:0" },
-    html("div", {}, title),
-    html("div", { class: "faint number measure-value" }, value),
-    picture,
-  );
+  app.set({ epoch: epochAt(app.run, place) });
 }

@@ -1,9 +1,10 @@
 // All features by all epochs.
 
+import { title } from "../model/run.js";
 import { leading, ordered, picked, row, togglePicked } from "../model/selection.js";
 import { html, setAttribute, setText } from "../widgets/dom.js";
 import { HeatMap } from "../widgets/heatmap.js";
-import { short } from "../widgets/numbers.js";
+import { withInterval } from "../widgets/numbers.js";
 import { shapeOf } from "../widgets/verdict_chip.js";
 
 export function overEpochsView(app) {
@@ -14,10 +15,9 @@ export function overEpochsView(app) {
     describe: (i, j) => {
       const { run } = app;
       const method = leading(app);
-      const { mean, low, high } = run.at(method, rows[j], shown[i]);
-      const interval = Number.isFinite(low) ? ` (${short(low)} to ${short(high)})` : "";
+      const importance = run.at(method, rows[j], shown[i]);
       const state = run.state(method, rows[j], shown[i]);
-      const lines = [[null, `epoch ${run.epochs[rows[j]]}`, `${short(mean)}${interval}`]];
+      const lines = [[null, `epoch ${run.epochs[rows[j]]}`, withInterval(importance)]];
       if (state) lines.push([null, "verdict", `${shapeOf(state)} ${state}`]);
       return [run.names[shown[i]], lines];
     },
@@ -48,7 +48,7 @@ export function overEpochsView(app) {
     const alone = rows.length === 1 ? " One evaluation so far: each epoch adds a column." : "";
     setText(
       note,
-      `${method.replaceAll("_", " ")} importance in units of the ${run.methods.get(method).metric}; rows in the order of the ranking at the marked epoch.${alone}`,
+      `${title(method)} importance in units of the ${run.methods.get(method).metric}; rows in the order of the ranking at the marked epoch.${alone}`,
     );
     setAttribute(fit, "aria-pressed", isFit(app, shown));
     map.set({

@@ -1,5 +1,6 @@
 // Bars with intervals of all features, by method side by side, with trend, change and verdict.
 
+import { STATES, title } from "../model/run.js";
 import {
   changeOf,
   leading,
@@ -12,10 +13,11 @@ import {
   togglePicked,
 } from "../model/selection.js";
 import { html, replaceChildren, setAll, setAttribute, setText, svg } from "../widgets/dom.js";
-import { formatter, short, signed, ticks } from "../widgets/numbers.js";
-import { Rows } from "../widgets/rows.js";
+import { intervalBar, setIntervalBar } from "../widgets/interval_bar.js";
+import { formatter, short, signed, ticks, withInterval } from "../widgets/numbers.js";
+import { Rows, sortButton } from "../widgets/rows.js";
 import { hideTooltip, showTooltip } from "../widgets/tooltip.js";
-import { STATES, chip, colourOf, setChip, shapeOf } from "../widgets/verdict_chip.js";
+import { chip, colourOf, setChip, shapeOf } from "../widgets/verdict_chip.js";
 
 const ROW_HEIGHT = 30;
 const TREND_POINTS = 60;
@@ -49,12 +51,7 @@ export function rankingView(app) {
 
   function update() {
     const methods = methodsShown(app);
-    // Columns differ: rows made for others can't be used.
-    if (drawn && drawn.methods.join() !== methods.join()) {
-      rows.shown.forEach((one) => one.remove());
-      rows.shown.clear();
-      rows.spare = [];
-    }
+    if (drawn && drawn.methods.join() !== methods.join()) rows.clear();
     drawn = prepared(app, methods);
     const columns = `28px 38px minmax(130px, 1.1fr) ${methods.map(() => "minmax(190px, 2fr)").join(" ")} 110px 150px${app.run.verdicts.length ? " 118px" : ""}`;
     element.classList.toggle("without-verdicts", !app.run.verdicts.length);
@@ -122,21 +119,10 @@ function updateHead(app, head, drawn) {
   ].join("|");
   if (head.dataset.drawn === drawnAs) return;
   head.dataset.drawn = drawnAs;
-  const sortable = (sort, title, hint) => {
-    const isSorted = state.sort === sort || (state.sort === "importance" && sort === drawn.lead);
-    const arrow = isSorted ? (state.ascending ? "\u2191" : "\u2193") : "";
-    return html(
-      "button",
-      {
-        class: `sort${isSorted ? " on" : ""}`,
-        "data-sort": sort,
-        "data-key": sort,
-        title: hint,
-        onclick: () => sorting(app, sort),
-      },
-      title,
-      html("span", { class: "arrow", "aria-hidden": "true" }, arrow),
-    );
+  const sortable = (key, text, hint) => {
+    const isSorted = state.sort === key || (state.sort === "importance" && key === drawn.lead);
+    const onclick = () => sorting(app, key);
+    return sortButton({ key, text, hint, isSorted, ascending: state.ascending, onclick });
   };
   const cell = (...children) => html("div", { role: "columnheader" }, ...children);
   const since = html(
@@ -160,7 +146,7 @@ function updateHead(app, head, drawn) {
       html(
         "div",
         { role: "columnheader", class: "bars-head" },
-        sortable(one.method, one.method.replaceAll("_", " "), "Sort by this importance"),
+        sortable(one.method, title(one.method), "Sort by this importance"),
         axis(one),
       ),
     ),
@@ -197,7 +183,7 @@ function updateNote(app, note, drawn) {
   const one = app.run.methods.get(drawn.lead);
   const column = drawn.columns[0];
   const parts = [
-    `${drawn.lead.replaceAll("_", " ")} importance in units of the ${one.metric}, ${one.n_samples.toLocaleString("en")} rows, 95% intervals${one.error_source === "repeats" ? " of the shuffling alone" : ""}`,
+    `${title(drawn.lead)} importance in units of the ${one.metric}, ${one.n_samples.toLocaleString("en")} rows, 95% intervals${one.error_source === "repeats" ? " of the shuffling alone" : ""}`,
   ];
   if (one.procedure) parts.push(one.procedure);
   if (column.evaluated !== drawn.now && column.evaluated >= 0)
@@ -268,7 +254,7 @@ function makeRow(app, methods) {
     box,
     rank: html("span", { class: "rank number faint" }),
     name: html("span", { class: "name" }),
-    bars: methods.map(makeBar),
+    bars: methods.map(intervalBar),
     trend: makeTrend(),
     change: html("span", { class: "change number" }),
     chip: chip(),
@@ -292,31 +278,6 @@ function makeRow(app, methods) {
   element.addEventListener("mouseleave", hideTooltip);
   parts.name.addEventListener("click", () => togglePicked(app, element.feature));
   return element;
-}
-
-function makeBar() {
-  const number = html("span", { class: "number value" });
-  const grid = svg("path", { class: "grid" });
-  const bar = svg("rect", { class: "bar", y: "22", height: "56" });
-  const interval = svg("path", { class: "interval" });
-  const zero = svg("path", { class: "zero" });
-  // Stretched to its column: nothing is measured when the window changes.
-  const picture = svg(
-    "svg",
-    { viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" },
-    grid,
-    bar,
-    zero,
-    interval,
-  );
-  return {
-    element: html("div", { class: "bar-cell" }, number, picture),
-    number,
-    grid,
-    bar,
-    interval,
-    zero,
-  };
 }
 
 function makeTrend() {
@@ -358,28 +319,22 @@ function fillRow(app, drawn, element, feature, index) {
 }
 
 function fillBar(run, column, parts, feature, state) {
-  const { mean, low, high, obtained } = run.at(column.method, column.evaluated, feature);
-  const place = (value) => (1000 * (value - column.low)) / (column.high - column.low);
-  const known = Number.isFinite(mean);
-  setText(parts.number, column.format(mean));
+  const importance = run.at(column.method, column.evaluated, feature);
+  const { mean, low, high, obtained } = importance;
+  const isKnown = Number.isFinite(mean);
   setAll(parts.element, {
     "data-method": column.method,
-    "data-mean": known ? mean : "",
+    "data-mean": isKnown ? mean : "",
     "data-low": Number.isFinite(low) ? low : "",
     "data-high": Number.isFinite(high) ? high : "",
   });
-  const [from, to] = known ? [place(Math.min(0, mean)), place(Math.max(0, mean))] : [0, 0];
-  setAttribute(parts.bar, "x", from.toFixed(1));
-  setAttribute(parts.bar, "width", Math.max(0, to - from).toFixed(1));
-  parts.bar.style.setProperty("--colour", run.verdicts.length ? colourOf(state) : "var(--useful)");
-  parts.bar.classList.toggle("hollow", known && obtained !== "exact");
-  const path =
-    Number.isFinite(low) && Number.isFinite(high)
-      ? `M${place(low).toFixed(1)} 50H${place(high).toFixed(1)}M${place(low).toFixed(1)} 36V64M${place(high).toFixed(1)} 36V64`
-      : "";
-  setAttribute(parts.interval, "d", path);
-  setAttribute(parts.zero, "d", `M${place(0).toFixed(1)} 0V100`);
-  setAttribute(parts.grid, "d", column.ticks.map((tick) => `M${place(tick).toFixed(1)} 0V100`).join(""));
+  setIntervalBar(parts, {
+    text: column.format(mean),
+    importance,
+    scale: column,
+    colour: run.verdicts.length ? colourOf(state) : "var(--useful)",
+    isHollow: isKnown && obtained !== "exact",
+  });
 }
 
 function fillTrend(run, drawn, parts, feature) {
@@ -425,13 +380,13 @@ function describe(app, element, event) {
   const now = row(app);
   const lines = methodsShown(app).map((method) => {
     const evaluated = run.evaluated(method, now);
-    const { mean, low, high, obtained } = run.at(method, evaluated, feature);
-    const interval = Number.isFinite(low) ? ` (${short(low)} to ${short(high)})` : "";
+    const importance = run.at(method, evaluated, feature);
+    const { mean, obtained } = importance;
     const how = obtained && obtained !== "exact" ? `, ${obtained}` : "";
     return [
       null,
-      method.replaceAll("_", " "),
-      Number.isFinite(mean) ? `${short(mean)}${interval}${how}` : "no number",
+      title(method),
+      Number.isFinite(mean) ? `${withInterval(importance)}${how}` : "no number",
     ];
   });
   const state = run.state(leading(app), now, feature);

@@ -1,5 +1,6 @@
 // The time steps of sequences by features, at one epoch.
 
+import { title } from "../model/run.js";
 import { methodWithSteps, picked, row, togglePicked } from "../model/selection.js";
 import { html, setText } from "../widgets/dom.js";
 import { HeatMap } from "../widgets/heatmap.js";
@@ -71,7 +72,7 @@ export function timeStepsView(app) {
       width < found.n_features ? ` The ${width} most important of ${found.n_features} features.` : "";
     setText(
       note,
-      `${method.replaceAll("_", " ")} importance at each time step in epoch ${found.epoch}, in units of the ${found.metric}; step 0 is the first one.${some}`,
+      `${title(method)} importance at each time step in epoch ${found.epoch}, in units of the ${found.metric}; step 0 is the first one.${some}`,
     );
     const followed = new Set(app.state.picked.length ? picked(app).map((i) => run.names[i]) : []);
     map.set({

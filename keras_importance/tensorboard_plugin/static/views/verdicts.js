@@ -1,10 +1,11 @@
 // What is known of each feature, on what evidence, and the names to copy.
 
+import { DROPPABLE, STATES, title } from "../model/run.js";
 import { leading, ordered, row } from "../model/selection.js";
 import { html, replaceChildren, setAttribute, setText } from "../widgets/dom.js";
-import { formatter, short } from "../widgets/numbers.js";
+import { formatter, interval, short } from "../widgets/numbers.js";
 import { Rows } from "../widgets/rows.js";
-import { DROPPABLE, STATES, chip, colourOf, setChip, shapeOf } from "../widgets/verdict_chip.js";
+import { chip, colourOf, setChip, shapeOf } from "../widgets/verdict_chip.js";
 
 const SAID_FOR = 2000;
 
@@ -26,8 +27,8 @@ export function verdictsView(app) {
   const head = html(
     "div",
     { class: "head", role: "row" },
-    ...["Feature", "Verdict", "Since epoch", "Importance", "95% interval", "Evidence"].map((title, i) =>
-      html("div", { role: "columnheader", class: i >= 2 && i <= 4 ? "right faint" : "faint" }, title),
+    ...["Feature", "Verdict", "Since epoch", "Importance", "95% interval", "Evidence"].map((text, i) =>
+      html("div", { role: "columnheader", class: i >= 2 && i <= 4 ? "right faint" : "faint" }, text),
     ),
   );
   const table = html("div", { class: "table" }, head, rows.element);
@@ -99,7 +100,7 @@ export function verdictsView(app) {
     );
     setText(
       note,
-      `Verdicts by ${judged.method.replaceAll("_", " ")} in epoch ${epoch}: useless below an importance of ${short(threshold)}; chance that any feature is wrongly called useless in the training ${(100 * judged.error_rate).toFixed(0)}% at most.`,
+      `Verdicts by ${title(judged.method)} in epoch ${epoch}: useless below an importance of ${short(threshold)}; chance that any feature is wrongly called useless in the training ${(100 * judged.error_rate).toFixed(0)}% at most.`,
     );
     fillFilters(app, filters, matching, stateOf);
     rows.set(states.length ? matching.filter((i) => states.includes(stateOf(i))) : matching);
@@ -177,10 +178,7 @@ function fillRow(app, drawn, element, feature) {
   parts.name.title = name;
   setChip(parts.chip, state);
   setText(parts.mean, drawn.format(mean));
-  setText(
-    parts.interval,
-    Number.isFinite(low) ? `${drawn.format(low)} to ${drawn.format(high)}` : "\u2013",
-  );
+  setText(parts.interval, interval(low, high, drawn.format));
   const place = drawn.place.get(name);
   const since = place === undefined ? null : drawn.found.since[place];
   setText(parts.since, since === null ? "\u2013" : String(since));

@@ -1,6 +1,7 @@
 // The bar above all views: run, view, methods, search and the epoch.
 
-import { leading, methodWithSteps, methodsShown, row, runLabel } from "../model/selection.js";
+import { runLabel, title } from "../model/run.js";
+import { epochAt, leading, methodWithSteps, methodsShown, row } from "../model/selection.js";
 import { html, setAttribute, setText } from "./dom.js";
 
 const FRAMES_PER_SECOND = 6;
@@ -11,18 +12,18 @@ export function controls(app, views) {
     "aria-label": "Run",
     onchange: () => app.set({ run: runs.value }),
   });
-  const tabs = views.map(([key, title]) =>
+  const tabs = views.map(([key, text]) =>
     html(
       "button",
       {
         role: "tab",
         id: `tab-${key}`,
         "data-view": key,
-        "data-title": title,
+        "data-title": text,
         "aria-controls": "view",
         onclick: () => app.set({ view: key }),
       },
-      title,
+      text,
     ),
   );
   const list = html(
@@ -51,7 +52,7 @@ export function controls(app, views) {
     min: "0",
     step: "1",
     "aria-label": "Epoch",
-    oninput: () => app.set({ epoch: atSlider(app, Number(slider.value)) }),
+    oninput: () => app.set({ epoch: epochAt(app.run, Number(slider.value)) }),
   });
   const label = html("output", { class: "epoch-label number", for: "epoch" });
   const play = html("button", { class: "icon", id: "play", onclick: () => player.toggle() });
@@ -109,10 +110,6 @@ export function controls(app, views) {
   return { element, update };
 }
 
-function atSlider(app, place) {
-  return place === app.run.epochs.length - 1 ? null : app.run.epochs[place];
-}
-
 function updateRuns(app, select) {
   const names = app.listing.map((one) => one.run);
   if (names.join("\n") !== [...select.options].map((one) => one.value).join("\n")) {
@@ -130,7 +127,7 @@ function updateMethods(app, group) {
         html(
           "button",
           { class: "toggle", "data-method": name, onclick: () => toggleMethod(app, name) },
-          name.replaceAll("_", " "),
+          title(name),
         ),
       ),
     );
@@ -166,7 +163,7 @@ function playing(app, button) {
   let timer = null;
   function step() {
     const next = row(app) + 1;
-    app.set({ epoch: atSlider(app, next) });
+    app.set({ epoch: epochAt(app.run, next) });
     if (next >= app.run.epochs.length - 1) stop();
   }
   function stop() {

@@ -31,6 +31,16 @@ export function short(value) {
   return withMinus(String(Number(value.toPrecision(4))));
 }
 
+// An interval in words; a dash where it is unknown.
+export function interval(low, high, format = short) {
+  return Number.isFinite(low) ? `${format(low)} to ${format(high)}` : "\u2013";
+}
+
+// An importance with its interval, where there is one.
+export function withInterval({ mean, low, high }) {
+  return Number.isFinite(low) ? `${short(mean)} (${interval(low, high)})` : short(mean);
+}
+
 export function signed(text) {
   return text.startsWith(MINUS) || text === "\u2013" ? text : `+${text}`;
 }
