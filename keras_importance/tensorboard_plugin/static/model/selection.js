@@ -7,21 +7,23 @@ const DEFAULT_PICKED = 6;
 
 // The method that was judged leads; without verdicts the last one, which measures a loss where there is one.
 export function leading(app) {
-  const shown = app.state.methods.filter((one) => app.run.methods.has(one));
-  if (shown.length) return shown[0];
+  const chosen = chosenMethods(app);
+  if (chosen.length) return chosen[0];
   const names = [...app.run.methods.keys()];
   const judged = app.run.verdicts[0]?.method;
   return app.run.methods.has(judged) ? judged : names[names.length - 1];
 }
 
 export function methodsShown(app) {
-  const shown = app.state.methods.filter((one) => app.run.methods.has(one));
-  if (shown.length) return shown;
+  const chosen = chosenMethods(app);
+  if (chosen.length) return chosen;
   const first = leading(app);
-  return [first, ...[...app.run.methods.keys()].filter((one) => one !== first)].slice(
-    0,
-    MAX_DEFAULT_METHODS,
-  );
+  const others = [...app.run.methods.keys()].filter((name) => name !== first);
+  return [first, ...others].slice(0, MAX_DEFAULT_METHODS);
+}
+
+function chosenMethods(app) {
+  return app.state.methods.filter((name) => app.run.methods.has(name));
 }
 
 // Few methods keep a map of time steps.
@@ -30,8 +32,13 @@ export function methodWithSteps(app) {
   return app.run.withSteps.includes(wanted) ? wanted : app.run.withSteps[0];
 }
 
-export function row(app) {
-  return app.run.row(app.state.epoch);
+export function epochIndex(app) {
+  return app.run.epochIndex(app.state.epoch);
+}
+
+// The epoch that changes are counted from.
+export function sinceIndex(app) {
+  return app.state.since === null ? 0 : app.run.epochIndex(app.state.since);
 }
 
 // What the state says of an epoch: the newest is null, so that the next newest is followed.
@@ -39,48 +46,50 @@ export function epochAt(run, index) {
   return index === run.epochs.length - 1 ? null : run.epochs[index];
 }
 
-export function sinceRow(app) {
-  return app.state.since === null ? 0 : app.run.row(app.state.since);
+// From one importance to another. It is clear where it exceeds what the errors of both allow as if they
+// were independent: on the same rows they are not, and so this is the careful side.
+export function difference(before, after) {
+  const value = after.mean - before.mean;
+  const halfWidth = Math.hypot((after.high - after.low) / 2, (before.high - before.low) / 2);
+  return { value, halfWidth, isClear: Math.abs(value) > halfWidth };
 }
 
-// How an importance changed since an earlier epoch. It is clear where it exceeds what the errors of both
-// allow as if they were independent: on the same rows they are not, and so this is the careful side.
+// How an importance changed between the evaluations of two epochs.
 export function changeOf(run, method, feature, from, to) {
-  const before = run.at(method, run.evaluated(method, from), feature);
-  const now = run.at(method, run.evaluated(method, to), feature);
-  const value = now.mean - before.mean;
-  const half = Math.hypot((now.high - now.low) / 2, (before.high - before.low) / 2);
-  return { value, half, isClear: Math.abs(value) > half };
+  const [before, after] = [from, to].map((index) =>
+    run.importance(method, run.evaluatedIndex(method, index), feature),
+  );
+  return difference(before, after);
 }
 
-export function matches(run, search) {
+// The features whose names contain all words of the search.
+export function matches({ names, lowered }, search) {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
-  const all = [...run.names.keys()];
-  return words.length ? all.filter((i) => words.every((word) => run.lowered[i].includes(word))) : all;
+  return [...names.keys()].filter((i) => words.every((word) => lowered[i].includes(word)));
 }
 
-// Numbers of the features that match the search, sorted; those without a number come last.
+// The features that match the search, sorted as the state says.
 export function ordered(app) {
   const { run, state } = app;
   const method = run.methods.has(state.sort) ? state.sort : leading(app);
-  const now = row(app);
-  const evaluated = run.evaluated(method, now);
-  const found = matches(run, state.search);
-  if (state.sort === "name") return sortedBy(found, (i) => run.names[i], state.ascending);
-  const keys = new Float64Array(run.width);
-  for (const i of found) {
-    if (state.sort === "change") keys[i] = changeOf(run, method, i, sinceRow(app), now).value;
+  const now = epochIndex(app);
+  const evaluated = run.evaluatedIndex(method, now);
+  const features = matches(run, state.search);
+  if (state.sort === "name") return sortedBy(features, (i) => run.names[i], state.ascending);
+  const keys = new Float64Array(run.nFeatures);
+  for (const i of features) {
+    if (state.sort === "change") keys[i] = changeOf(run, method, i, sinceIndex(app), now).value;
     else if (state.sort === "verdict") keys[i] = -STATES.indexOf(run.state(method, now, i));
-    else keys[i] = run.at(method, evaluated, i).mean;
+    else keys[i] = run.importance(method, evaluated, i).mean;
   }
-  return sortedBy(found, (i) => keys[i], state.ascending);
+  return sortedBy(features, (i) => keys[i], state.ascending);
 }
 
 // Indices in the order of their keys. Numbers: the largest first, or last if ascending; those that are
 // missing come last either way. Names: the other way round, so that they begin with A; x2 is before x10.
 export function sortedBy(indices, key, ascending) {
   const direction = ascending ? 1 : -1;
-  return indices.sort((a, b) => {
+  return [...indices].sort((a, b) => {
     const [x, y] = [key(a), key(b)];
     if (typeof x === "string") return -direction * x.localeCompare(y, undefined, { numeric: true });
     if (Number.isNaN(x) || Number.isNaN(y)) return Number.isNaN(x) - Number.isNaN(y);
@@ -88,10 +97,12 @@ export function sortedBy(indices, key, ascending) {
   });
 }
 
+// The features to follow; the most important ones where none of the run's was picked.
 export function picked(app) {
-  const found = app.state.picked.map((name) => app.run.place.get(name)).filter((i) => i !== undefined);
-  if (found.length) return found;
-  const ranks = app.run.ranks(leading(app), app.run.evaluated(leading(app), row(app)));
+  const { run, state } = app;
+  const known = state.picked.filter((name) => run.featureIndex.has(name));
+  if (known.length) return known.map((name) => run.featureIndex.get(name));
+  const ranks = run.ranks(leading(app), run.evaluatedIndex(leading(app), epochIndex(app)));
   return [...ranks.keys()]
     .filter((i) => ranks[i] > 0)
     .sort((a, b) => ranks[a] - ranks[b])
@@ -99,9 +110,12 @@ export function picked(app) {
 }
 
 export function togglePicked(app, feature) {
-  const name = app.run.names[feature];
-  const names = app.state.picked;
-  app.set({ picked: names.includes(name) ? names.filter((one) => one !== name) : [...names, name] });
+  app.set({ picked: toggled(app.state.picked, app.run.names[feature]) });
+}
+
+// The list without the item where it is in it, else with it.
+export function toggled(list, item) {
+  return list.includes(item) ? list.filter((other) => other !== item) : [...list, item];
 }
 
 export function sorting(app, key) {

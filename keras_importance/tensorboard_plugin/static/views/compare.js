@@ -1,7 +1,7 @@
 // Two runs side by side, and their difference: does the seed or the change of the model move the ranking?
 
 import { runLabel, title } from "../model/run.js";
-import { leading, matches, row, sortedBy } from "../model/selection.js";
+import { difference, leading, matches, sortedBy } from "../model/selection.js";
 import { html, replaceChildren, setAll, setText } from "../widgets/dom.js";
 import { intervalBar, setIntervalBar } from "../widgets/interval_bar.js";
 import { formatter, rankCorrelation, signed } from "../widgets/numbers.js";
@@ -9,6 +9,7 @@ import { Rows, sortButton } from "../widgets/rows.js";
 
 const ROW_HEIGHT = 30;
 const TOP = 10;
+const MISSING = { mean: NaN, low: NaN, high: NaN };
 
 export function compareView(app) {
   const other = html("select", {
@@ -45,7 +46,7 @@ export function compareView(app) {
   );
 
   function update() {
-    const names = app.listing.map((one) => one.run).filter((name) => name !== app.run.name);
+    const names = app.listing.map(({ run }) => run).filter((name) => name !== app.run.name);
     other.replaceChildren(
       ...names.map((name) =>
         html("option", { value: name, selected: name === app.state.other }, runLabel(name)),
@@ -79,12 +80,12 @@ export function compareView(app) {
 
   function order() {
     const key = {
-      name: (one) => one.name,
-      first: (one) => one.first.mean,
-      second: (one) => one.second.mean,
-      difference: (one) => Math.abs(one.difference),
+      name: (pair) => pair.name,
+      first: (pair) => pair.first.mean,
+      second: (pair) => pair.second.mean,
+      difference: (pair) => Math.abs(pair.difference.value),
     }[sort.key];
-    const names = drawn.pairs.map((one) => one.name);
+    const names = drawn.pairs.map((pair) => pair.name);
     const lowered = names.map((name) => name.toLowerCase());
     const chosen = matches({ names, lowered }, app.state.search);
     return sortedBy(chosen, (i) => key(drawn.pairs[i]), sort.ascending);
@@ -115,67 +116,49 @@ export function compareView(app) {
   return { element, update };
 }
 
+// Both runs by the method: importances, ranks and differences of all features, and their scales.
 function compared(app, method) {
   const runs = [app.run, app.other];
-  const places = runs.map((run) =>
-    run.evaluated(method, run === app.run ? row(app) : run.row(app.state.epoch)),
-  );
-  const ranks = runs.map((run, i) => run.ranks(method, places[i]));
-  const missing = { mean: NaN, low: NaN, high: NaN };
-  const names = [...new Set([...app.run.names, ...app.other.names])];
+  const indices = runs.map((run) => run.evaluatedIndex(method, run.epochIndex(app.state.epoch)));
+  const ranks = runs.map((run, i) => run.ranks(method, indices[i]));
+  const names = [...new Set(runs.flatMap((run) => run.names))];
   const pairs = names.map((name) => {
-    const features = runs.map((run) => run.place.get(name));
+    const features = runs.map((run) => run.featureIndex.get(name));
     const [first, second] = features.map((feature, i) =>
-      feature === undefined ? missing : runs[i].at(method, places[i], feature),
+      feature === undefined ? MISSING : runs[i].importance(method, indices[i], feature),
     );
     const [firstRank, secondRank] = features.map((feature, i) =>
       feature === undefined ? 0 : ranks[i][feature],
     );
-    const difference = second.mean - first.mean;
-    const half = Math.hypot((first.high - first.low) / 2, (second.high - second.low) / 2);
-    return {
-      name,
-      first,
-      second,
-      firstRank,
-      secondRank,
-      difference,
-      half,
-      isClear: Math.abs(difference) > half,
-    };
+    return { name, first, second, firstRank, secondRank, difference: difference(first, second) };
   });
-  const values = pairs
-    .flatMap((one) => [one.first, one.second])
-    .flatMap((one) => [one.mean, one.low, one.high])
+  const bounds = pairs
+    .flatMap((pair) => [pair.first, pair.second])
+    .flatMap(({ mean, low, high }) => [mean, low, high])
     .filter(Number.isFinite);
-  const [low, high] = [
-    values.reduce((a, b) => Math.min(a, b), 0),
-    values.reduce((a, b) => Math.max(a, b), 0) || 1,
-  ];
-  const reach =
-    pairs.reduce((most, one) => Math.max(most, Math.abs(one.difference) + (one.half || 0) || 0), 0) || 1;
+  const high = bounds.reduce((a, b) => Math.max(a, b), 0) || 1;
+  const reaches = pairs.map(
+    ({ difference: { value, halfWidth } }) => Math.abs(value) + (halfWidth || 0),
+  );
+  const reach = reaches.reduce((a, b) => Math.max(a, b || 0), 0) || 1;
   return {
-    method,
     pairs,
-    low,
-    high,
-    reach,
-    epochs: runs.map((run, i) => run.epochs[places[i]] ?? "\u2013"),
+    scale: { low: bounds.reduce((a, b) => Math.min(a, b), 0), high },
+    differenceScale: { low: -reach, high: reach },
+    epochs: runs.map((run, i) => run.epochs[indices[i]] ?? "\u2013"),
     format: formatter(high),
   };
 }
 
 function fillSummary(summary, { pairs }) {
-  const both = pairs.filter(
-    (one) => Number.isFinite(one.first.mean) && Number.isFinite(one.second.mean),
-  );
+  const both = pairs.filter((pair) => Number.isFinite(pair.difference.value));
   const agreement = rankCorrelation(
-    both.map((one) => one.first.mean),
-    both.map((one) => one.second.mean),
+    both.map((pair) => pair.first.mean),
+    both.map((pair) => pair.second.mean),
   );
   const top = Math.min(TOP, both.length);
-  const shared = both.filter((one) => one.firstRank <= top && one.secondRank <= top).length;
-  const clear = both.filter((one) => one.isClear).length;
+  const shared = both.filter((pair) => pair.firstRank <= top && pair.secondRank <= top).length;
+  const clear = both.filter((pair) => pair.difference.isClear).length;
   const alone = pairs.length - both.length;
   const figures = [
     [Number.isFinite(agreement) ? agreement.toFixed(2) : "\u2013", "rank correlation", "agreement"],
@@ -219,7 +202,7 @@ function makeRow() {
   const element = html(
     "div",
     { class: "row", role: "row" },
-    cells.map((one) => html("div", { role: "cell" }, one)),
+    cells.map((content) => html("div", { role: "cell" }, content)),
   );
   element.parts = parts;
   return element;
@@ -231,7 +214,7 @@ function fillRow(drawn, element, pair) {
     "data-feature": pair.name,
     "data-first": numberOf(pair.first.mean),
     "data-second": numberOf(pair.second.mean),
-    "data-difference": numberOf(pair.difference),
+    "data-difference": numberOf(pair.difference.value),
   });
   setText(parts.name, pair.name);
   parts.name.title = pair.name;
@@ -245,16 +228,16 @@ function fillRow(drawn, element, pair) {
     setIntervalBar(parts.bars[i], {
       text: drawn.format(importance.mean),
       importance,
-      scale: drawn,
+      scale: drawn.scale,
       colour: i ? "var(--line-4)" : "var(--line-0)",
     }),
   );
-  const { difference, half } = pair;
+  const { value, halfWidth, isClear } = pair.difference;
   setIntervalBar(parts.difference, {
-    text: signed(drawn.format(difference)),
-    importance: { mean: difference, low: difference - half, high: difference + half },
-    scale: { low: -drawn.reach, high: drawn.reach },
-    colour: pair.isClear ? "var(--harmful)" : "var(--undecided)",
+    text: signed(drawn.format(value)),
+    importance: { mean: value, low: value - halfWidth, high: value + halfWidth },
+    scale: drawn.differenceScale,
+    colour: isClear ? "var(--harmful)" : "var(--undecided)",
   });
 }
 

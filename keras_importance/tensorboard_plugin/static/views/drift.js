@@ -1,7 +1,7 @@
 // One line a feature with its band, and where its verdict changed; below, how far all of them moved.
 
 import { title } from "../model/run.js";
-import { epochAt, leading, matches, picked, row } from "../model/selection.js";
+import { epochAt, epochIndex, leading, matches, picked } from "../model/selection.js";
 import { html, replaceChildren, setAttribute, setText, svg } from "../widgets/dom.js";
 import { short, ticks, wholeTicks, withInterval } from "../widgets/numbers.js";
 import { hideTooltip, showTooltip } from "../widgets/tooltip.js";
@@ -67,22 +67,23 @@ export function driftView(app) {
     chart.querySelector(".cross")?.remove();
   });
   chart.addEventListener("click", (event) => {
-    const place = nearest(app, chart, event);
-    app.set({ epoch: epochAt(app.run, place) });
+    app.set({ epoch: epochAt(app.run, nearestIndex(app, chart, event)) });
   });
   new ResizeObserver(() => app.state.view === "drift" && app.schedule()).observe(charts);
 
   function suggest() {
     const words = input.value.trim();
-    const found = words ? matches(app.run, words).slice(0, MAX_SUGGESTIONS) : [];
+    const features = words ? matches(app.run, words).slice(0, MAX_SUGGESTIONS) : [];
     suggestions.replaceChildren(
-      ...found.map((feature) => html("button", { onclick: () => add(feature) }, app.run.names[feature])),
+      ...features.map((feature) =>
+        html("button", { onclick: () => add(feature) }, app.run.names[feature]),
+      ),
     );
   }
 
   function add(feature = input.value.trim() ? matches(app.run, input.value)[0] : undefined) {
     if (feature === undefined) return;
-    const names = picked(app).map((one) => app.run.names[one]);
+    const names = picked(app).map((index) => app.run.names[index]);
     app.set({ picked: [...new Set([...names, app.run.names[feature]])] });
     input.value = "";
     suggest();
@@ -92,16 +93,15 @@ export function driftView(app) {
     // Before it is in the page it has no width; the observer calls again.
     if (!charts.clientWidth) return;
     const method = leading(app);
-    const one = app.run.methods.get(method);
+    const { evaluated, metric } = app.run.methods.get(method);
     const features = picked(app);
-    const alone =
-      one.evaluated.length === 1 ? " One evaluation so far: lines begin with the second." : "";
+    const alone = evaluated.length === 1 ? " One evaluation so far: lines begin with the second." : "";
     setText(
       note,
-      `${title(method)} importance in units of the ${one.metric}, with 95% intervals; shapes mark where a verdict changed.${alone}`,
+      `${title(method)} importance in units of the ${metric}, with 95% intervals; shapes mark where a verdict changed.${alone}`,
     );
     clear.hidden = !app.state.picked.length;
-    const drift = app.run.drift.filter((found) => found.method === method);
+    const drift = app.run.drift.filter((measured) => measured.method === method);
     const height = charts.clientHeight - (drift.length ? BELOW : BELOW / 3);
     setAttribute(chart, "height", Math.round(Math.max(LEAST_HEIGHT, Math.min(MOST_HEIGHT, height))));
     drawLines(app, chart, method, features, charts.clientWidth - 36);
@@ -115,14 +115,14 @@ export function driftView(app) {
     });
     measuresTitle.hidden = !drift.length;
     const width = Math.max(160, (charts.clientWidth - 80) / 3);
-    measures.replaceChildren(...drift.map((found) => measureChart(app, found, width)));
+    measures.replaceChildren(...drift.map((measured) => measureChart(app, measured, width)));
   }
   return { element, update };
 }
 
 function fillList(app, list, features, highlight) {
   const { run } = app;
-  const evaluated = run.evaluated(leading(app), row(app));
+  const evaluated = run.evaluatedIndex(leading(app), epochIndex(app));
   replaceChildren(
     list,
     ...features.map((feature, i) => {
@@ -130,7 +130,7 @@ function fillList(app, list, features, highlight) {
       swatch.style.background = lineColour(i);
       const name = run.names[feature];
       const remove = () => {
-        const names = features.map((one) => run.names[one]).filter((one) => one !== name);
+        const names = features.map((index) => run.names[index]).filter((other) => other !== name);
         app.set({ picked: names });
       };
       return html(
@@ -138,7 +138,11 @@ function fillList(app, list, features, highlight) {
         { onmouseenter: () => highlight(feature), onmouseleave: () => highlight(null) },
         swatch,
         html("span", { class: "name", title: name }, name),
-        html("span", { class: "number faint" }, short(run.at(leading(app), evaluated, feature).mean)),
+        html(
+          "span",
+          { class: "number faint" },
+          short(run.importance(leading(app), evaluated, feature).mean),
+        ),
         html(
           "button",
           { class: "quiet", "aria-label": `Remove ${name}`, "data-key": name, onclick: remove },
@@ -160,32 +164,39 @@ function lineDash(i) {
 function drawLines(app, chart, method, features, width) {
   const { run } = app;
   const height = Number(chart.getAttribute("height"));
-  const rows = run.methods.get(method).evaluated;
-  const series = features.map((feature) => rows.map((one) => run.at(method, one, feature)));
-  const reach = series
-    .flat()
-    .flatMap((one) => [one.mean, one.low, one.high])
+  const curves = features.map((feature, i) => curve(run, method, feature, i));
+  const bounds = curves
+    .flatMap(({ points }) => points.flatMap(({ mean, low, high }) => [mean, low, high]))
     .filter(Number.isFinite);
-  const [low, high] = [Math.min(0, ...reach), Math.max(0, ...reach)];
+  const [low, high] = [Math.min(0, ...bounds), Math.max(0, ...bounds)];
   const x = epochScale(app, width);
   const y = (value) =>
     height - MARGIN.bottom - ((height - MARGIN.bottom - MARGIN.top) * (value - low)) / (high - low || 1);
-  const parts = [...axes(app, x, y, ticks(low, high, 6), width, height)];
-  series.forEach((values, i) => parts.push(band(run, rows, values, x, y, features[i], i)));
-  series.forEach((values, i) => parts.push(line(run, rows, values, x, y, features[i], i)));
-  features.forEach((feature, i) =>
-    parts.push(...verdictMarks(run, method, feature, rows, series[i], x, y)),
-  );
-  parts.push(...labels(run, features, series, y, width, height - LABEL_HEIGHT / 2));
   setAttribute(chart, "viewBox", `0 0 ${width} ${height}`);
   setAttribute(chart, "width", width);
-  const names = features.map((one) => run.names[one]).join(", ");
+  const names = curves.map(({ name }) => name).join(", ");
   setAttribute(
     chart,
     "aria-label",
     `${method} importance over epochs of ${names}. Arrow keys move the epoch.`,
   );
-  chart.replaceChildren(...parts);
+  chart.replaceChildren(
+    ...axes(app, x, y, ticks(low, high, 6), width, height),
+    ...curves.map((each) => band(each, x, y)),
+    ...curves.map((each) => line(each, x, y)),
+    ...curves.flatMap((each) => verdictMarks(each, x, y)),
+    ...labels(curves, y, width, height - LABEL_HEIGHT / 2),
+  );
+}
+
+// The importances and verdicts of a feature at the epochs of its evaluations, and how they are drawn.
+function curve(run, method, feature, i) {
+  const points = run.methods.get(method).evaluated.map((index) => ({
+    epoch: run.epochs[index],
+    ...run.importance(method, index, feature),
+    state: run.state(method, index, feature),
+  }));
+  return { name: run.names[feature], points, colour: lineColour(i), dash: lineDash(i) };
 }
 
 function epochScale(app, width) {
@@ -198,7 +209,7 @@ function epochScale(app, width) {
 
 function axes(app, x, y, levels, width, height) {
   const { epochs } = app.run;
-  const now = epochs[row(app)];
+  const now = epochs[epochIndex(app)];
   const right = width - MARGIN.right;
   return [
     ...levels.flatMap((level) => [
@@ -213,99 +224,99 @@ function axes(app, x, y, levels, width, height) {
   ];
 }
 
-function line(run, rows, values, x, y, feature, i) {
+function line({ name, points, colour, dash }, x, y) {
   let path = "";
-  values.forEach((one, k) => {
-    if (!Number.isFinite(one.mean)) return;
-    const joined = k > 0 && Number.isFinite(values[k - 1].mean);
-    path += `${joined ? "L" : "M"}${x(run.epochs[rows[k]]).toFixed(1)} ${y(one.mean).toFixed(1)}`;
+  points.forEach(({ epoch, mean }, i) => {
+    if (!Number.isFinite(mean)) return;
+    const isJoined = i > 0 && Number.isFinite(points[i - 1].mean);
+    path += `${isJoined ? "L" : "M"}${x(epoch).toFixed(1)} ${y(mean).toFixed(1)}`;
   });
   // A point alone is drawn as a dot: a path of no length with round ends.
-  const isDot = values.filter((one) => Number.isFinite(one.mean)).length === 1;
+  const isDot = points.filter(({ mean }) => Number.isFinite(mean)).length === 1;
   const element = svg("path", {
     class: "series",
     d: isDot ? `${path}h0` : path,
-    "stroke-dasharray": lineDash(i),
+    "stroke-dasharray": dash,
     "stroke-linecap": "round",
-    "data-feature": run.names[feature],
+    "data-feature": name,
   });
-  element.style.stroke = lineColour(i);
+  element.style.stroke = colour;
   if (isDot) element.style.strokeWidth = "7";
   return element;
 }
 
-function band(run, rows, values, x, y, feature, i) {
-  const known = values
-    .map((one, k) => [x(run.epochs[rows[k]]), one])
-    .filter(([, one]) => Number.isFinite(one.low));
-  const upper = known.map(([place, one]) => `${place.toFixed(1)} ${y(one.high).toFixed(1)}`);
-  const lower = known.map(([place, one]) => `${place.toFixed(1)} ${y(one.low).toFixed(1)}`).reverse();
+function band({ name, points, colour }, x, y) {
+  const known = points.filter(({ low }) => Number.isFinite(low));
+  const at = (epoch, value) => `${x(epoch).toFixed(1)} ${y(value).toFixed(1)}`;
+  const upper = known.map(({ epoch, high }) => at(epoch, high));
+  const lower = known.map(({ epoch, low }) => at(epoch, low)).reverse();
   const element = svg("path", {
     class: "band",
     d: known.length > 1 ? `M${upper.join("L")}L${lower.join("L")}Z` : "",
-    "data-feature": run.names[feature],
+    "data-feature": name,
   });
-  element.style.fill = lineColour(i);
+  element.style.fill = colour;
   return element;
 }
 
-function verdictMarks(run, method, feature, rows, values, x, y) {
-  const marks = [];
-  let before = null;
-  rows.forEach((one, k) => {
-    const state = run.state(method, one, feature);
-    if (before !== null && state !== before && Number.isFinite(values[k].mean)) {
-      const mark = svg(
-        "text",
-        {
-          class: "change-mark",
-          x: x(run.epochs[one]),
-          y: y(values[k].mean) + 5,
-          "text-anchor": "middle",
-          "data-feature": run.names[feature],
-          "data-state": state,
-          "data-epoch": run.epochs[one],
-        },
-        shapeOf(state),
-        svg(
-          "title",
-          {},
-          `${run.names[feature]}: ${before || "no verdict"} \u2192 ${state || "no verdict"} in epoch ${run.epochs[one]}`,
-        ),
-      );
-      mark.style.fill = colourOf(state);
-      marks.push(mark);
-    }
-    before = state;
+function verdictMarks({ name, points }, x, y) {
+  const changes = points
+    .map(({ state }, i) => ({ ...points[i], before: i > 0 ? points[i - 1].state : state }))
+    .filter(({ state, before, mean }) => state !== before && Number.isFinite(mean));
+  return changes.map(({ epoch, mean, state, before }) => {
+    const mark = svg(
+      "text",
+      {
+        class: "change-mark",
+        x: x(epoch),
+        y: y(mean) + 5,
+        "text-anchor": "middle",
+        "data-feature": name,
+        "data-state": state,
+        "data-epoch": epoch,
+      },
+      shapeOf(state),
+      svg(
+        "title",
+        {},
+        `${name}: ${before || "no verdict"} \u2192 ${state || "no verdict"} in epoch ${epoch}`,
+      ),
+    );
+    mark.style.fill = colourOf(state);
+    return mark;
   });
-  return marks;
 }
 
 // Names at the ends of the lines, moved apart where they would overlap.
-function labels(run, features, series, y, width, lowestAllowed) {
-  const placed = features
-    .map((feature, i) => ({
-      i,
-      name: run.names[feature],
-      y: y(series[i].findLast((one) => Number.isFinite(one.mean))?.mean ?? 0),
+function labels(curves, y, width, lowestAllowed) {
+  const placed = curves
+    .map(({ name, colour, points }) => ({
+      name,
+      colour,
+      y: y(points.findLast(({ mean }) => Number.isFinite(mean))?.mean ?? 0),
     }))
     .sort((a, b) => a.y - b.y);
-  placed.forEach((one, k) => {
-    if (k > 0) one.y = Math.max(one.y, placed[k - 1].y + LABEL_HEIGHT);
+  placed.forEach((label, i) => {
+    if (i > 0) label.y = Math.max(label.y, placed[i - 1].y + LABEL_HEIGHT);
   });
   let lowest = lowestAllowed;
-  for (const one of placed.reverse()) {
-    one.y = Math.min(one.y, lowest);
-    lowest = one.y - LABEL_HEIGHT;
+  for (const label of placed.reverse()) {
+    label.y = Math.min(label.y, lowest);
+    lowest = label.y - LABEL_HEIGHT;
   }
-  return placed.map(({ i, name, y: place }) => {
+  return placed.map((label) => {
     const text = svg(
       "text",
-      { class: "series-name", x: width - MARGIN.right + 8, y: place + 4, "data-feature": name },
-      shortened(name),
-      svg("title", {}, name),
+      {
+        class: "series-name",
+        x: width - MARGIN.right + 8,
+        y: label.y + 4,
+        "data-feature": label.name,
+      },
+      shortened(label.name),
+      svg("title", {}, label.name),
     );
-    text.style.fill = lineColour(i);
+    text.style.fill = label.colour;
     return text;
   });
 }
@@ -317,40 +328,41 @@ function shortened(name) {
     : name;
 }
 
-function nearest(app, chart, event) {
+// The epoch under the pointer.
+function nearestIndex(app, chart, event) {
   const box = chart.getBoundingClientRect();
   const x = epochScale(app, Number(chart.getAttribute("width")));
   const at = event.clientX - box.left;
-  let found = 0;
+  let nearest = 0;
   app.run.epochs.forEach((epoch, i) => {
-    if (Math.abs(x(epoch) - at) < Math.abs(x(app.run.epochs[found]) - at)) found = i;
+    if (Math.abs(x(epoch) - at) < Math.abs(x(app.run.epochs[nearest]) - at)) nearest = i;
   });
-  return found;
+  return nearest;
 }
 
 function hover(app, chart, event) {
   const { run } = app;
   const method = leading(app);
-  const place = nearest(app, chart, event);
-  const evaluated = run.evaluated(method, place);
+  const index = nearestIndex(app, chart, event);
+  const evaluated = run.evaluatedIndex(method, index);
   const rows = picked(app).map((feature, i) => [
     lineColour(i),
     run.names[feature],
-    run.at(method, evaluated, feature),
+    run.importance(method, evaluated, feature),
     run.state(method, evaluated, feature),
   ]);
   rows.sort((a, b) => b[2].mean - a[2].mean);
   showTooltip(
     event.clientX,
     event.clientY,
-    `epoch ${run.epochs[place]}`,
+    `epoch ${run.epochs[index]}`,
     rows.map(([colour, name, importance, state]) => [
       colour,
       name,
       `${withInterval(importance)} ${state ? shapeOf(state) : ""}`,
     ]),
   );
-  const x = epochScale(app, Number(chart.getAttribute("width")))(run.epochs[place]);
+  const x = epochScale(app, Number(chart.getAttribute("width")))(run.epochs[index]);
   let cross = chart.querySelector(".cross");
   if (!cross) {
     cross = svg("path", { class: "cross" });
@@ -368,6 +380,6 @@ function alongEpochs(app, event) {
   if (!step) return;
   event.preventDefault();
   const last = app.run.epochs.length - 1;
-  const place = Math.max(0, Math.min(last, row(app) + step));
-  app.set({ epoch: epochAt(app.run, place) });
+  const index = Math.max(0, Math.min(last, epochIndex(app) + step));
+  app.set({ epoch: epochAt(app.run, index) });
 }

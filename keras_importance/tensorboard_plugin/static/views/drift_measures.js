@@ -1,6 +1,6 @@
 // How far all importances moved from one evaluation to the next, beside what noise alone would give.
 
-import { row } from "../model/selection.js";
+import { epochIndex } from "../model/selection.js";
 import { html, svg } from "../widgets/dom.js";
 import { short, ticks, wholeTicks } from "../widgets/numbers.js";
 
@@ -19,20 +19,22 @@ const MEASURES = {
   ],
 };
 const FALLING = ["spearman", "top_k_overlap"];
+const HEIGHT = 130;
+const MARGIN = { left: 46, right: 14, top: 12, bottom: 22 };
 
-export function measureChart(app, found, width) {
-  const height = 130;
-  const [title, hint] = MEASURES[found.measure];
-  const known = [...found.values, ...found.floors].filter(Number.isFinite);
-  const isFalling = FALLING.includes(found.measure);
+export function measureChart(app, measured, width) {
+  const [title, hint] = MEASURES[measured.measure];
+  const known = [...measured.values, ...measured.floors].filter(Number.isFinite);
+  const isFalling = FALLING.includes(measured.measure);
   const low = isFalling ? Math.min(0, ...known) : 0;
   const high = isFalling ? 1 : Math.max(1e-12, ...known);
   const { epochs } = app.run;
   const [first, last] = [epochs[0], epochs[epochs.length - 1]];
-  const x = (epoch) => 46 + ((width - 60) * (epoch - first)) / (last - first || 1);
-  const y = (value) => height - 22 - ((height - 34) * (value - low)) / (high - low || 1);
+  const [right, bottom] = [width - MARGIN.right, HEIGHT - MARGIN.bottom];
+  const x = (epoch) => MARGIN.left + ((right - MARGIN.left) * (epoch - first)) / (last - first || 1);
+  const y = (value) => bottom - ((bottom - MARGIN.top) * (value - low)) / (high - low || 1);
   const path = (values, closed) => {
-    const points = found.epochs
+    const points = measured.epochs
       .map((epoch, i) => [epoch, values[i]])
       .filter(([, value]) => Number.isFinite(value));
     if (!points.length) return "";
@@ -43,45 +45,47 @@ export function measureChart(app, found, width) {
     const edge = y(isFalling ? high : low);
     return `M${x(points[0][0])} ${edge}L${joined}L${x(points[points.length - 1][0])} ${edge}Z`;
   };
-  const series = svg("path", { class: "series", d: path(found.values), "stroke-linecap": "round" });
+  const series = svg("path", { class: "series", d: path(measured.values), "stroke-linecap": "round" });
   series.style.stroke = "var(--accent)";
   const levels = ticks(low, high, 3);
-  const now = epochs[row(app)];
+  const now = epochs[epochIndex(app)];
   const picture = svg(
     "svg",
     {
       class: "chart measure",
-      viewBox: `0 0 ${width} ${height}`,
+      viewBox: `0 0 ${width} ${HEIGHT}`,
       width,
-      height,
+      height: HEIGHT,
       role: "img",
       "aria-label": hint,
-      "data-measure": found.measure,
+      "data-measure": measured.measure,
     },
     svg("title", {}, hint),
-    svg("path", { class: "floor", d: path(found.floors, true) }),
+    svg("path", { class: "floor", d: path(measured.floors, true) }),
     ...levels.flatMap((level) => [
-      svg("path", { class: "grid", d: `M46 ${y(level)}H${width - 14}` }),
-      svg("text", { x: 40, y: y(level) + 4, "text-anchor": "end" }, short(level)),
+      svg("path", { class: "grid", d: `M${MARGIN.left} ${y(level)}H${right}` }),
+      svg("text", { x: MARGIN.left - 6, y: y(level) + 4, "text-anchor": "end" }, short(level)),
     ]),
-    svg("path", { class: "floor-line", d: path(found.floors) }),
+    svg("path", { class: "floor-line", d: path(measured.floors) }),
     series,
-    svg("path", { class: "now", d: `M${x(now)} 10V${height - 22}` }),
+    svg("path", { class: "now", d: `M${x(now)} ${MARGIN.top - 2}V${bottom}` }),
     ...wholeTicks(first, last, 4).map((epoch) =>
-      svg("text", { x: x(epoch), y: height - 6, "text-anchor": "middle" }, String(epoch)),
+      svg("text", { x: x(epoch), y: HEIGHT - 6, "text-anchor": "middle" }, String(epoch)),
     ),
   );
-  const place = found.epochs.indexOf(now);
-  const value =
-    place < 0
-      ? ""
-      : `${short(found.values[place])}${found.floors[place] === null ? "" : `, noise alone ${short(found.floors[place])}`}`;
-  picture.dataset.value = place < 0 ? "" : found.values[place];
+  const index = measured.epochs.indexOf(now);
+  picture.dataset.value = index < 0 ? "" : measured.values[index];
   return html(
     "figure",
     { style: "margin:0" },
     html("div", {}, title),
-    html("div", { class: "faint number measure-value" }, value),
+    html("div", { class: "faint number measure-value" }, valueAt(measured, index)),
     picture,
   );
+}
+
+function valueAt({ values, floors }, index) {
+  if (index < 0) return "";
+  const noise = floors[index] === null ? "" : `, noise alone ${short(floors[index])}`;
+  return `${short(values[index])}${noise}`;
 }

@@ -3,12 +3,12 @@
 import { STATES, title } from "../model/run.js";
 import {
   changeOf,
+  epochIndex,
   leading,
   methodsShown,
   ordered,
   picked,
-  row,
-  sinceRow,
+  sinceIndex,
   sorting,
   togglePicked,
 } from "../model/selection.js";
@@ -70,10 +70,10 @@ export function rankingView(app) {
 // All that the rows have in common.
 function prepared(app, methods) {
   const { run } = app;
-  const now = row(app);
+  const now = epochIndex(app);
   const lead = leading(app);
   const columns = methods.map((method) => {
-    const evaluated = run.evaluated(method, now);
+    const evaluated = run.evaluatedIndex(method, now);
     const range =
       app.state.scale === "all"
         ? run.wholeRange(method)
@@ -93,15 +93,15 @@ function prepared(app, methods) {
   const every = Math.max(1, Math.ceil(run.epochs.length / TREND_POINTS));
   return {
     now,
-    since: sinceRow(app),
+    since: sinceIndex(app),
     methods,
     columns,
     lead,
-    ranks: run.ranks(lead, run.evaluated(lead, now)),
+    ranks: run.ranks(lead, run.evaluatedIndex(lead, now)),
     picked: new Set(app.state.picked.length ? picked(app) : []),
-    trendRows: run.methods
+    trendIndices: run.methods
       .get(lead)
-      .evaluated.filter((one, i, all) => i % every === 0 || i === all.length - 1),
+      .evaluated.filter((_, i, all) => i % every === 0 || i === all.length - 1),
   };
 }
 
@@ -110,7 +110,7 @@ function updateHead(app, head, drawn) {
   const drawnAs = [
     run.name,
     drawn.methods.join(),
-    drawn.columns.map((one) => [one.low, one.high]).join(),
+    drawn.columns.map(({ low, high }) => [low, high]).join(),
     state.sort,
     state.ascending,
     drawn.since,
@@ -142,12 +142,12 @@ function updateHead(app, head, drawn) {
     cell(),
     cell(html("span", { class: "faint" }, "#")),
     cell(sortable("name", "Feature", "Sort by name")),
-    ...drawn.columns.map((one) =>
+    ...drawn.columns.map((column) =>
       html(
         "div",
         { role: "columnheader", class: "bars-head" },
-        sortable(one.method, title(one.method), "Sort by this importance"),
-        axis(one),
+        sortable(column.method, title(column.method), "Sort by this importance"),
+        axis(column),
       ),
     ),
     cell(html("span", { class: "faint" }, "Trend")),
@@ -180,17 +180,17 @@ function axis(column) {
 }
 
 function updateNote(app, note, drawn) {
-  const one = app.run.methods.get(drawn.lead);
+  const method = app.run.methods.get(drawn.lead);
   const column = drawn.columns[0];
   const parts = [
-    `${title(drawn.lead)} importance in units of the ${one.metric}, ${one.n_samples.toLocaleString("en")} rows, 95% intervals${one.error_source === "repeats" ? " of the shuffling alone" : ""}`,
+    `${title(drawn.lead)} importance in units of the ${method.metric}, ${method.n_samples.toLocaleString("en")} rows, 95% intervals${method.error_source === "repeats" ? " of the shuffling alone" : ""}`,
   ];
-  if (one.procedure) parts.push(one.procedure);
+  if (method.procedure) parts.push(method.procedure);
   if (column.evaluated !== drawn.now && column.evaluated >= 0)
     parts.push(`evaluated last in epoch ${app.run.epochs[column.evaluated]}`);
   if (app.run.epochs.length === 1)
     parts.push("one evaluation so far: trends and changes start with the second");
-  if (app.run.unreadable) parts.push(`${app.run.unreadable} epochs could not be read`);
+  if (app.run.nUnreadable) parts.push(`${app.run.nUnreadable} epochs could not be read`);
   setText(note, `${parts.join(" \u00b7 ")}.`);
 }
 
@@ -210,11 +210,13 @@ function changesLine(app) {
   const element = html("p", { class: "changes" }, since, fell, ", ", rose, by);
   function update(drawn) {
     const { run } = app;
-    const rows = [drawn.since, drawn.now].map((one) => run.evaluated(drawn.lead, one));
-    element.hidden = rows[0] < 0 || rows[0] === rows[1] || drawn.since >= drawn.now;
+    const [before, after] = [drawn.since, drawn.now].map((index) =>
+      run.evaluatedIndex(drawn.lead, index),
+    );
+    element.hidden = before < 0 || before === after || drawn.since >= drawn.now;
     if (element.hidden) return;
     const counts = { fell: 0, rose: 0 };
-    for (let feature = 0; feature < run.width; feature += 1) {
+    for (let feature = 0; feature < run.nFeatures; feature += 1) {
       const { value, isClear } = changeOf(run, drawn.lead, feature, drawn.since, drawn.now);
       if (isClear) counts[value < 0 ? "fell" : "rose"] += 1;
     }
@@ -229,9 +231,9 @@ function updateLegend(app, legend) {
   if (!legend.childElementCount) {
     legend.append(
       ...STATES.map((state) => {
-        const one = chip();
-        setChip(one, state);
-        return one;
+        const element = chip();
+        setChip(element, state);
+        return element;
       }),
       html(
         "button",
@@ -266,10 +268,10 @@ function makeRow(app, methods) {
       box,
       parts.rank,
       parts.name,
-      ...parts.bars.map((one) => one.element),
+      ...parts.bars.map((bar) => bar.element),
       parts.trend.element,
       parts.change,
-    ].map((one) => html("div", { role: "cell" }, one)),
+    ].map((content) => html("div", { role: "cell" }, content)),
     html("div", { role: "cell", class: "verdict-cell" }, parts.chip),
   );
   element.parts = parts;
@@ -319,7 +321,7 @@ function fillRow(app, drawn, element, feature, index) {
 }
 
 function fillBar(run, column, parts, feature, state) {
-  const importance = run.at(column.method, column.evaluated, feature);
+  const importance = run.importance(column.method, column.evaluated, feature);
   const { mean, low, high, obtained } = importance;
   const isKnown = Number.isFinite(mean);
   setAll(parts.element, {
@@ -339,16 +341,16 @@ function fillBar(run, column, parts, feature, state) {
 
 function fillTrend(run, drawn, parts, feature) {
   const { mean } = run.methods.get(drawn.lead);
-  const values = drawn.trendRows.map((one) => mean[one * run.width + feature]);
+  const values = drawn.trendIndices.map((index) => mean[index * run.nFeatures + feature]);
   const known = values.filter(Number.isFinite);
   const [low, high] = [Math.min(0, ...known), Math.max(0, ...known)];
   const last = Math.max(1, run.epochs.length - 1);
-  const x = (one) => (10 + (980 * one) / last).toFixed(0);
+  const x = (index) => (10 + (980 * index) / last).toFixed(0);
   const y = (value) => (90 - (80 * (value - low)) / (high - low || 1)).toFixed(1);
   let path = "";
   values.forEach((value, i) => {
     if (Number.isFinite(value))
-      path += `${path && Number.isFinite(values[i - 1]) ? "L" : "M"}${x(drawn.trendRows[i])} ${y(value)}`;
+      path += `${path && Number.isFinite(values[i - 1]) ? "L" : "M"}${x(drawn.trendIndices[i])} ${y(value)}`;
   });
   setAttribute(parts.line, "d", known.length > 1 ? path : "");
   setAttribute(parts.now, "d", last > 1 || run.epochs.length > 1 ? `M${x(drawn.now)} 0V100` : "");
@@ -356,7 +358,7 @@ function fillTrend(run, drawn, parts, feature) {
 }
 
 function fillChange(app, drawn, element, feature) {
-  const { value, half, isClear } = changeOf(app.run, drawn.lead, feature, drawn.since, drawn.now);
+  const { value, halfWidth, isClear } = changeOf(app.run, drawn.lead, feature, drawn.since, drawn.now);
   const isKnown = Number.isFinite(value) && drawn.since < drawn.now;
   const format = drawn.columns[0].format;
   setText(
@@ -370,17 +372,17 @@ function fillChange(app, drawn, element, feature) {
     ? (isClear
         ? "More than the errors of both evaluations explain"
         : "Within the errors of both evaluations") +
-      (Number.isFinite(half) ? ` (\u00b1${format(half)})` : "")
+      (Number.isFinite(halfWidth) ? ` (\u00b1${format(halfWidth)})` : "")
     : "";
 }
 
 function describe(app, element, event) {
   const { run } = app;
   const feature = element.feature;
-  const now = row(app);
+  const now = epochIndex(app);
   const lines = methodsShown(app).map((method) => {
-    const evaluated = run.evaluated(method, now);
-    const importance = run.at(method, evaluated, feature);
+    const evaluated = run.evaluatedIndex(method, now);
+    const importance = run.importance(method, evaluated, feature);
     const { mean, obtained } = importance;
     const how = obtained && obtained !== "exact" ? `, ${obtained}` : "";
     return [

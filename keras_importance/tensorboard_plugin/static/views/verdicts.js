@@ -1,7 +1,7 @@
 // What is known of each feature, on what evidence, and the names to copy.
 
 import { DROPPABLE, STATES, title } from "../model/run.js";
-import { leading, ordered, row } from "../model/selection.js";
+import { epochIndex, leading, ordered, toggled } from "../model/selection.js";
 import { html, replaceChildren, setAttribute, setText } from "../widgets/dom.js";
 import { formatter, interval, short } from "../widgets/numbers.js";
 import { Rows } from "../widgets/rows.js";
@@ -72,10 +72,10 @@ export function verdictsView(app) {
     );
     setText(note, "");
     if (!judged) return;
-    const now = row(app);
+    const now = epochIndex(app);
     const epoch = run.epochs[now];
     const evidence = app.evidence(epoch);
-    const found = evidence?.verdicts?.find((one) => one.method === judged.method) ?? null;
+    const verdicts = evidence?.verdicts?.find(({ method }) => method === judged.method) ?? null;
     const stateOf = (i) => run.state(judged.method, now, i);
     const sorted =
       app.state.sort === "importance"
@@ -86,11 +86,11 @@ export function verdictsView(app) {
     drawn = {
       matching,
       stateOf,
-      found,
+      verdicts,
       epoch,
       method: judged.method,
-      evaluated: run.evaluated(judged.method, now),
-      place: new Map(found?.names.map((name, i) => [name, i]) ?? []),
+      evaluated: run.evaluatedIndex(judged.method, now),
+      index: new Map(verdicts?.names.map((name, i) => [name, i]) ?? []),
       notes: evidence?.notes ?? {},
     };
     const threshold = judged.thresholds[now];
@@ -127,10 +127,7 @@ function fillFilters(app, filters, features, stateOf) {
       const shape = html("span", { class: "shape", "aria-hidden": "true" }, shapeOf(state));
       shape.style.setProperty("--colour", colourOf(state));
       const { states } = app.state;
-      const toggle = () =>
-        app.set({
-          states: states.includes(state) ? states.filter((one) => one !== state) : [...states, state],
-        });
+      const toggle = () => app.set({ states: toggled(states, state) });
       return html(
         "button",
         {
@@ -160,7 +157,7 @@ function makeRow() {
   const element = html(
     "div",
     { class: "row", role: "row" },
-    Object.values(parts).map((one) => html("div", { role: "cell" }, one)),
+    Object.values(parts).map((content) => html("div", { role: "cell" }, content)),
   );
   element.parts = parts;
   return element;
@@ -171,7 +168,7 @@ function fillRow(app, drawn, element, feature) {
   const { parts } = element;
   const name = run.names[feature];
   const state = drawn.stateOf(feature);
-  const { mean, low, high } = run.at(drawn.method, drawn.evaluated, feature);
+  const { mean, low, high } = run.importance(drawn.method, drawn.evaluated, feature);
   setAttribute(element, "data-feature", name);
   setAttribute(element, "data-state", state);
   setText(parts.name, name);
@@ -179,31 +176,31 @@ function fillRow(app, drawn, element, feature) {
   setChip(parts.chip, state);
   setText(parts.mean, drawn.format(mean));
   setText(parts.interval, interval(low, high, drawn.format));
-  const place = drawn.place.get(name);
-  const since = place === undefined ? null : drawn.found.since[place];
+  const index = drawn.index.get(name);
+  const since = index === undefined ? null : drawn.verdicts.since[index];
   setText(parts.since, since === null ? "\u2013" : String(since));
-  const text = evidenceText(drawn, name, place, state);
+  const text = evidenceText(drawn, name, index, state);
   setText(parts.evidence, text);
   parts.evidence.title = text;
 }
 
-function evidenceText(drawn, name, place, state) {
-  const notes = Object.entries(drawn.notes)
-    .filter(([, found]) => found[name])
-    .map(([method, found]) => `${method}: ${found[name]}`);
+function evidenceText(drawn, name, index, state) {
+  const noted = Object.entries(drawn.notes)
+    .filter(([, notes]) => notes[name])
+    .map(([method, notes]) => `${method}: ${notes[name]}`);
   const parts = [];
-  if (place !== undefined && state) {
-    const { bound, p_value: pValue, threshold, partners, reasons } = drawn.found;
+  if (index !== undefined && state) {
+    const { bound, p_value: pValue, threshold, partners, reasons } = drawn.verdicts;
     if (reasons[name]) parts.push(reasons[name]);
-    else if (bound[place] !== null)
+    else if (bound[index] !== null)
       parts.push(
-        `${state === "useful" ? "lower" : "upper"} bound ${short(bound[place])} ${state === "useful" ? "above" : "below"} ${short(threshold)}`,
+        `${state === "useful" ? "lower" : "upper"} bound ${short(bound[index])} ${state === "useful" ? "above" : "below"} ${short(threshold)}`,
       );
     if (partners[name]) parts.push(`redundant with ${partners[name]}`);
-    if (pValue[place] !== null)
-      parts.push(`unlearned signal: p = ${short(Number(pValue[place].toPrecision(2)))}`);
+    if (pValue[index] !== null)
+      parts.push(`unlearned signal: p = ${short(Number(pValue[index].toPrecision(2)))}`);
   }
-  return [...parts, ...notes].join("; ");
+  return [...parts, ...noted].join("; ");
 }
 
 // JSON's strings are Python's, too: both know the same escapes.

@@ -41,7 +41,9 @@ export function setIntervalBar(parts, { text, importance, scale, colour, isHollo
 export function barGeometry({ mean, low, high }, scale) {
   const place = (value) => (WIDTH * (value - scale.low)) / (scale.high - scale.low);
   const x = (value) => place(value).toFixed(1);
-  const [left, right] = Number.isFinite(mean) ? [Math.min(0, mean), Math.max(0, mean)].map(place) : [0, 0];
+  const [left, right] = Number.isFinite(mean)
+    ? [Math.min(0, mean), Math.max(0, mean)].map(place)
+    : [0, 0];
   const isKnown = Number.isFinite(low) && Number.isFinite(high);
   return {
     x: left.toFixed(1),

@@ -50,12 +50,12 @@ export function ticks(low, high, count) {
   if (!(high > low)) return [low];
   const rough = (high - low) / Math.max(1, count);
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough);
-  const found = [];
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough);
+  const levels = [];
   for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i += 1) {
-    found.push(Number((i * step).toPrecision(12)));
+    levels.push(Number((i * step).toPrecision(12)));
   }
-  return found;
+  return levels;
 }
 
 export function wholeTicks(low, high, count) {
@@ -63,18 +63,18 @@ export function wholeTicks(low, high, count) {
 }
 
 export function rankCorrelation(first, second) {
-  const ranks = (values) => {
+  const ranksOf = (values) => {
     const order = [...values.keys()].sort((a, b) => values[a] - values[b]);
-    const found = new Array(values.length);
+    const ranks = new Array(values.length);
     for (let i = 0; i < order.length;) {
       let j = i;
       while (j < order.length && values[order[j]] === values[order[i]]) j += 1;
-      for (let k = i; k < j; k += 1) found[order[k]] = (i + j - 1) / 2;
+      for (let k = i; k < j; k += 1) ranks[order[k]] = (i + j - 1) / 2;
       i = j;
     }
-    return found;
+    return ranks;
   };
-  const [a, b] = [ranks(first), ranks(second)];
+  const [a, b] = [ranksOf(first), ranksOf(second)];
   const middle = (a.length - 1) / 2;
   let [ab, aa, bb] = [0, 0, 0];
   for (let i = 0; i < a.length; i += 1) {
