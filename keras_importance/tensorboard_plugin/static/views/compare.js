@@ -4,7 +4,7 @@ import { runLabel, title } from "../model/run.js";
 import { difference, leading, matches, sortedBy } from "../model/selection.js";
 import { html, replaceChildren, setAll, setText } from "../widgets/dom.js";
 import { intervalBar, setIntervalBar } from "../widgets/interval_bar.js";
-import { formatter, rankCorrelation, signed } from "../widgets/numbers.js";
+import { extent, formatter, rankCorrelation, signed } from "../widgets/numbers.js";
 import { Rows, sortButton } from "../widgets/rows.js";
 
 const ROW_HEIGHT = 30;
@@ -132,18 +132,16 @@ function compared(app, method) {
     );
     return { name, first, second, firstRank, secondRank, difference: difference(first, second) };
   });
-  const bounds = pairs
-    .flatMap((pair) => [pair.first, pair.second])
-    .flatMap(({ mean, low, high }) => [mean, low, high])
-    .filter(Number.isFinite);
-  const high = bounds.reduce((a, b) => Math.max(a, b), 0) || 1;
+  const importances = pairs.flatMap((pair) => [pair.first, pair.second]);
+  const [low, most] = extent(importances.flatMap(({ mean, low, high }) => [mean, low, high]));
+  const high = most || 1;
   const reaches = pairs.map(
     ({ difference: { value, halfWidth } }) => Math.abs(value) + (halfWidth || 0),
   );
-  const reach = reaches.reduce((a, b) => Math.max(a, b || 0), 0) || 1;
+  const reach = extent(reaches)[1] || 1;
   return {
     pairs,
-    scale: { low: bounds.reduce((a, b) => Math.min(a, b), 0), high },
+    scale: { low, high },
     differenceScale: { low: -reach, high: reach },
     epochs: runs.map((run, i) => run.epochs[indices[i]] ?? "\u2013"),
     format: formatter(high),

@@ -3,7 +3,7 @@
 import { title } from "../model/run.js";
 import { epochAt, epochIndex, leading, matches, picked } from "../model/selection.js";
 import { html, replaceChildren, setAttribute, setText, svg } from "../widgets/dom.js";
-import { short, ticks, wholeTicks, withInterval } from "../widgets/numbers.js";
+import { extent, short, ticks, wholeTicks, withInterval } from "../widgets/numbers.js";
 import { hideTooltip, showTooltip } from "../widgets/tooltip.js";
 import { colourOf, shapeOf } from "../widgets/verdict_chip.js";
 import { measureChart } from "./drift_measures.js";
@@ -59,7 +59,6 @@ export function driftView(app) {
     { class: "view drift" },
     html("div", { class: "columns" }, charts, side),
   );
-  let highlighted = null;
 
   chart.addEventListener("mousemove", (event) => hover(app, chart, event));
   chart.addEventListener("mouseleave", () => {
@@ -105,14 +104,7 @@ export function driftView(app) {
     const height = charts.clientHeight - (drift.length ? BELOW : BELOW / 3);
     setAttribute(chart, "height", Math.round(Math.max(LEAST_HEIGHT, Math.min(MOST_HEIGHT, height))));
     drawLines(app, chart, method, features, charts.clientWidth - 36);
-    fillList(app, list, features, (feature) => {
-      highlighted = feature;
-      for (const line of chart.querySelectorAll("[data-feature]")) {
-        const isIt = highlighted !== null && line.dataset.feature === app.run.names[highlighted];
-        line.classList.toggle("dimmed", highlighted !== null && !isIt);
-        line.classList.toggle("highlighted", isIt);
-      }
-    });
+    fillList(app, list, features, (name) => highlight(chart, name));
     measuresTitle.hidden = !drift.length;
     const width = Math.max(160, (charts.clientWidth - 80) / 3);
     measures.replaceChildren(...drift.map((measured) => measureChart(app, measured, width)));
@@ -120,7 +112,15 @@ export function driftView(app) {
   return { element, update };
 }
 
-function fillList(app, list, features, highlight) {
+// The line of one feature stands out; null: none does.
+function highlight(chart, name) {
+  for (const { dataset, classList } of chart.querySelectorAll("[data-feature]")) {
+    classList.toggle("dimmed", name !== null && dataset.feature !== name);
+    classList.toggle("highlighted", dataset.feature === name);
+  }
+}
+
+function fillList(app, list, features, point) {
   const { run } = app;
   const evaluated = run.evaluatedIndex(leading(app), epochIndex(app));
   replaceChildren(
@@ -135,7 +135,7 @@ function fillList(app, list, features, highlight) {
       };
       return html(
         "li",
-        { onmouseenter: () => highlight(feature), onmouseleave: () => highlight(null) },
+        { onmouseenter: () => point(name), onmouseleave: () => point(null) },
         swatch,
         html("span", { class: "name", title: name }, name),
         html(
@@ -165,10 +165,8 @@ function drawLines(app, chart, method, features, width) {
   const { run } = app;
   const height = Number(chart.getAttribute("height"));
   const curves = features.map((feature, i) => curve(run, method, feature, i));
-  const bounds = curves
-    .flatMap(({ points }) => points.flatMap(({ mean, low, high }) => [mean, low, high]))
-    .filter(Number.isFinite);
-  const [low, high] = [Math.min(0, ...bounds), Math.max(0, ...bounds)];
+  const points = curves.flatMap((each) => each.points);
+  const [low, high] = extent(points.flatMap(({ mean, low, high }) => [mean, low, high]));
   const x = epochScale(app, width);
   const y = (value) =>
     height - MARGIN.bottom - ((height - MARGIN.bottom - MARGIN.top) * (value - low)) / (high - low || 1);

@@ -14,7 +14,7 @@ import {
 } from "../model/selection.js";
 import { html, replaceChildren, setAll, setAttribute, setText, svg } from "../widgets/dom.js";
 import { intervalBar, setIntervalBar } from "../widgets/interval_bar.js";
-import { formatter, short, signed, ticks, withInterval } from "../widgets/numbers.js";
+import { extent, formatter, short, signed, ticks, withInterval } from "../widgets/numbers.js";
 import { Rows, sortButton } from "../widgets/rows.js";
 import { hideTooltip, showTooltip } from "../widgets/tooltip.js";
 import { chip, colourOf, setChip, shapeOf } from "../widgets/verdict_chip.js";
@@ -343,7 +343,7 @@ function fillTrend(run, drawn, parts, feature) {
   const { mean } = run.methods.get(drawn.lead);
   const values = drawn.trendIndices.map((index) => mean[index * run.nFeatures + feature]);
   const known = values.filter(Number.isFinite);
-  const [low, high] = [Math.min(0, ...known), Math.max(0, ...known)];
+  const [low, high] = extent(known);
   const last = Math.max(1, run.epochs.length - 1);
   const x = (index) => (10 + (980 * index) / last).toFixed(0);
   const y = (value) => (90 - (80 * (value - low)) / (high - low || 1)).toFixed(1);

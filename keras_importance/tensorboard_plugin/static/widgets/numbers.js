@@ -45,6 +45,16 @@ export function signed(text) {
   return text.startsWith(MINUS) || text === "\u2013" ? text : `+${text}`;
 }
 
+// From the smallest to the largest of the known numbers, 0 included.
+export function extent(values) {
+  let [low, high] = [0, 0];
+  for (const value of values.filter(Number.isFinite)) {
+    low = Math.min(low, value);
+    high = Math.max(high, value);
+  }
+  return [low, high];
+}
+
 // Round numbers within a range, about as many as asked for.
 export function ticks(low, high, count) {
   if (!(high > low)) return [low];
