@@ -321,7 +321,7 @@ def test_every_file_of_the_page_is_in_the_wheel():
     [
         "/../plugin.py", "/..%2fplugin.py", "/%2e%2e/plugin.py", "/static/index.js", "/plugin.py",
         "/index.js/../../plugin.py", "//etc/passwd", "/....//plugin.py", "/index.js%00.py", "/stored.py",
-        "/views", "/views/", "/views/../../plugin.py", "/views/..%2f..%2fplugin.py",
+        "/views", "/views/", "/package.json", "/views/../../plugin.py", "/views/..%2f..%2fplugin.py",
     ],
 )  # fmt: skip
 def test_nothing_beyond_the_page_is_served(tmp_path, path):

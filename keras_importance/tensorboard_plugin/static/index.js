@@ -14,7 +14,7 @@ import { controls } from "./widgets/controls.js";
 import { html } from "./widgets/dom.js";
 import { hideTooltip, tooltipBox } from "./widgets/tooltip.js";
 
-export const VIEWS = {
+const VIEWS = {
   ranking: ["Ranking", rankingView],
   drift: ["Drift", driftView],
   epochs: ["Over epochs", overEpochsView],

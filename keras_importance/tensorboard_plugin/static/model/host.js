@@ -66,10 +66,6 @@ export function setAddressState(values) {
   }
 }
 
-export function address() {
-  return page().location.href;
-}
-
 export function watchAddress(changed) {
   page().addEventListener("hashchange", changed);
 }

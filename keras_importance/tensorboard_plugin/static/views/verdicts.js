@@ -204,7 +204,7 @@ function evidenceText(drawn, name, index, state) {
 }
 
 // JSON's strings are Python's, too: both know the same escapes.
-export function pythonList(names) {
+function pythonList(names) {
   return `[${names.map((name) => JSON.stringify(name)).join(", ")}]`;
 }
 
