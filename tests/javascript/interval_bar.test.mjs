@@ -71,6 +71,8 @@ test("a bar is drawn as its geometry says, with its number beside it", () => {
 test("a bar is hollow where it is told to be, and full again", () => {
   const parts = intervalBar();
   const content = { text: "", importance: importance(3), scale: SCALE, colour: "red" };
+  setIntervalBar(parts, content);
+  assert.equal(parts.bar.classList.contains("hollow"), false);
   for (const isHollow of [true, false]) {
     setIntervalBar(parts, { ...content, isHollow });
     assert.equal(parts.bar.classList.contains("hollow"), isHollow);

@@ -100,6 +100,12 @@ test("ticks lie within their range, at equal steps of 1, 2 or 5 times a power of
   }
 });
 
+test("ticks are as far apart as the next larger of these steps", () => {
+  assert.deepEqual(ticks(0, 20, 5), [0, 5, 10, 15, 20]);
+  assert.deepEqual(ticks(-0.3, 0.5, 5), [-0.2, 0, 0.2, 0.4]);
+  assert.deepEqual(ticks(0, 26, 3), [0, 10, 20]);
+});
+
 test("a range of no width has one tick, and ticks of epochs are whole", () => {
   assert.deepEqual(ticks(3, 3, 5), [3]);
   assert.deepEqual(wholeTicks(0, 3, 10), [0, 1, 2, 3]);
