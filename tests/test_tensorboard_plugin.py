@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import struct
 import subprocess
@@ -24,6 +25,7 @@ from keras_importance.tensorboard_plugin import stored
 from keras_importance.tensorboard_plugin.plugin import ImportancePlugin
 
 PLUGIN = "/data/plugin/keras_importance"
+STATIC = Path(stored.__file__).parent / "static"
 NASTY = ('<img src=x onerror="alert(1)">', "温度/°C", "a b&c=d#e", "\u2028line", "")
 
 
@@ -284,11 +286,15 @@ def test_it_works_under_a_path_prefix(tmp_path):
     assert tab.get("/index.js").status_code == 200
 
 
+def static_files():
+    """The scripts and the style of the page, those in sub-folders included."""
+    return [path for path in sorted(STATIC.rglob("*")) if path.suffix in {".js", ".css"}]
+
+
 def test_every_file_of_the_page_is_served_as_what_it_is(tmp_path):
     tab = Tab(tmp_path)
-    static = Path(stored.__file__).parent / "static"
-    for path in static.iterdir():
-        response = tab.get(f"/{path.name}")
+    for path in static_files():
+        response = tab.get(f"/{path.relative_to(STATIC).as_posix()}")
         assert response.status_code == 200
         assert response.data == path.read_bytes()
         assert response.content_type.startswith(
@@ -296,11 +302,21 @@ def test_every_file_of_the_page_is_served_as_what_it_is(tmp_path):
         )
 
 
+def test_every_file_of_the_page_is_in_the_wheel():
+    """The patterns of the package data give each file of the page, and no other."""
+    settings = configparser.ConfigParser()
+    settings.read(Path(__file__).parents[1] / "setup.cfg")
+    patterns = settings["options.package_data"]["keras_importance.tensorboard_plugin"].split(", ")
+    packed = {path for pattern in patterns for path in STATIC.parent.glob(pattern)}
+    assert packed == set(static_files())
+
+
 @pytest.mark.parametrize(
     "path",
     [
         "/../plugin.py", "/..%2fplugin.py", "/%2e%2e/plugin.py", "/static/index.js", "/plugin.py",
         "/index.js/../../plugin.py", "//etc/passwd", "/....//plugin.py", "/index.js%00.py", "/stored.py",
+        "/views", "/views/", "/package.json", "/views/../../plugin.py", "/views/..%2f..%2fplugin.py",
     ],
 )  # fmt: skip
 def test_nothing_beyond_the_page_is_served(tmp_path, path):

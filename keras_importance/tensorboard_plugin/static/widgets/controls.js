@@ -1,7 +1,15 @@
 // The bar above all views: run, view, methods, search and the epoch.
 
+import { runLabel, title } from "../model/run.js";
+import {
+  epochAt,
+  epochIndex,
+  leading,
+  methodWithSteps,
+  methodsShown,
+  toggled,
+} from "../model/selection.js";
 import { html, setAttribute, setText } from "./dom.js";
-import { leading, methodWithSteps, methodsShown, row, runLabel } from "./selection.js";
 
 const FRAMES_PER_SECOND = 6;
 
@@ -11,18 +19,18 @@ export function controls(app, views) {
     "aria-label": "Run",
     onchange: () => app.set({ run: runs.value }),
   });
-  const tabs = views.map(([key, title]) =>
+  const tabs = views.map(([key, text]) =>
     html(
       "button",
       {
         role: "tab",
         id: `tab-${key}`,
         "data-view": key,
-        "data-title": title,
+        "data-title": text,
         "aria-controls": "view",
         onclick: () => app.set({ view: key }),
       },
-      title,
+      text,
     ),
   );
   const list = html(
@@ -51,7 +59,7 @@ export function controls(app, views) {
     min: "0",
     step: "1",
     "aria-label": "Epoch",
-    oninput: () => app.set({ epoch: atSlider(app, Number(slider.value)) }),
+    oninput: () => app.set({ epoch: epochAt(app.run, Number(slider.value)) }),
   });
   const label = html("output", { class: "epoch-label number", for: "epoch" });
   const play = html("button", { class: "icon", id: "play", onclick: () => player.toggle() });
@@ -98,10 +106,10 @@ export function controls(app, views) {
     search.hidden = app.state.view === "drift";
     const last = app.run.epochs.length - 1;
     setAttribute(slider, "max", last);
-    slider.value = row(app);
+    slider.value = epochIndex(app);
     slider.disabled = play.disabled = last === 0;
-    setAttribute(slider, "aria-valuetext", `epoch ${app.run.epochs[row(app)]}`);
-    setText(label, `epoch ${app.run.epochs[row(app)]} of ${app.run.epochs[last]}`);
+    setAttribute(slider, "aria-valuetext", `epoch ${app.run.epochs[epochIndex(app)]}`);
+    setText(label, `epoch ${app.run.epochs[epochIndex(app)]} of ${app.run.epochs[last]}`);
     newest.classList.toggle("on", app.state.epoch === null);
     setAttribute(newest, "aria-pressed", app.state.epoch === null);
     player.update();
@@ -109,13 +117,9 @@ export function controls(app, views) {
   return { element, update };
 }
 
-function atSlider(app, place) {
-  return place === app.run.epochs.length - 1 ? null : app.run.epochs[place];
-}
-
 function updateRuns(app, select) {
-  const names = app.listing.map((one) => one.run);
-  if (names.join("\n") !== [...select.options].map((one) => one.value).join("\n")) {
+  const names = app.listing.map(({ run }) => run);
+  if (names.join("\n") !== [...select.options].map(({ value }) => value).join("\n")) {
     select.replaceChildren(...names.map((name) => html("option", { value: name }, runLabel(name))));
   }
   select.hidden = !names.length;
@@ -124,39 +128,40 @@ function updateRuns(app, select) {
 
 function updateMethods(app, group) {
   const names = [...app.run.methods.keys()];
-  if (names.join("\n") !== [...group.children].map((one) => one.dataset.method).join("\n")) {
+  if (names.join("\n") !== [...group.children].map(({ dataset }) => dataset.method).join("\n")) {
     group.replaceChildren(
       ...names.map((name) =>
         html(
           "button",
           { class: "toggle", "data-method": name, onclick: () => toggleMethod(app, name) },
-          name.replaceAll("_", " "),
+          title(name),
         ),
       ),
     );
   }
   // Views of one method at a time choose it; the others show several side by side.
-  const shown = { ranking: methodsShown, steps: (one) => [methodWithSteps(one)] }[app.state.view]?.(
-    app,
-  ) ?? [leading(app)];
+  const shown = { ranking: methodsShown(app), steps: [methodWithSteps(app)] }[app.state.view] ?? [
+    leading(app),
+  ];
   for (const button of group.children)
     setAttribute(button, "aria-pressed", shown.includes(button.dataset.method));
 }
 
 function toggleMethod(app, name) {
   if (app.state.view !== "ranking") {
-    app.set({ methods: [name, ...methodsShown(app).filter((one) => one !== name)] });
+    app.set({ methods: [name, ...methodsShown(app).filter((other) => other !== name)] });
     return;
   }
   const shown = methodsShown(app);
-  const others = shown.filter((one) => one !== name);
-  app.set({ methods: shown.includes(name) ? (others.length ? others : shown) : [...shown, name] });
+  const methods = toggled(shown, name);
+  // The last one stays.
+  app.set({ methods: methods.length ? methods : shown });
 }
 
 function alongTabs(event, tabs) {
   const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
   if (!step) return;
-  const shown = tabs.filter((one) => !one.hidden);
+  const shown = tabs.filter((tab) => !tab.hidden);
   const next = shown[(shown.indexOf(document.activeElement) + step + shown.length) % shown.length];
   next.focus();
   next.click();
@@ -165,8 +170,8 @@ function alongTabs(event, tabs) {
 function playing(app, button) {
   let timer = null;
   function step() {
-    const next = row(app) + 1;
-    app.set({ epoch: atSlider(app, next) });
+    const next = epochIndex(app) + 1;
+    app.set({ epoch: epochAt(app.run, next) });
     if (next >= app.run.epochs.length - 1) stop();
   }
   function stop() {
@@ -179,7 +184,7 @@ function playing(app, button) {
       stop();
       return;
     }
-    if (row(app) === app.run.epochs.length - 1) app.set({ epoch: app.run.epochs[0] });
+    if (epochIndex(app) === app.run.epochs.length - 1) app.set({ epoch: app.run.epochs[0] });
     timer = setInterval(step, 1000 / FRAMES_PER_SECOND);
     app.schedule();
   }

@@ -31,8 +31,28 @@ export function short(value) {
   return withMinus(String(Number(value.toPrecision(4))));
 }
 
+// An interval in words; a dash where it is unknown.
+export function interval(low, high, format = short) {
+  return Number.isFinite(low) ? `${format(low)} to ${format(high)}` : "\u2013";
+}
+
+// An importance with its interval, where there is one.
+export function withInterval({ mean, low, high }) {
+  return Number.isFinite(low) ? `${short(mean)} (${interval(low, high)})` : short(mean);
+}
+
 export function signed(text) {
   return text.startsWith(MINUS) || text === "\u2013" ? text : `+${text}`;
+}
+
+// From the smallest to the largest of the known numbers, 0 included.
+export function extent(values) {
+  let [low, high] = [0, 0];
+  for (const value of values.filter(Number.isFinite)) {
+    low = Math.min(low, value);
+    high = Math.max(high, value);
+  }
+  return [low, high];
 }
 
 // Round numbers within a range, about as many as asked for.
@@ -40,12 +60,12 @@ export function ticks(low, high, count) {
   if (!(high > low)) return [low];
   const rough = (high - low) / Math.max(1, count);
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough);
-  const found = [];
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough);
+  const levels = [];
   for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i += 1) {
-    found.push(Number((i * step).toPrecision(12)));
+    levels.push(Number((i * step).toPrecision(12)));
   }
-  return found;
+  return levels;
 }
 
 export function wholeTicks(low, high, count) {
@@ -53,18 +73,18 @@ export function wholeTicks(low, high, count) {
 }
 
 export function rankCorrelation(first, second) {
-  const ranks = (values) => {
+  const ranksOf = (values) => {
     const order = [...values.keys()].sort((a, b) => values[a] - values[b]);
-    const found = new Array(values.length);
+    const ranks = new Array(values.length);
     for (let i = 0; i < order.length;) {
       let j = i;
       while (j < order.length && values[order[j]] === values[order[i]]) j += 1;
-      for (let k = i; k < j; k += 1) found[order[k]] = (i + j - 1) / 2;
+      for (let k = i; k < j; k += 1) ranks[order[k]] = (i + j - 1) / 2;
       i = j;
     }
-    return found;
+    return ranks;
   };
-  const [a, b] = [ranks(first), ranks(second)];
+  const [a, b] = [ranksOf(first), ranksOf(second)];
   const middle = (a.length - 1) / 2;
   let [ab, aa, bb] = [0, 0, 0];
   for (let i = 0; i < a.length; i += 1) {

@@ -1,10 +1,11 @@
 // What is known of each feature, on what evidence, and the names to copy.
 
-import { html, replaceChildren, setAttribute, setText } from "./dom.js";
-import { formatter, short } from "./numbers.js";
-import { Rows } from "./rows.js";
-import { leading, ordered, row } from "./selection.js";
-import { DROPPABLE, STATES, chip, colourOf, setChip, shapeOf } from "./verdicts_look.js";
+import { DROPPABLE, STATES, title } from "../model/run.js";
+import { epochIndex, leading, ordered, toggled } from "../model/selection.js";
+import { html, replaceChildren, setAttribute, setText } from "../widgets/dom.js";
+import { formatter, interval, short } from "../widgets/numbers.js";
+import { Rows } from "../widgets/rows.js";
+import { chip, colourOf, setChip, shapeOf } from "../widgets/verdict_chip.js";
 
 const SAID_FOR = 2000;
 
@@ -26,8 +27,8 @@ export function verdictsView(app) {
   const head = html(
     "div",
     { class: "head", role: "row" },
-    ...["Feature", "Verdict", "Since epoch", "Importance", "95% interval", "Evidence"].map((title, i) =>
-      html("div", { role: "columnheader", class: i >= 2 && i <= 4 ? "right faint" : "faint" }, title),
+    ...["Feature", "Verdict", "Since epoch", "Importance", "95% interval", "Evidence"].map((text, i) =>
+      html("div", { role: "columnheader", class: i >= 2 && i <= 4 ? "right faint" : "faint" }, text),
     ),
   );
   const table = html("div", { class: "table" }, head, rows.element);
@@ -71,10 +72,10 @@ export function verdictsView(app) {
     );
     setText(note, "");
     if (!judged) return;
-    const now = row(app);
+    const now = epochIndex(app);
     const epoch = run.epochs[now];
     const evidence = app.evidence(epoch);
-    const found = evidence?.verdicts?.find((one) => one.method === judged.method) ?? null;
+    const verdicts = evidence?.verdicts?.find(({ method }) => method === judged.method) ?? null;
     const stateOf = (i) => run.state(judged.method, now, i);
     const sorted =
       app.state.sort === "importance"
@@ -85,11 +86,11 @@ export function verdictsView(app) {
     drawn = {
       matching,
       stateOf,
-      found,
+      verdicts,
       epoch,
       method: judged.method,
-      evaluated: run.evaluated(judged.method, now),
-      place: new Map(found?.names.map((name, i) => [name, i]) ?? []),
+      evaluated: run.evaluatedIndex(judged.method, now),
+      index: new Map(verdicts?.names.map((name, i) => [name, i]) ?? []),
       notes: evidence?.notes ?? {},
     };
     const threshold = judged.thresholds[now];
@@ -99,7 +100,7 @@ export function verdictsView(app) {
     );
     setText(
       note,
-      `Verdicts by ${judged.method.replaceAll("_", " ")} in epoch ${epoch}: useless below an importance of ${short(threshold)}; chance that any feature is wrongly called useless in the training ${(100 * judged.error_rate).toFixed(0)}% at most.`,
+      `Verdicts by ${title(judged.method)} in epoch ${epoch}: useless below an importance of ${short(threshold)}; chance that any feature is wrongly called useless in the training ${(100 * judged.error_rate).toFixed(0)}% at most.`,
     );
     fillFilters(app, filters, matching, stateOf);
     rows.set(states.length ? matching.filter((i) => states.includes(stateOf(i))) : matching);
@@ -126,10 +127,7 @@ function fillFilters(app, filters, features, stateOf) {
       const shape = html("span", { class: "shape", "aria-hidden": "true" }, shapeOf(state));
       shape.style.setProperty("--colour", colourOf(state));
       const { states } = app.state;
-      const toggle = () =>
-        app.set({
-          states: states.includes(state) ? states.filter((one) => one !== state) : [...states, state],
-        });
+      const toggle = () => app.set({ states: toggled(states, state) });
       return html(
         "button",
         {
@@ -159,7 +157,7 @@ function makeRow() {
   const element = html(
     "div",
     { class: "row", role: "row" },
-    Object.values(parts).map((one) => html("div", { role: "cell" }, one)),
+    Object.values(parts).map((content) => html("div", { role: "cell" }, content)),
   );
   element.parts = parts;
   return element;
@@ -170,46 +168,43 @@ function fillRow(app, drawn, element, feature) {
   const { parts } = element;
   const name = run.names[feature];
   const state = drawn.stateOf(feature);
-  const { mean, low, high } = run.at(drawn.method, drawn.evaluated, feature);
+  const { mean, low, high } = run.importance(drawn.method, drawn.evaluated, feature);
   setAttribute(element, "data-feature", name);
   setAttribute(element, "data-state", state);
   setText(parts.name, name);
   parts.name.title = name;
   setChip(parts.chip, state);
   setText(parts.mean, drawn.format(mean));
-  setText(
-    parts.interval,
-    Number.isFinite(low) ? `${drawn.format(low)} to ${drawn.format(high)}` : "\u2013",
-  );
-  const place = drawn.place.get(name);
-  const since = place === undefined ? null : drawn.found.since[place];
+  setText(parts.interval, interval(low, high, drawn.format));
+  const index = drawn.index.get(name);
+  const since = index === undefined ? null : drawn.verdicts.since[index];
   setText(parts.since, since === null ? "\u2013" : String(since));
-  const text = evidenceText(drawn, name, place, state);
+  const text = evidenceText(drawn, name, index, state);
   setText(parts.evidence, text);
   parts.evidence.title = text;
 }
 
-function evidenceText(drawn, name, place, state) {
-  const notes = Object.entries(drawn.notes)
-    .filter(([, found]) => found[name])
-    .map(([method, found]) => `${method}: ${found[name]}`);
+function evidenceText(drawn, name, index, state) {
+  const noted = Object.entries(drawn.notes)
+    .filter(([, notes]) => notes[name])
+    .map(([method, notes]) => `${method}: ${notes[name]}`);
   const parts = [];
-  if (place !== undefined && state) {
-    const { bound, p_value: pValue, threshold, partners, reasons } = drawn.found;
+  if (index !== undefined && state) {
+    const { bound, p_value: pValue, threshold, partners, reasons } = drawn.verdicts;
     if (reasons[name]) parts.push(reasons[name]);
-    else if (bound[place] !== null)
+    else if (bound[index] !== null)
       parts.push(
-        `${state === "useful" ? "lower" : "upper"} bound ${short(bound[place])} ${state === "useful" ? "above" : "below"} ${short(threshold)}`,
+        `${state === "useful" ? "lower" : "upper"} bound ${short(bound[index])} ${state === "useful" ? "above" : "below"} ${short(threshold)}`,
       );
     if (partners[name]) parts.push(`redundant with ${partners[name]}`);
-    if (pValue[place] !== null)
-      parts.push(`unlearned signal: p = ${short(Number(pValue[place].toPrecision(2)))}`);
+    if (pValue[index] !== null)
+      parts.push(`unlearned signal: p = ${short(Number(pValue[index].toPrecision(2)))}`);
   }
-  return [...parts, ...notes].join("; ");
+  return [...parts, ...noted].join("; ");
 }
 
 // JSON's strings are Python's, too: both know the same escapes.
-export function pythonList(names) {
+function pythonList(names) {
   return `[${names.map((name) => JSON.stringify(name)).join(", ")}]`;
 }
 

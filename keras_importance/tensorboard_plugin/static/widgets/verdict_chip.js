@@ -11,9 +11,6 @@ const LOOKS = {
   undecided: "\u2013",
 };
 
-export const STATES = Object.keys(LOOKS);
-export const DROPPABLE = ["useless", "harmful"];
-
 export function colourOf(state) {
   return LOOKS[state] ? `var(--${state})` : "var(--neutral)";
 }

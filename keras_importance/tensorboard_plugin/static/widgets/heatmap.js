@@ -65,9 +65,9 @@ export class HeatMap {
     let [low, high] = [0, 0];
     for (let i = 0; i < rows.length; i += 1) {
       for (let j = 0; j < columns.length; j += 1) {
-        const one = value(i, j);
-        if (one > high) high = one;
-        if (one < low) low = one;
+        const importance = value(i, j);
+        if (importance > high) high = importance;
+        if (importance < low) low = importance;
       }
     }
     const reach = Math.max(high, -low) || 1;
@@ -100,9 +100,9 @@ export class HeatMap {
   layout() {
     const { rows, columns, fit } = this.content;
     const { clientWidth: width, clientHeight: height } = this.element;
-    const isFit = fit ?? rows.length > MAX_READABLE;
+    const isAtOnce = isFit(fit, rows.length);
     const fitting = Math.min(MOST_HEIGHT, (height - FOOT) / Math.max(1, rows.length));
-    const rowHeight = Math.max(isFit ? LEAST_HEIGHT : READABLE, fitting);
+    const rowHeight = Math.max(isAtOnce ? LEAST_HEIGHT : READABLE, fitting);
     const withNames = rowHeight >= LETTERS_FROM;
     const context = this.canvas.getContext("2d");
     context.font = `12px ${getComputedStyle(document.body).fontFamily}`;
@@ -198,7 +198,7 @@ export class HeatMap {
     context.fillStyle = colour;
     context.textAlign = "center";
     const every = Math.max(1, Math.ceil(44 / at.cellWidth));
-    const step = [1, 2, 5, 10, 20, 25, 50, 100, 200, 500, 1000].find((one) => one >= every) ?? every;
+    const step = [1, 2, 5, 10, 20, 25, 50, 100, 200, 500, 1000].find((size) => size >= every) ?? every;
     for (let j = 0; j < columns.length; j += step) {
       context.fillText(String(columns[j]), at.left + (j + 0.5) * at.cellWidth, y);
     }
@@ -268,6 +268,11 @@ export class HeatMap {
   }
 }
 
+// Whether all rows are shown at once: as asked for, else where there are too many to read.
+export function isFit(fit, nRows) {
+  return fit ?? nRows > MAX_READABLE;
+}
+
 function fitted(context, name, width) {
   if (context.measureText(name).width <= width) return name;
   const letters = [...name];
@@ -277,14 +282,14 @@ function fitted(context, name, width) {
 }
 
 // From -1..1 to a pixel; small numbers are spread by a square root, so that they are told from 0.
-function ramp(theme) {
+export function ramp(theme) {
   const { up, down, none } = RAMPS[theme];
   const [rising, falling] = [shades(up), shades(down)];
   const missing = pixel(none);
-  return (share) => {
-    if (!Number.isFinite(share)) return missing;
-    const place = Math.round(Math.sqrt(Math.min(1, Math.abs(share))) * (STEPS - 1));
-    return (share < 0 ? falling : rising)[place];
+  return (fraction) => {
+    if (!Number.isFinite(fraction)) return missing;
+    const index = Math.round(Math.sqrt(Math.min(1, Math.abs(fraction))) * (STEPS - 1));
+    return (fraction < 0 ? falling : rising)[index];
   };
 }
 
@@ -294,7 +299,9 @@ function shades(stops) {
     const place = (i / (STEPS - 1)) * (colours.length - 1);
     const first = Math.min(colours.length - 2, Math.floor(place));
     return pixel(
-      colours[first].map((one, k) => Math.round(one + (place - first) * (colours[first + 1][k] - one))),
+      colours[first].map((from, k) =>
+        Math.round(from + (place - first) * (colours[first + 1][k] - from)),
+      ),
     );
   });
 }

@@ -35,7 +35,7 @@ export function replaceChildren(element, ...children) {
     : null;
   element.replaceChildren(...children);
   if (focused !== null)
-    [...element.querySelectorAll("[data-key]")].find((one) => one.dataset.key === focused)?.focus();
+    [...element.querySelectorAll("[data-key]")].find(({ dataset }) => dataset.key === focused)?.focus();
 }
 
 // Writing what is there already would make the browser lay out and paint for nothing.

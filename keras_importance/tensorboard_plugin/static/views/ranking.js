@@ -1,21 +1,23 @@
 // Bars with intervals of all features, by method side by side, with trend, change and verdict.
 
-import { html, replaceChildren, setAll, setAttribute, setText, svg } from "./dom.js";
-import { formatter, short, signed, ticks } from "./numbers.js";
-import { Rows } from "./rows.js";
+import { STATES, title } from "../model/run.js";
 import {
   changeOf,
+  epochIndex,
   leading,
   methodsShown,
   ordered,
   picked,
-  row,
-  sinceRow,
+  sinceIndex,
   sorting,
   togglePicked,
-} from "./selection.js";
-import { hideTooltip, showTooltip } from "./tooltip.js";
-import { STATES, chip, colourOf, setChip, shapeOf } from "./verdicts_look.js";
+} from "../model/selection.js";
+import { html, replaceChildren, setAll, setAttribute, setText, svg } from "../widgets/dom.js";
+import { intervalBar, setIntervalBar } from "../widgets/interval_bar.js";
+import { extent, formatter, short, signed, ticks, withInterval } from "../widgets/numbers.js";
+import { Rows, sortButton } from "../widgets/rows.js";
+import { hideTooltip, showTooltip } from "../widgets/tooltip.js";
+import { chip, colourOf, setChip, shapeOf } from "../widgets/verdict_chip.js";
 
 const ROW_HEIGHT = 30;
 const TREND_POINTS = 60;
@@ -49,12 +51,7 @@ export function rankingView(app) {
 
   function update() {
     const methods = methodsShown(app);
-    // Columns differ: rows made for others can't be used.
-    if (drawn && drawn.methods.join() !== methods.join()) {
-      rows.shown.forEach((one) => one.remove());
-      rows.shown.clear();
-      rows.spare = [];
-    }
+    if (drawn && drawn.methods.join() !== methods.join()) rows.clear();
     drawn = prepared(app, methods);
     const columns = `28px 38px minmax(130px, 1.1fr) ${methods.map(() => "minmax(190px, 2fr)").join(" ")} 110px 150px${app.run.verdicts.length ? " 118px" : ""}`;
     element.classList.toggle("without-verdicts", !app.run.verdicts.length);
@@ -73,10 +70,10 @@ export function rankingView(app) {
 // All that the rows have in common.
 function prepared(app, methods) {
   const { run } = app;
-  const now = row(app);
+  const now = epochIndex(app);
   const lead = leading(app);
   const columns = methods.map((method) => {
-    const evaluated = run.evaluated(method, now);
+    const evaluated = run.evaluatedIndex(method, now);
     const range =
       app.state.scale === "all"
         ? run.wholeRange(method)
@@ -96,15 +93,15 @@ function prepared(app, methods) {
   const every = Math.max(1, Math.ceil(run.epochs.length / TREND_POINTS));
   return {
     now,
-    since: sinceRow(app),
+    since: sinceIndex(app),
     methods,
     columns,
     lead,
-    ranks: run.ranks(lead, run.evaluated(lead, now)),
+    ranks: run.ranks(lead, run.evaluatedIndex(lead, now)),
     picked: new Set(app.state.picked.length ? picked(app) : []),
-    trendRows: run.methods
+    trendIndices: run.methods
       .get(lead)
-      .evaluated.filter((one, i, all) => i % every === 0 || i === all.length - 1),
+      .evaluated.filter((_, i, all) => i % every === 0 || i === all.length - 1),
   };
 }
 
@@ -113,7 +110,7 @@ function updateHead(app, head, drawn) {
   const drawnAs = [
     run.name,
     drawn.methods.join(),
-    drawn.columns.map((one) => [one.low, one.high]).join(),
+    drawn.columns.map(({ low, high }) => [low, high]).join(),
     state.sort,
     state.ascending,
     drawn.since,
@@ -122,21 +119,10 @@ function updateHead(app, head, drawn) {
   ].join("|");
   if (head.dataset.drawn === drawnAs) return;
   head.dataset.drawn = drawnAs;
-  const sortable = (sort, title, hint) => {
-    const isSorted = state.sort === sort || (state.sort === "importance" && sort === drawn.lead);
-    const arrow = isSorted ? (state.ascending ? "\u2191" : "\u2193") : "";
-    return html(
-      "button",
-      {
-        class: `sort${isSorted ? " on" : ""}`,
-        "data-sort": sort,
-        "data-key": sort,
-        title: hint,
-        onclick: () => sorting(app, sort),
-      },
-      title,
-      html("span", { class: "arrow", "aria-hidden": "true" }, arrow),
-    );
+  const sortable = (key, text, hint) => {
+    const isSorted = state.sort === key || (state.sort === "importance" && key === drawn.lead);
+    const onclick = () => sorting(app, key);
+    return sortButton({ key, text, hint, isSorted, ascending: state.ascending, onclick });
   };
   const cell = (...children) => html("div", { role: "columnheader" }, ...children);
   const since = html(
@@ -156,12 +142,12 @@ function updateHead(app, head, drawn) {
     cell(),
     cell(html("span", { class: "faint" }, "#")),
     cell(sortable("name", "Feature", "Sort by name")),
-    ...drawn.columns.map((one) =>
+    ...drawn.columns.map((column) =>
       html(
         "div",
         { role: "columnheader", class: "bars-head" },
-        sortable(one.method, one.method.replaceAll("_", " "), "Sort by this importance"),
-        axis(one),
+        sortable(column.method, title(column.method), "Sort by this importance"),
+        axis(column),
       ),
     ),
     cell(html("span", { class: "faint" }, "Trend")),
@@ -194,17 +180,17 @@ function axis(column) {
 }
 
 function updateNote(app, note, drawn) {
-  const one = app.run.methods.get(drawn.lead);
+  const method = app.run.methods.get(drawn.lead);
   const column = drawn.columns[0];
   const parts = [
-    `${drawn.lead.replaceAll("_", " ")} importance in units of the ${one.metric}, ${one.n_samples.toLocaleString("en")} rows, 95% intervals${one.error_source === "repeats" ? " of the shuffling alone" : ""}`,
+    `${title(drawn.lead)} importance in units of the ${method.metric}, ${method.n_samples.toLocaleString("en")} rows, 95% intervals${method.error_source === "repeats" ? " of the shuffling alone" : ""}`,
   ];
-  if (one.procedure) parts.push(one.procedure);
+  if (method.procedure) parts.push(method.procedure);
   if (column.evaluated !== drawn.now && column.evaluated >= 0)
     parts.push(`evaluated last in epoch ${app.run.epochs[column.evaluated]}`);
   if (app.run.epochs.length === 1)
     parts.push("one evaluation so far: trends and changes start with the second");
-  if (app.run.unreadable) parts.push(`${app.run.unreadable} epochs could not be read`);
+  if (app.run.nUnreadable) parts.push(`${app.run.nUnreadable} epochs could not be read`);
   setText(note, `${parts.join(" \u00b7 ")}.`);
 }
 
@@ -224,11 +210,13 @@ function changesLine(app) {
   const element = html("p", { class: "changes" }, since, fell, ", ", rose, by);
   function update(drawn) {
     const { run } = app;
-    const rows = [drawn.since, drawn.now].map((one) => run.evaluated(drawn.lead, one));
-    element.hidden = rows[0] < 0 || rows[0] === rows[1] || drawn.since >= drawn.now;
+    const [before, after] = [drawn.since, drawn.now].map((index) =>
+      run.evaluatedIndex(drawn.lead, index),
+    );
+    element.hidden = before < 0 || before === after || drawn.since >= drawn.now;
     if (element.hidden) return;
     const counts = { fell: 0, rose: 0 };
-    for (let feature = 0; feature < run.width; feature += 1) {
+    for (let feature = 0; feature < run.nFeatures; feature += 1) {
       const { value, isClear } = changeOf(run, drawn.lead, feature, drawn.since, drawn.now);
       if (isClear) counts[value < 0 ? "fell" : "rose"] += 1;
     }
@@ -243,9 +231,9 @@ function updateLegend(app, legend) {
   if (!legend.childElementCount) {
     legend.append(
       ...STATES.map((state) => {
-        const one = chip();
-        setChip(one, state);
-        return one;
+        const element = chip();
+        setChip(element, state);
+        return element;
       }),
       html(
         "button",
@@ -268,7 +256,7 @@ function makeRow(app, methods) {
     box,
     rank: html("span", { class: "rank number faint" }),
     name: html("span", { class: "name" }),
-    bars: methods.map(makeBar),
+    bars: methods.map(intervalBar),
     trend: makeTrend(),
     change: html("span", { class: "change number" }),
     chip: chip(),
@@ -280,10 +268,10 @@ function makeRow(app, methods) {
       box,
       parts.rank,
       parts.name,
-      ...parts.bars.map((one) => one.element),
+      ...parts.bars.map((bar) => bar.element),
       parts.trend.element,
       parts.change,
-    ].map((one) => html("div", { role: "cell" }, one)),
+    ].map((content) => html("div", { role: "cell" }, content)),
     html("div", { role: "cell", class: "verdict-cell" }, parts.chip),
   );
   element.parts = parts;
@@ -292,31 +280,6 @@ function makeRow(app, methods) {
   element.addEventListener("mouseleave", hideTooltip);
   parts.name.addEventListener("click", () => togglePicked(app, element.feature));
   return element;
-}
-
-function makeBar() {
-  const number = html("span", { class: "number value" });
-  const grid = svg("path", { class: "grid" });
-  const bar = svg("rect", { class: "bar", y: "22", height: "56" });
-  const interval = svg("path", { class: "interval" });
-  const zero = svg("path", { class: "zero" });
-  // Stretched to its column: nothing is measured when the window changes.
-  const picture = svg(
-    "svg",
-    { viewBox: "0 0 1000 100", preserveAspectRatio: "none", "aria-hidden": "true" },
-    grid,
-    bar,
-    zero,
-    interval,
-  );
-  return {
-    element: html("div", { class: "bar-cell" }, number, picture),
-    number,
-    grid,
-    bar,
-    interval,
-    zero,
-  };
 }
 
 function makeTrend() {
@@ -358,42 +321,36 @@ function fillRow(app, drawn, element, feature, index) {
 }
 
 function fillBar(run, column, parts, feature, state) {
-  const { mean, low, high, obtained } = run.at(column.method, column.evaluated, feature);
-  const place = (value) => (1000 * (value - column.low)) / (column.high - column.low);
-  const known = Number.isFinite(mean);
-  setText(parts.number, column.format(mean));
+  const importance = run.importance(column.method, column.evaluated, feature);
+  const { mean, low, high, obtained } = importance;
+  const isKnown = Number.isFinite(mean);
   setAll(parts.element, {
     "data-method": column.method,
-    "data-mean": known ? mean : "",
+    "data-mean": isKnown ? mean : "",
     "data-low": Number.isFinite(low) ? low : "",
     "data-high": Number.isFinite(high) ? high : "",
   });
-  const [from, to] = known ? [place(Math.min(0, mean)), place(Math.max(0, mean))] : [0, 0];
-  setAttribute(parts.bar, "x", from.toFixed(1));
-  setAttribute(parts.bar, "width", Math.max(0, to - from).toFixed(1));
-  parts.bar.style.setProperty("--colour", run.verdicts.length ? colourOf(state) : "var(--useful)");
-  parts.bar.classList.toggle("hollow", known && obtained !== "exact");
-  const path =
-    Number.isFinite(low) && Number.isFinite(high)
-      ? `M${place(low).toFixed(1)} 50H${place(high).toFixed(1)}M${place(low).toFixed(1)} 36V64M${place(high).toFixed(1)} 36V64`
-      : "";
-  setAttribute(parts.interval, "d", path);
-  setAttribute(parts.zero, "d", `M${place(0).toFixed(1)} 0V100`);
-  setAttribute(parts.grid, "d", column.ticks.map((tick) => `M${place(tick).toFixed(1)} 0V100`).join(""));
+  setIntervalBar(parts, {
+    text: column.format(mean),
+    importance,
+    scale: column,
+    colour: run.verdicts.length ? colourOf(state) : "var(--useful)",
+    isHollow: isKnown && obtained !== "exact",
+  });
 }
 
 function fillTrend(run, drawn, parts, feature) {
   const { mean } = run.methods.get(drawn.lead);
-  const values = drawn.trendRows.map((one) => mean[one * run.width + feature]);
+  const values = drawn.trendIndices.map((index) => mean[index * run.nFeatures + feature]);
   const known = values.filter(Number.isFinite);
-  const [low, high] = [Math.min(0, ...known), Math.max(0, ...known)];
+  const [low, high] = extent(known);
   const last = Math.max(1, run.epochs.length - 1);
-  const x = (one) => (10 + (980 * one) / last).toFixed(0);
+  const x = (index) => (10 + (980 * index) / last).toFixed(0);
   const y = (value) => (90 - (80 * (value - low)) / (high - low || 1)).toFixed(1);
   let path = "";
   values.forEach((value, i) => {
     if (Number.isFinite(value))
-      path += `${path && Number.isFinite(values[i - 1]) ? "L" : "M"}${x(drawn.trendRows[i])} ${y(value)}`;
+      path += `${path && Number.isFinite(values[i - 1]) ? "L" : "M"}${x(drawn.trendIndices[i])} ${y(value)}`;
   });
   setAttribute(parts.line, "d", known.length > 1 ? path : "");
   setAttribute(parts.now, "d", last > 1 || run.epochs.length > 1 ? `M${x(drawn.now)} 0V100` : "");
@@ -401,7 +358,7 @@ function fillTrend(run, drawn, parts, feature) {
 }
 
 function fillChange(app, drawn, element, feature) {
-  const { value, half, isClear } = changeOf(app.run, drawn.lead, feature, drawn.since, drawn.now);
+  const { value, halfWidth, isClear } = changeOf(app.run, drawn.lead, feature, drawn.since, drawn.now);
   const isKnown = Number.isFinite(value) && drawn.since < drawn.now;
   const format = drawn.columns[0].format;
   setText(
@@ -415,23 +372,23 @@ function fillChange(app, drawn, element, feature) {
     ? (isClear
         ? "More than the errors of both evaluations explain"
         : "Within the errors of both evaluations") +
-      (Number.isFinite(half) ? ` (\u00b1${format(half)})` : "")
+      (Number.isFinite(halfWidth) ? ` (\u00b1${format(halfWidth)})` : "")
     : "";
 }
 
 function describe(app, element, event) {
   const { run } = app;
   const feature = element.feature;
-  const now = row(app);
+  const now = epochIndex(app);
   const lines = methodsShown(app).map((method) => {
-    const evaluated = run.evaluated(method, now);
-    const { mean, low, high, obtained } = run.at(method, evaluated, feature);
-    const interval = Number.isFinite(low) ? ` (${short(low)} to ${short(high)})` : "";
+    const evaluated = run.evaluatedIndex(method, now);
+    const importance = run.importance(method, evaluated, feature);
+    const { mean, obtained } = importance;
     const how = obtained && obtained !== "exact" ? `, ${obtained}` : "";
     return [
       null,
-      method.replaceAll("_", " "),
-      Number.isFinite(mean) ? `${short(mean)}${interval}${how}` : "no number",
+      title(method),
+      Number.isFinite(mean) ? `${withInterval(importance)}${how}` : "no number",
     ];
   });
   const state = run.state(leading(app), now, feature);

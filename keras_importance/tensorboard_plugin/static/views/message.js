@@ -1,6 +1,6 @@
 // Pages that say why there is nothing to see yet.
 
-import { html } from "./dom.js";
+import { html } from "../widgets/dom.js";
 
 const EXAMPLE = `from keras_importance import FeatureImportance
 

@@ -28,6 +28,13 @@ export class Rows {
     new ResizeObserver(() => this.draw(false)).observe(this.element);
   }
 
+  // Drops all elements: rows made for other columns can't be used again.
+  clear() {
+    this.shown.forEach((element) => element.remove());
+    this.shown.clear();
+    this.spare = [];
+  }
+
   set(items) {
     this.items = items;
     this.active = Math.max(0, Math.min(this.active, items.length - 1));
@@ -67,11 +74,6 @@ export class Rows {
     }
   }
 
-  // Filling again what is in view, as after a pick.
-  refill() {
-    this.draw(true);
-  }
-
   pressed(event) {
     if (event.target !== this.element) return;
     const page = Math.max(1, Math.floor(this.element.clientHeight / this.height) - 1);
@@ -100,4 +102,15 @@ export class Rows {
     if (top + this.height > scrollTop + clientHeight)
       this.element.scrollTop = top + this.height - clientHeight;
   }
+}
+
+// The button in the head of a column that sorts the rows by it, with an arrow where they are.
+export function sortButton({ key, text, hint = null, isSorted, ascending, onclick }) {
+  const arrow = isSorted ? (ascending ? "\u2191" : "\u2193") : "";
+  return html(
+    "button",
+    { class: `sort${isSorted ? " on" : ""}`, "data-sort": key, "data-key": key, title: hint, onclick },
+    text,
+    html("span", { class: "arrow", "aria-hidden": "true" }, arrow),
+  );
 }

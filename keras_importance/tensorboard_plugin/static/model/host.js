@@ -44,16 +44,16 @@ function entries() {
 }
 
 export function addressState() {
-  const found = {};
+  const values = {};
   for (const entry of entries()) {
     const [key, value] = entry.split("=").map(decodeURIComponent);
-    if (key.startsWith(PREFIX) && value !== undefined) found[key.slice(PREFIX.length)] = value;
+    if (key.startsWith(PREFIX) && value !== undefined) values[key.slice(PREFIX.length)] = value;
   }
-  return found;
+  return values;
 }
 
 export function setAddressState(values) {
-  const others = entries().filter((one) => !decodeURIComponent(one).startsWith(PREFIX));
+  const others = entries().filter((entry) => !decodeURIComponent(entry).startsWith(PREFIX));
   // Another dashboard is open: its address is not ours to change.
   if (page() !== window && others.length && !others.includes("keras_importance")) return;
   const ours = Object.entries(values).map(
@@ -64,10 +64,6 @@ export function setAddressState(values) {
   if (location.hash.slice(1) !== hash) {
     history.replaceState(history.state, "", `${location.pathname}${location.search}#${hash}`);
   }
-}
-
-export function address() {
-  return page().location.href;
 }
 
 export function watchAddress(changed) {
