@@ -50,9 +50,10 @@ test-long: $(READY)  ## the tests that take minutes: make test-long CSV=path/to/
 BACKENDS ?= jax torch
 
 # What computes, or runs a model; the rest is the same on every backend.
-BACKEND_TESTS := $(patsubst %,tests/test_%.py,backends budget callback closed_forms conditional \
-	conditional_lofo correlated_features data engine faults footprint linearised loaders lofo \
-	lofo_callback methods_contract metrics outputs progress twins verdicts)
+BACKEND_TESTS := $(addprefix tests/,callback data/test_correlated_features.py data/test_validation_data.py engine \
+	laws/test_backends.py laws/test_closed_forms.py laws/test_faults.py laws/test_footprint.py \
+	laws/test_methods_contract.py methods retraining/test_lofo.py system/test_loaders.py test_progress.py \
+	verdicts/test_in_trainings.py)
 
 $(VENV)/.backends-ready: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,backends]'
@@ -70,7 +71,7 @@ test-backends: $(VENV)/.backends-ready  ## the tests of what computes, on JAX an
 FUZZ_EXAMPLES ?= 1000
 
 fuzz: $(READY)  ## thousands of generated models and arguments, and fewer trainings (FUZZ_EXAMPLES=1000, KERAS_BACKEND=torch is faster)
-	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest -q -s tests/test_fuzz.py
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest -q -s tests/laws/test_fuzz.py
 
 coverage: $(READY)  ## which lines the fast tests reach
 	$(BIN)/pytest --cov --cov-report=term
@@ -133,7 +134,7 @@ pictures: $(READY)  ## draw the pictures of the README: make pictures CSV=path/t
 	$(BIN)/python examples/time_series.py $(if $(CSV),--csv '$(CSV)') --pictures docs/beijing
 
 notebook: $(READY)  ## run examples/notebook.ipynb and store it with its outputs
-	$(BIN)/python tests/run_notebook.py
+	$(BIN)/python tests/system/run_notebook.py
 
 clean:  ## remove the environment and everything made
 	rm -rf $(VENV) logs .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build dist

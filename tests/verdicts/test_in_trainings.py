@@ -7,7 +7,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
-from zoo import ZOO
+from models.architectures import ZOO
 
 import keras_importance
 from keras_importance import (
