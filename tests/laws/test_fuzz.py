@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from strategies import (
+from models.generated_cases import (
     FEATURES,
     JUNK,
     METHOD_CLASSES,

@@ -1,4 +1,4 @@
-"""The time budget: laws of the ledger and of what is given up first; results that say how they came about."""
+"""Work that a time budget affords: what is given up first, whose turn it is, and results that say so."""
 
 from __future__ import annotations
 
@@ -10,107 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import keras_importance.callback.feature_importance as feature_importance
 from keras_importance import (
-    FeatureImportance,
-    ImportanceMethod,
     ImportanceResult,
     PermutationImportance,
-    Writer,
 )
-from keras_importance.callback.budget import Budget
 from keras_importance.engine.effort import Effort
-from keras_importance.methods import Scores
 from keras_importance.methods.affordable_work import MIN_ROWS, Work, affordable, most_urgent
 from keras_importance.methods.preparation import prepared_evaluator
 
 counts = st.integers(1, 5000)
-seconds = st.floats(0.001, 100)
-
-
-# --- the ledger ---------------------------------------------------------------------------------
-
-
-@given(st.lists(seconds, min_size=2, max_size=30), st.floats(0.01, 1))
-def test_epochs_earn_their_share_and_the_first_no_more_than_the_second(epochs, share):
-    """Its first epoch holds Keras' own compilation."""
-    budget = Budget(share, None, 0.0)
-    for epoch in epochs:
-        budget.earn(epoch)
-    expected = 0.85 * share * (min(epochs[0], epochs[1]) + sum(epochs[1:]))  # 15% are kept back
-    assert budget.available == pytest.approx(expected)
-
-
-@given(st.lists(st.tuples(seconds, seconds), min_size=1, max_size=30), st.floats(0, 2))
-def test_whoever_spends_only_what_is_for_scoring_stays_within_the_share(steps, picture_seconds):
-    """Evaluations that keep to the allowance never spend more than was earned, pictures left out."""
-    budget, spent, earned = Budget(0.1, len(steps), picture_seconds), 0.0, []
-    for epoch, wanted in steps:
-        budget.earn(epoch)
-        earned.append(epoch)
-        cost = min(wanted, max(budget.for_scoring, 0.0))
-        budget.spend(cost)
-        spent += cost
-    first = earned[0] if len(earned) == 1 else min(earned[:2])
-    # What the first epoch earned before the second was known is paid back later, not taken back.
-    assert spent <= 0.1 * max(first + sum(earned[1:]), earned[0]) + 1e-9
-
-
-def test_what_is_overspent_is_saved_by_the_next():
-    """Each second earns 0.09 s, of which a quarter is saved for the end: 0.5 s take eight epochs."""
-    budget = Budget(0.1, 100, 0.0)
-    budget.earn(1.0)
-    budget.spend(0.5)
-    for _ in range(6):
-        budget.earn(1.0)
-        assert not budget.allows_evaluation
-    budget.earn(1.0)
-    assert budget.allows_evaluation
-
-
-def test_no_evaluation_starts_with_less_than_the_cheapest_took():
-    """The first one apart, which also tries out what scoring takes."""
-    budget = Budget(0.1, 100, 0.0)
-    for cost in (1.0, 0.4, 0.6):
-        budget.spend(cost)
-    seen = set()
-    for _ in range(60):
-        budget.earn(1.0)
-        assert budget.allows_evaluation == (budget.for_scoring >= 0.4)
-        seen.add(budget.allows_evaluation)
-    assert seen == {True, False}
-
-
-def test_without_a_share_there_is_no_limit():
-    budget = Budget(None, 10, 1.0)
-    budget.spend(1e9)
-    assert budget.for_scoring == math.inf
-    assert budget.allows_pictures_after(1e9)
-
-
-def test_the_last_pictures_are_saved_for_from_the_start():
-    """Ten epochs of 1 s earn 0.85 s; pictures of 0.5 s at the end leave 0.35 s for scoring."""
-    budget, scored = Budget(0.1, 10, 0.5), 0.0
-    for epoch in range(10):
-        budget.earn(1.0)
-        allowed = max(budget.for_last if epoch == 9 else budget.for_scoring, 0.0)
-        budget.spend(allowed)
-        scored += allowed
-    assert scored == pytest.approx(0.35)
-    assert not budget.allows_pictures_after(0.0)
-
-
-def test_pictures_are_drawn_on_the_way_when_they_can_be_drawn_again():
-    budget = Budget(0.1, 1000, 0.5)
-    drawn = []
-    for epoch in range(100):
-        budget.earn(1.0)
-        if budget.allows_pictures_after(0.0):
-            budget.spend(0.5)
-            budget.note_pictures(0.5)
-            drawn.append(epoch)
-    assert drawn[0] == 11  # 12 epochs earn 1.02 s, enough for two times 0.5 s
-    assert len(drawn) == 16
 
 
 # --- what is given up ---------------------------------------------------------------------------
@@ -311,93 +219,3 @@ def test_the_table_and_the_frame_say_how(wide):
     from keras_importance.reporting.writers.report_table import table
 
     assert "(screened)" in table([method(evaluator, 3)])
-
-
-# --- in a fit -----------------------------------------------------------------------------------
-
-
-class Recorder(Writer):
-    def __init__(self):
-        self.reports = []
-
-    def write(self, report):
-        self.reports.append(report)
-
-
-def fit(model, data, importance, epochs=6, **arguments):
-    x, y = data
-    return model.fit(
-        x, y, validation_split=0.5, epochs=epochs, verbose=0, callbacks=[importance], **arguments
-    )
-
-
-def test_with_hardly_any_budget_the_last_epoch_counts_and_is_drawn(small_model, small_data):
-    recorder = Recorder()
-    importance = FeatureImportance(time_budget=1e-7, writers=[recorder])
-    fit(small_model(), small_data, importance)
-    assert importance.history.epochs in ((5,), (0, 5))
-    assert recorder.reports[-1].epoch == 5
-    assert recorder.reports[-1].with_pictures
-
-
-def test_without_a_limit_every_epoch_is_evaluated_and_drawn(small_model, small_data):
-    recorder = Recorder()
-    importance = FeatureImportance(time_budget=None, writers=[recorder])
-    fit(small_model(), small_data, importance)
-    assert importance.history.epochs == (0, 1, 2, 3, 4, 5)
-    assert all(report.with_pictures for report in recorder.reports)
-
-
-class Clocked(ImportanceMethod):
-    """Takes a second by the evaluator's clock for each evaluation, and no real time."""
-
-    name = "clocked"
-
-    def __init__(self, clock):
-        super().__init__()
-        self.clock = clock
-
-    def compute(self, evaluator):
-        self.clock[0] += 1.0
-        n_features = len(evaluator.features)
-        return Scores(importances=np.ones((n_features, 1)), metric="none")
-
-
-def test_evaluations_wait_until_they_are_paid_for(small_model, small_data, monkeypatch):
-    """Epochs of 2 s earn 0.18 s, of which 0.135 s are for evaluations before the last; each costs 1 s."""
-    clock = [0.0]
-    monkeypatch.setattr(feature_importance.time, "perf_counter", lambda: clock[0])
-    monkeypatch.setattr("keras_importance.engine.evaluator.Evaluator.clock", lambda self: clock[0])
-
-    class Epoch(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            clock[0] += 2.0
-
-    importance = FeatureImportance(methods=[Clocked(clock)], time_budget=0.1)
-    x, y = small_data
-    small_model().fit(x, y, validation_split=0.5, epochs=21, verbose=0, callbacks=[importance, Epoch()])
-    # Paid for after 8 epochs, and the next, which is no bargain, with another second left after 23.
-    assert importance.history.epochs == (0, 7, 20)
-
-
-def test_training_within_a_budget_is_bit_identical(small_model, small_data, tmp_path):
-    """The budget's decisions depend on the clock; what training does must not."""
-
-    def train(callbacks):
-        model = small_model()
-        history = model.fit(
-            *small_data, validation_split=0.3, epochs=4, verbose=0, callbacks=callbacks
-        ).history
-        return history, model.get_weights()
-
-    without = train([])
-    with_it = train([FeatureImportance(time_budget=0.01, log_dir=tmp_path)])
-    assert without[0] == with_it[0]
-    for old, new in zip(without[1], with_it[1], strict=True):
-        np.testing.assert_array_equal(old, new)
-
-
-@pytest.mark.parametrize("value", [0, -0.1, True, "10%", math.inf, math.nan], ids=str)
-def test_a_share_is_a_number_above_0(value):
-    with pytest.raises(ValueError, match=r"FeatureImportance got time_budget=.*None for no limit"):
-        FeatureImportance(time_budget=value)

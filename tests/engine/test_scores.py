@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from zoo import ZOO
+from models.architectures import ZOO
 
 import keras_importance.engine.scores.exact as scoring
 from keras_importance import PermutationImportance, PerturbationMethod

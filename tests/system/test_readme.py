@@ -13,7 +13,7 @@ import pytest
 from keras_importance import FeatureImportance, ImportanceHistory
 from keras_importance.methods import METHODS
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from run_notebook import executed
-from test_tensorboard import read
+from reporting.event_files import read
+from system.run_notebook import executed
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def run(script, *arguments, timeout=600):

@@ -13,7 +13,7 @@ import pytest
 
 BACKENDS = ("tensorflow", "jax", "torch")
 BACKEND = keras.backend.backend()
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 
 # A real training with every method, event files, a saved history and a page of pictures.
 TRAINING = """
@@ -75,7 +75,7 @@ def test_the_three_agree_on_every_score(model):
     if missing and not os.environ.get("CI"):
         pytest.skip(f"{', '.join(missing)} not installed: make test-backends installs it")
     found = subprocess.run(
-        [sys.executable, HERE / "benchmarks" / "support.py", "--only", model, "--no-peers"],
+        [sys.executable, TESTS / "benchmarks" / "support.py", "--only", model, "--no-peers"],
         capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     assert found.returncode == 0, found.stdout + found.stderr[-2000:]

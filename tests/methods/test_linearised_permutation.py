@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from zoo import ZOO
+from models.architectures import ZOO
 
 from keras_importance import LinearisedPermutation, PermutationImportance, compute_importance
 

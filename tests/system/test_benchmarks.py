@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SPEED = Path(__file__).parent / "benchmarks" / "speed.py"
+SPEED = Path(__file__).parents[1] / "benchmarks" / "speed.py"
 
 
 @pytest.mark.long

@@ -11,7 +11,7 @@ import struct
 import keras
 import numpy as np
 import pytest
-from test_tensorboard import read
+from reporting.event_files import read
 
 from keras_importance import FeatureImportance
 

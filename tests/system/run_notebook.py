@@ -1,4 +1,4 @@
-"""Runs examples/notebook.ipynb, and stores it with its outputs: python tests/run_notebook.py."""
+"""Runs examples/notebook.ipynb, and stores it with its outputs: python tests/system/run_notebook.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import nbclient
 import nbformat
 
-NOTEBOOK = Path(__file__).parents[1] / "examples" / "notebook.ipynb"
+NOTEBOOK = Path(__file__).parents[2] / "examples" / "notebook.ipynb"
 
 
 def executed(folder: Path) -> Any:

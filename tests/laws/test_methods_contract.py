@@ -11,7 +11,7 @@ import pytest
 from keras_importance import compute_importance
 from keras_importance.methods import METHODS
 
-# Methods that train networks of their own need a fit around them: tests/test_lofo_callback.py.
+# Methods that train networks of their own need a fit around them: tests/methods/test_lofo.py.
 pytestmark = pytest.mark.parametrize("method", [name for name in METHODS if not METHODS[name].trains])
 
 

@@ -10,17 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_importance import Detector, ImportanceHistory, ImportanceResult, UselessFeatureDetector
-from keras_importance.methods.conditional_permutation import ConditionalPermutation
-from keras_importance.methods.gradient import GradientImportance
-from keras_importance.methods.permutation import PermutationImportance
+from keras_importance import ImportanceHistory, ImportanceResult, UselessFeatureDetector
 from keras_importance.results.disagreements import memorised_features
 from keras_importance.results.result import Explained
 from keras_importance.statistics.donors import Donors
 from keras_importance.statistics.influence import Influence, influence_standard_error
 from keras_importance.statistics.quantiles import tail_quantile
 from keras_importance.verdicts import useless_set
-from keras_importance.verdicts.useless_features import detectors_from_argument
 
 USELESS = {"useless", "harmful", "redundant"}
 
@@ -316,36 +312,6 @@ def test_the_rows_needed_grow_with_features_and_evaluations():
     few, many = detector.n_rows_needed(10, 10), detector.n_rows_needed(1000, 100)
     assert 200 < few < 600 < many < 2500
     assert tail_quantile(0.05 / 2 / 10 / 10, 10_000) == pytest.approx(3.48, abs=0.01)
-
-
-class Silent(Detector):
-    method = "permutation"
-
-    def __call__(self, history, probe):
-        raise AssertionError
-
-
-def test_detectors_default_to_the_useless_features_where_permutation_is_computed():
-    (usual,) = detectors_from_argument(None, [PermutationImportance()])
-    assert isinstance(usual, UselessFeatureDetector)
-    assert detectors_from_argument(None, [GradientImportance()]) == ()
-    assert detectors_from_argument((), [PermutationImportance()]) == ()
-    with pytest.raises(ValueError, match="judges the method 'conditional_permutation'"):
-        detectors_from_argument(
-            UselessFeatureDetector(method="conditional_permutation"), [ConditionalPermutation()]
-        )
-    own = Silent()
-    assert detectors_from_argument(own, [PermutationImportance()]) == (own,)
-
-
-def test_two_detectors_judge_two_methods():
-    """Verdicts of both on one method would take each other's place, and count each other's streaks."""
-    methods = [PermutationImportance(), PermutationImportance(name="again")]
-    two = UselessFeatureDetector(), UselessFeatureDetector(0.05)
-    with pytest.raises(ValueError, match="got two detectors of the method 'permutation'"):
-        detectors_from_argument(two, methods)
-    apart = UselessFeatureDetector(), UselessFeatureDetector(0.05, method="again")
-    assert detectors_from_argument(apart, methods) == apart
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,8 @@ import keras
 import matplotlib.image
 import numpy as np
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from reporting.event_files import read
 from tensorboard.plugins.custom_scalar import layout_pb2
-from tensorboard.util.tensor_util import make_ndarray
 
 from keras_importance import (
     FeatureImportance,
@@ -31,17 +30,6 @@ from keras_importance.reporting.writers import EpochReport
 from keras_importance.reporting.writers.report_table import movement, table
 from keras_importance.reporting.writers.tensorboard import logged_features
 from keras_importance.results.drift import Transition
-
-
-def read(run):
-    """`{tag: {step: value}}` and `{tag: plugin}` of the event files of a run."""
-    events = EventAccumulator(str(run), size_guidance={"tensors": 0}).Reload()
-    values = {
-        tag: {event.step: make_ndarray(event.tensor_proto) for event in events.Tensors(tag)}
-        for tag in events.Tags()["tensors"]
-    }
-    plugins = {tag: events.SummaryMetadata(tag).plugin_data.plugin_name for tag in values}
-    return values, plugins
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,11 @@ import warnings
 from pathlib import Path
 
 import cloudpickle
-import faulty_training
 import keras
 import keras_tuner
 import numpy as np
 import pytest
+from laws import faulty_training
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto import event_pb2
