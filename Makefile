@@ -11,9 +11,9 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Which tables `make bench` prints, as in `make bench TABLES=--fit`; all by default.
 TABLES ?=
 
-.PHONY: help demo tensorboard test test-backends lint types unit test-long fuzz coverage beijing bench bench-backends bench-clicks \
-        bench-correlated bench-drift bench-intervals bench-lofo bench-lofo-backends bench-scale bench-statistics \
-        bench-tab bench-verdicts notebook pictures screenshots support-table clean
+.PHONY: help demo tensorboard test test-pure test-backends lint types unit test-long fuzz coverage beijing bench \
+        bench-backends bench-clicks bench-correlated bench-drift bench-intervals bench-lofo bench-lofo-backends bench-scale \
+        bench-statistics bench-tab bench-verdicts notebook pictures screenshots support-table clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -31,7 +31,7 @@ demo: $(READY)  ## train on real data, print the table of features, say where th
 tensorboard: $(READY)  ## open the demo's logs
 	$(BIN)/tensorboard --logdir logs
 
-test: lint types unit  ## lint, types and all fast tests
+test: lint types test-pure unit  ## lint, types and all fast tests, the quickest first
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -40,8 +40,16 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
+# What is NumPy alone: statistics, results, what is drawn and written, the bounds of verdicts.
+PURE_TESTS := $(addprefix tests/,callback/test_budget.py data/test_features.py reporting/test_lettering.py \
+	reporting/test_plots.py results retraining/test_folds.py retraining/test_trials.py statistics \
+	verdicts/test_useless_features.py)
+
+test-pure: $(READY)  ## the tests of what needs no Keras: seconds, and importing Keras or a backend is an error
+	$(BIN)/pytest -n 2 -rs --without-keras $(PURE_TESTS)
+
 unit: $(READY)
-	$(BIN)/pytest -n 2 -rs
+	$(BIN)/pytest -n 2 -rs $(addprefix --ignore=,$(PURE_TESTS))
 
 test-long: $(READY)  ## the tests that take minutes: make test-long CSV=path/to/file.csv
 	BEIJING_PM25_CSV='$(CSV)' $(BIN)/pytest -n 2 -m long
@@ -50,9 +58,11 @@ test-long: $(READY)  ## the tests that take minutes: make test-long CSV=path/to/
 BACKENDS ?= jax torch
 
 # What computes, or runs a model; the rest is the same on every backend.
-BACKEND_TESTS := $(patsubst %,tests/test_%.py,backends budget callback closed_forms conditional \
-	conditional_lofo correlated_features data engine faults footprint linearised loaders lofo \
-	lofo_callback methods_contract metrics outputs progress twins verdicts)
+BACKEND_TESTS := $(addprefix tests/,callback/test_budget_in_fit.py callback/test_caveats.py \
+	callback/test_feature_importance.py data/test_correlated_features.py data/test_hidden_columns.py \
+	data/test_validation_data.py engine laws/test_backends.py laws/test_closed_forms.py laws/test_faults.py \
+	laws/test_footprint.py laws/test_methods_contract.py methods retraining/test_lofo_importance.py \
+	system/test_loaders.py test_progress.py verdicts/test_in_trainings.py verdicts/test_unused_signal.py)
 
 $(VENV)/.backends-ready: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,backends]'
@@ -70,7 +80,7 @@ test-backends: $(VENV)/.backends-ready  ## the tests of what computes, on JAX an
 FUZZ_EXAMPLES ?= 1000
 
 fuzz: $(READY)  ## thousands of generated models and arguments, and fewer trainings (FUZZ_EXAMPLES=1000, KERAS_BACKEND=torch is faster)
-	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest -q -s tests/test_fuzz.py
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest -q -s tests/laws/test_fuzz.py
 
 coverage: $(READY)  ## which lines the fast tests reach
 	$(BIN)/pytest --cov --cov-report=term
@@ -133,7 +143,7 @@ pictures: $(READY)  ## draw the pictures of the README: make pictures CSV=path/t
 	$(BIN)/python examples/time_series.py $(if $(CSV),--csv '$(CSV)') --pictures docs/beijing
 
 notebook: $(READY)  ## run examples/notebook.ipynb and store it with its outputs
-	$(BIN)/python tests/run_notebook.py
+	$(BIN)/python tests/system/run_notebook.py
 
 clean:  ## remove the environment and everything made
 	rm -rf $(VENV) logs .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build dist

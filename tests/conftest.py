@@ -1,12 +1,12 @@
-"""Small models and data that many tests share."""
+"""Small models and data that many tests share. Keras is imported only for tests that use it."""
 
 from __future__ import annotations
 
 import os
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -14,11 +14,33 @@ from hypothesis import settings
 settings.register_profile("steady", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("steady")
 
+BACKENDS = {"keras", "tensorflow", "jax", "torch"}
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--without-keras", action="store_true", help="importing Keras or a backend is an error"
+    )
+
+
+def pytest_configure(config):
+    if config.getoption("without_keras"):
+        sys.meta_path.insert(0, WithoutKeras())
+
+
+class WithoutKeras:
+    """A finder that finds neither Keras nor a backend, and says why."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in BACKENDS:
+            raise ImportError(f"{name} is imported in tests that run without Keras")
+
 
 @pytest.fixture(autouse=True)
 def _same_start():
     """Every test draws the same initial weights and batches, whatever ran before it."""
-    keras.utils.set_random_seed(0)
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(0)
 
 
 @pytest.fixture
@@ -29,6 +51,7 @@ def rng():
 @pytest.fixture
 def linear_model():
     """Makes a compiled linear model with the given weights."""
+    import keras
 
     def make(weights, loss="mse", metrics=None, bias=0.0):
         weights = np.asarray(weights, np.float32).reshape(len(weights), -1)
@@ -51,6 +74,7 @@ def small_data(rng):
 @pytest.fixture
 def small_model():
     """A small compiled network on four features, with layers that differ between modes."""
+    import keras
 
     def make(n_features=4):
         keras.utils.set_random_seed(0)

@@ -30,9 +30,9 @@ class ImportancePlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoa
 
     def get_plugin_apps(self) -> dict[str, App]:
         """A route for each file there is: no path of a request is ever looked up on disk."""
-        files = [path for path in sorted(_STATIC.iterdir()) if path.suffix in _KINDS]
+        files = [path for path in sorted(_STATIC.rglob("*")) if path.suffix in _KINDS]
         return {
-            **{f"/{path.name}": _file(path) for path in files},
+            **{f"/{path.relative_to(_STATIC).as_posix()}": _file(path) for path in files},
             "/runs": self._route(self._serve_runs),
             "/run": self._route(self._serve_run),
             "/evidence": self._route(self._serve_evidence),

@@ -16,10 +16,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 TABLES = ("models", "data")
 BACKENDS = ("tensorflow", "jax", "torch")

@@ -13,7 +13,7 @@ import pytest
 if os.environ.get("CI", "").lower() != "true":
     pytest.importorskip("selenium", reason="no selenium here: pip install 'keras_importance[browser]'")
 
-import browsing
+from browser import browsing
 from selenium.webdriver.common.keys import Keys
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -1,20 +1,20 @@
 // The tab: what is shown follows from the state and the runs; whatever changes them draws anew.
 
-import { listRuns, readEvidence, readRun, readSteps } from "./api.js";
-import { compareView } from "./compare.js";
-import { controls } from "./controls.js";
-import { html } from "./dom.js";
-import { driftView } from "./drift.js";
-import { emptyPage, messagePage } from "./empty.js";
-import { watchAddress, watchReloads, watchTheme } from "./host.js";
-import { overEpochsView } from "./over_epochs.js";
-import { rankingView } from "./ranking.js";
-import { fromAddress, toAddress } from "./state.js";
-import { timeStepsView } from "./time_steps.js";
-import { hideTooltip, tooltipBox } from "./tooltip.js";
-import { verdictsView } from "./verdicts.js";
+import { listRuns, readEvidence, readRun, readSteps } from "./model/api.js";
+import { watchAddress, watchReloads, watchTheme } from "./model/host.js";
+import { fromAddress, toAddress } from "./model/state.js";
+import { compareView } from "./views/compare.js";
+import { driftView } from "./views/drift.js";
+import { emptyPage, messagePage } from "./views/message.js";
+import { overEpochsView } from "./views/over_epochs.js";
+import { rankingView } from "./views/ranking.js";
+import { timeStepsView } from "./views/time_steps.js";
+import { verdictsView } from "./views/verdicts.js";
+import { controls } from "./widgets/controls.js";
+import { html } from "./widgets/dom.js";
+import { hideTooltip, tooltipBox } from "./widgets/tooltip.js";
 
-export const VIEWS = {
+const VIEWS = {
   ranking: ["Ranking", rankingView],
   drift: ["Drift", driftView],
   epochs: ["Over epochs", overEpochsView],
@@ -96,15 +96,15 @@ class App {
       const listing = await listRuns();
       if (ticket !== this.loads) return;
       this.listing = listing;
-      const names = this.listing.map((one) => one.run);
+      const names = this.listing.map(({ run }) => run);
       if (!names.includes(this.state.run)) this.state.run = names[0] ?? null;
       if (!names.includes(this.state.other) || this.state.other === this.state.run) {
         this.state.other = names.find((name) => name !== this.state.run) ?? null;
       }
       const [run, other] = [this.state.run, this.state.view === "compare" ? this.state.other : null];
-      const found = await Promise.all([this.current(run), this.current(other)]);
+      const runs = await Promise.all([this.current(run), this.current(other)]);
       if (ticket !== this.loads) return;
-      [this.run, this.other] = found;
+      [this.run, this.other] = runs;
       this.failure = null;
     } catch (error) {
       // While TensorBoard restarts, what is shown stays.
@@ -116,7 +116,7 @@ class App {
 
   async current(name) {
     if (name === null) return null;
-    const version = this.listing.find((one) => one.run === name).version;
+    const version = this.listing.find(({ run }) => run === name).version;
     if (this.loaded.get(name)?.version !== version) {
       this.loaded.set(name, await readRun(name));
       for (const key of this.fetched.keys()) if (key.startsWith(`${name}\n`)) this.fetched.delete(key);
@@ -131,7 +131,7 @@ class App {
       this.fetched.set(whole, null);
       read()
         .then(
-          (found) => this.fetched.set(whole, found),
+          (content) => this.fetched.set(whole, content),
           (error) => this.fetched.set(whole, { failure: error.message }),
         )
         .then(() => this.schedule());
