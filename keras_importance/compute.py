@@ -62,4 +62,4 @@ def compute_importance(
             seed=seed,
         )
         effort = Effort(verbose=bool(verbose))
-        return {method.name: method(evaluator, effort) for method in chosen}
+        return {method.name: method(evaluator, effort=effort) for method in chosen}

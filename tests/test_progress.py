@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -64,17 +65,16 @@ def test_the_standalone_function_shows_it_with_verbose(impatient, small_model, s
 @pytest.fixture
 def interrupted(monkeypatch):
     """Ctrl-C after the first piece of the second evaluation by permutation, with pieces of few features."""
-    real, calls = Evaluator.perturbed, []
+    real, calls = Evaluator.scores, []
 
-    def perturbed(self, *arguments, **keywords):
+    def scores(self, request, scoring):
         calls.append(1)
-        numbers = keywords.pop("numbers")
-        for piece in np.array_split(numbers, 2):
-            yield from real(self, *arguments, numbers=piece, **keywords)
+        for piece in np.array_split(request.features, 2):
+            yield from real(self, replace(request, features=piece), scoring)
             if len(calls) == 2:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(Evaluator, "perturbed", perturbed)
+    monkeypatch.setattr(Evaluator, "scores", scores)
 
 
 def test_ctrl_c_leaves_finished_features_recorded(interrupted, small_model, small_data):
@@ -91,14 +91,13 @@ def test_ctrl_c_leaves_finished_features_recorded(interrupted, small_model, smal
 
 
 def test_ctrl_c_in_the_first_evaluation_says_what_is_missing(monkeypatch, small_model, small_data):
-    real = Evaluator.perturbed
+    real = Evaluator.scores
 
-    def perturbed(self, *arguments, **keywords):
-        keywords["numbers"] = keywords["numbers"][:1]
-        yield from real(self, *arguments, **keywords)
+    def scores(self, request, scoring):
+        yield from real(self, replace(request, features=request.features[:1]), scoring)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Evaluator, "perturbed", perturbed)
+    monkeypatch.setattr(Evaluator, "scores", scores)
     importance = FeatureImportance(methods="permutation", time_budget=None)
     with pytest.raises(KeyboardInterrupt):
         small_model().fit(*small_data, validation_split=0.3, verbose=0, callbacks=[importance])
@@ -108,11 +107,11 @@ def test_ctrl_c_in_the_first_evaluation_says_what_is_missing(monkeypatch, small_
 
 
 def test_ctrl_c_outside_training_is_ctrl_c(monkeypatch, small_model, small_data):
-    def perturbed(self, *arguments, **keywords):
+    def scores(self, request, scoring):
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(Evaluator, "perturbed", perturbed)
+    monkeypatch.setattr(Evaluator, "scores", scores)
     model = small_model()
     with pytest.raises(KeyboardInterrupt):
         compute_importance(model, small_data)

@@ -346,7 +346,7 @@ class FeatureImportance(keras.callbacks.Callback):
             effort = Effort(left / 2 if others else left, previous, verbose=self.verbose > 0)
             with training.contained(f"computing {method.name!r} importance", epoch):
                 try:
-                    results.append(method(evaluator, effort, epoch))
+                    results.append(method(evaluator, epoch, effort))
                 except Interrupted as interruption:
                     self.history += [*results, interruption.found]
                     raise

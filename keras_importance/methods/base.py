@@ -109,14 +109,14 @@ class ImportanceMethod(ABC):
         """Raises `InvalidArgumentError` before training where the data can't answer the question."""
 
     def __call__(
-        self, evaluator: Evaluator, effort: Effort | None = None, epoch: int | None = None
+        self, evaluator: Evaluator, epoch: int | None = None, effort: Effort | None = None
     ) -> ImportanceResult:
         """The result of one evaluation.
 
         Args:
             evaluator: the model on the validation rows.
-            effort: what the evaluation may cost, and what it can build on; None for no limit.
             epoch: 0-based epoch; None outside training.
+            effort: what the evaluation may cost, and what it can build on; None for no limit.
 
         Raises:
             Interrupted: at Ctrl-C, with the result of what was finished.

@@ -165,11 +165,8 @@ class _RandomSigns:
 
 def notes_of(evaluator: Evaluator, of_inputs: Sequence[Any | None]) -> dict[str, str]:
     """Why a feature has no gradient, by its name; given what was found for each input, None for none."""
-    reasons = {
-        n: evaluator.gradient_support.why_no_gradient(n)
-        for n, one in enumerate(of_inputs)
-        if one is None
-    }
+    support = evaluator.gradient_support
+    reasons = {i: support.why_no_gradient(i) for i, one in enumerate(of_inputs) if one is None}
     if not reasons:
         return {}
     return {
@@ -189,9 +186,8 @@ def false_zeros(evaluator: Evaluator, importances: Floats) -> dict[int, str]:
     """
     features = evaluator.features.features
     zero = np.flatnonzero(np.all(importances == 0, axis=1))
-    reasons = {
-        int(one): evaluator.gradient_support.why_zero_is_no_gradient(features[one]) for one in zero
-    }
+    support = evaluator.gradient_support
+    reasons = {int(one): support.why_zero_is_no_gradient(features[one]) for one in zero}
     return {number: reason for number, reason in reasons.items() if reason is not None}
 
 

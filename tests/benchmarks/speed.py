@@ -31,7 +31,9 @@ from workloads import Workload, all_workloads, mlp
 
 from keras_importance import FeatureImportance, Writer
 from keras_importance.engine.backends.compiler import Compiler
+from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
+from keras_importance.engine.scores.sample import ScoreRequest
 from keras_importance.methods.base import ImportanceMethod, Scores
 from keras_importance.methods.gradient import GradientImportance
 from keras_importance.methods.linearised_permutation import LinearisedPermutation
@@ -91,9 +93,10 @@ def exact_of(evaluator: Evaluator, method: PermutationImportance, numbers: Seque
     data = evaluator.data
     donors = Donors.draw(data.n_rows, method.n_repeats, evaluator.rng())
     importances = np.full(len(evaluator.features), np.nan)
-    for found in evaluator.perturbed(method.replacement(data), donors, numbers=np.array(numbers)):
+    request = ScoreRequest(method.replacement(data), donors, features=np.array(numbers))
+    for found in evaluator.scores(request):
         worsening = evaluator.worsening(found.scores, found.baseline)
-        importances[found.numbers] = worsening.mean(axis=(1, 2), dtype=np.float64)
+        importances[found.indices] = worsening.mean(axis=(1, 2), dtype=np.float64)
         donor_standard_error(worsening, donors)
     return importances[list(numbers)]
 
@@ -492,7 +495,7 @@ class _CompilerOf(ImportanceMethod):
     name = "compiler"
     compiler: Compiler
 
-    def compute(self, evaluator: Evaluator) -> Scores:
+    def compute(self, evaluator: Evaluator, effort: Effort) -> Scores:
         self.compiler = evaluator.compiler
         return Scores(np.full((len(evaluator.features), 1), np.nan), metric="nothing")
 
@@ -579,12 +582,11 @@ def repeats_table(options: Options) -> None:
         cells = []
         for n_repeats, divisor in splits:
             n_rows = evaluator.data.n_rows // divisor
-            rows = evaluator.some_rows(n_rows)
+            rows = evaluator.subsamples.rows(n_rows)
             donors = Donors.draw(n_rows, n_repeats, evaluator.rng())
             errors = []
-            for found in evaluator.perturbed(
-                method.replacement(evaluator.data), donors, rows=rows, numbers=np.sort(top)
-            ):
+            replacement = method.replacement(evaluator.data)
+            for found in evaluator.scores(ScoreRequest(replacement, donors, rows, np.sort(top))):
                 worsening = evaluator.worsening(found.scores, found.baseline)
                 errors.append(donor_standard_error(worsening, donors))
             cells.append(f"{n_rows} x {n_repeats}: {np.concatenate(errors).mean():.3g}")

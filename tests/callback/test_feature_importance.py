@@ -579,7 +579,7 @@ def test_a_first_evaluation_that_fails_is_not_tried_again_in_each_epoch(small_mo
     tried = []
 
     class Failing(PermutationImportance):
-        def compute(self, evaluator):
+        def compute(self, evaluator, effort):
             tried.append(len(tried))
             raise RuntimeError("no luck")
 
@@ -692,7 +692,7 @@ def test_a_fit_that_raises_leaves_a_callback_that_works_again(small_model, small
 class Failing(ImportanceMethod):
     name = "failing"
 
-    def compute(self, evaluator):
+    def compute(self, evaluator, effort):
         raise RuntimeError("no luck")
 
 
@@ -784,7 +784,7 @@ def test_ctrl_c_stops_the_training_as_it_would_have(small_model, small_data):
     class Interrupted(ImportanceMethod):
         name = "interrupted"
 
-        def compute(self, evaluator):
+        def compute(self, evaluator, effort):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

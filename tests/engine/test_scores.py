@@ -11,6 +11,8 @@ import keras_importance.engine.scores.exact as scoring
 from keras_importance import PermutationImportance, PerturbationMethod
 from keras_importance.engine.cut.cut import cuts, whole_model
 from keras_importance.engine.cut.graph import Graph
+from keras_importance.engine.scores.sample import ScoreRequest
+from keras_importance.engine.scores.scoring import EXACT
 from keras_importance.methods import Replacement
 from keras_importance.methods.preparation import prepared_evaluator
 from keras_importance.statistics.donors import Donors
@@ -92,7 +94,7 @@ def hold_together(method, model, data, monkeypatch):
 def test_layers_are_spared_where_they_can_be(example):
     is_cut, model, data = example
     evaluator = evaluator_of(model, data)
-    found = evaluator._scorer._sound_cuts()
+    found = evaluator._scorer(EXACT)._sound_cuts()
     assert any(not cut.is_whole for cut in found) == is_cut
     assert sorted(number for cut in found for number in cut.features) == list(
         range(len(evaluator.features))
@@ -182,10 +184,10 @@ def test_some_features_on_some_rows_are_scored_as_among_all(rng):
     donors = Donors.draw(len(rows), 2, evaluator.rng())
     replacement = method.replacement(evaluator.data)
 
-    def scores(numbers):
+    def scores(features):
         found = {}
-        for piece in evaluator.perturbed(replacement, donors, rows=rows, numbers=numbers):
-            found |= dict(zip(piece.numbers.tolist(), piece.scores, strict=True))
+        for piece in evaluator.scores(ScoreRequest(replacement, donors, rows, features)):
+            found |= dict(zip(piece.indices.tolist(), piece.scores, strict=True))
         return found
 
     everything, some = scores(np.arange(30)), scores(np.array([4, 29]))
@@ -205,10 +207,11 @@ def test_programs_are_compiled_once(rng):
         method(evaluator)
     seconds = evaluator.compiler.seconds
     assert (seconds > 0) == (keras.backend.backend() != "torch")  # which compiles nothing
-    for n_rows, n_repeats, numbers in ((700, 3, None), (300, 2, np.array([1])), (40, 1, np.arange(9))):
+    for n_rows, n_repeats, features in ((700, 3, None), (300, 2, np.array([1])), (40, 1, np.arange(9))):
         rows = np.arange(n_rows)
         donors = Donors.draw(n_rows, n_repeats, evaluator.rng())
-        list(evaluator.perturbed(method.replacement(evaluator.data), donors, rows=rows, numbers=numbers))
+        replacement = method.replacement(evaluator.data)
+        list(evaluator.scores(ScoreRequest(replacement, donors, rows, features)))
     assert evaluator.compiler.seconds == seconds
 
 
@@ -226,7 +229,7 @@ def test_a_layer_that_draws_random_numbers_is_run_whole(rng):
     model.compile(loss="mse")
     x = rng.standard_normal((50, 4)).astype("float32")
     evaluator = evaluator_of(model, (x, x[:, 0]))
-    assert [cut.is_whole for cut in evaluator._scorer._sound_cuts()] == [True]
+    assert [cut.is_whole for cut in evaluator._scorer(EXACT)._sound_cuts()] == [True]
 
 
 def test_half_precision_is_run_whole(rng):
@@ -238,5 +241,5 @@ def test_half_precision_is_run_whole(rng):
     model.compile(loss="mse")
     x = rng.standard_normal((50, 4)).astype("float32")
     evaluator = evaluator_of(model, (x, x[:, 0]))
-    assert [cut.is_whole for cut in evaluator._scorer._sound_cuts()] == [True]
+    assert [cut.is_whole for cut in evaluator._scorer(EXACT)._sound_cuts()] == [True]
     assert np.all(np.isfinite(PermutationImportance(2)(evaluator).importances))

@@ -87,7 +87,7 @@ class Fails(ImportanceMethod):
         super().__init__()
         self.make, self.n_calls = make, 0
 
-    def compute(self, evaluator):
+    def compute(self, evaluator, effort):
         self.n_calls += 1
         keras.random.normal((3,))  # a trace in global random states, were it not wiped
         raise self.make(self.n_calls)
@@ -246,7 +246,7 @@ def test_ctrl_c_in_an_evaluation_stops_the_training_as_it_would_have(small_model
     class Interrupts(ImportanceMethod):
         name = "interrupting"
 
-        def compute(self, evaluator):
+        def compute(self, evaluator, effort):
             raise KeyboardInterrupt if self.evaluations.pop() else ZeroDivisionError
 
     class Interrupt(keras.callbacks.Callback):
@@ -507,7 +507,7 @@ def test_a_resumed_training_spends_no_more_error_than_a_whole_one(crashed, monke
     class Notes(ImportanceMethod):
         name = "notes"
 
-        def compute(self, evaluator):
+        def compute(self, evaluator, effort):
             return Scores(np.zeros((4, 1)), "none")
 
     class Watch(FeatureImportance):

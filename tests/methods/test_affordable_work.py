@@ -122,12 +122,11 @@ def wide(rng):
     return model, (x, y)
 
 
-def evaluator_of(model, data, effort=None):
+def evaluator_of(model, data):
     method = PermutationImportance(5)
     evaluator = prepared_evaluator(
-        model, data, [method], features=None, metric="loss", max_samples=None, seed=0
+        model, data, [method], features=None, metric="loss", max_samples=None, seed=0, in_parts=True
     )
-    evaluator.effort = effort or Effort()
     return method, evaluator
 
 
@@ -140,8 +139,8 @@ def test_without_a_limit_all_is_exact(wide):
 
 
 def test_without_time_some_are_exact_and_the_others_say_that_they_are_screened(wide):
-    method, evaluator = evaluator_of(*wide, Effort(seconds=1e-9))
-    found = method(evaluator, 3)
+    method, evaluator = evaluator_of(*wide)
+    found = method(evaluator, 3, effort=Effort(seconds=1e-9))
     is_exact = np.array(found.obtained) == "exact"
     assert is_exact.sum() == 32
     assert set(found.obtained) == {"exact", "screened"}
@@ -155,10 +154,9 @@ def test_without_time_some_are_exact_and_the_others_say_that_they_are_screened(w
 
 
 def test_the_epoch_of_the_last_exact_score_is_remembered(wide):
-    method, evaluator = evaluator_of(*wide, Effort(seconds=1e-9))
-    first = method(evaluator, 3)
-    evaluator.effort = Effort(seconds=1e-9, previous=first)
-    second = method(evaluator, 4)
+    method, evaluator = evaluator_of(*wide)
+    first = method(evaluator, 3, effort=Effort(seconds=1e-9))
+    second = method(evaluator, 4, effort=Effort(seconds=1e-9, previous=first))
     was_exact, is_exact = (np.array(one.obtained) == "exact" for one in (first, second))
     assert np.all(second.exact_epoch[is_exact] == 4)
     assert np.all(second.exact_epoch[was_exact & ~is_exact] == 3)
@@ -169,8 +167,7 @@ def test_screened_features_are_on_the_scale_of_exact_ones(wide):
     """Those never scored exactly come close to what scoring them exactly gives."""
     method, evaluator = evaluator_of(*wide)
     exact = method(evaluator)
-    evaluator.effort = Effort(seconds=1e-9)
-    found = method(evaluator)
+    found = method(evaluator, effort=Effort(seconds=1e-9))
     error = np.abs(found.importances_mean - exact.importances_mean)
     assert np.all(error < 0.1 * exact.importances_mean.max())
 
@@ -182,15 +179,14 @@ def test_a_feature_without_a_gradient_is_carried_over_and_says_so(rng):
     parts = [keras.layers.Flatten()(keras.layers.Embedding(4, 2)(one)) for one in inputs.values()]
     model = keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Concatenate()(parts)))
     model.compile(loss="mse")
-    method, evaluator = evaluator_of(model, (x, x["c00"][:, 0]), Effort(seconds=1e-9))
-    first = method(evaluator, 0)
+    method, evaluator = evaluator_of(model, (x, x["c00"][:, 0]))
+    first = method(evaluator, 0, effort=Effort(seconds=1e-9))
     unknown = [
         name for name, how in zip(first.feature_names, first.obtained, strict=True) if how != "exact"
     ]
     assert len(unknown) == 8
     assert all("beyond the time budget" in first.notes[name] for name in unknown)
-    evaluator.effort = Effort(seconds=1e-9, previous=first)
-    second = method(evaluator, 1)
+    second = method(evaluator, 1, effort=Effort(seconds=1e-9, previous=first))
     carried = np.array(second.obtained) == "carried"
     was_exact = np.array(first.obtained) == "exact"
     both = carried & was_exact
@@ -205,17 +201,18 @@ def test_very_many_outputs_are_not_screened(rng):
     x = rng.standard_normal((600, 40)).astype("float32")
     model = keras.Sequential([keras.Input((40,)), keras.layers.Dense(65)])
     model.compile(loss="mse")
-    method, evaluator = evaluator_of(model, (x, np.zeros((600, 65))), Effort(seconds=1e-9))
-    found = method(evaluator, 0)
+    method, evaluator = evaluator_of(model, (x, np.zeros((600, 65))))
+    found = method(evaluator, 0, effort=Effort(seconds=1e-9))
     assert np.isfinite(found.importances_mean).sum() == 32
     assert len(found.notes) == 8
 
 
 def test_the_table_and_the_frame_say_how(wide):
-    method, evaluator = evaluator_of(*wide, Effort(seconds=1e-9))
-    frame = method(evaluator, 3).to_dataframe()
+    method, evaluator = evaluator_of(*wide)
+    found = method(evaluator, 3, effort=Effort(seconds=1e-9))
+    frame = found.to_dataframe()
     assert {"exact", "screened"} == set(frame.obtained)
     assert frame[frame.obtained == "exact"].exact_epoch.eq(3).all()
     from keras_importance.reporting.writers.report_table import table
 
-    assert "(screened)" in table([method(evaluator, 3)])
+    assert "(screened)" in table([found])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import combinations
 
 import keras
@@ -17,6 +18,8 @@ from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.scores.averaged import pseudo_values
+from keras_importance.engine.scores.sample import ScoreRequest
+from keras_importance.engine.scores.scoring import AVERAGED
 from keras_importance.methods.affordable_work import Work
 from keras_importance.methods.partial_scores import PartialScores
 from keras_importance.methods.preparation import prepared_evaluator
@@ -404,8 +407,7 @@ def test_without_time_the_others_are_on_the_scale_of_the_exact_ones(wide):
     model, data, weights = wide
     method = ConditionalLOFO()
     evaluator = evaluator_of(model, data, method)
-    evaluator.effort = Effort(seconds=1e-9)
-    found = method(evaluator, 3)
+    found = method(evaluator, 3, Effort(seconds=1e-9))
     is_screened = np.array(found.obtained) == "screened"
     assert is_screened.sum() == 8
     assert found.n_repeats == 2
@@ -423,22 +425,22 @@ def test_other_numbers_of_rows_repeats_and_features_compile_nothing_anew(small_m
         method(evaluator)
     seconds, replacement = evaluator.compiler.seconds, method.replacement_for(evaluator)
     assert seconds > 0
-    for n_rows, n_repeats, numbers in ((700, 4, None), (300, 2, np.array([1])), (40, 3, np.arange(3))):
+    for n_rows, n_repeats, features in ((700, 4, None), (300, 2, np.array([1])), (40, 3, np.arange(3))):
         donors = Donors.draw(n_rows, n_repeats, evaluator.rng())
-        found = list(evaluator.averaged(replacement, donors, rows=np.arange(n_rows), numbers=numbers))
+        request = ScoreRequest(replacement, donors, np.arange(n_rows), features)
+        found = list(evaluator.scores(request, AVERAGED))
         assert found[0].scores.shape[1:] == (n_repeats, n_rows)
     assert evaluator.compiler.seconds == seconds
 
 
 def test_ctrl_c_leaves_finished_features(small_model, small_data, monkeypatch):
-    real = Evaluator.averaged
+    real = Evaluator.scores
 
-    def averaged(self, *arguments, **keywords):
-        keywords["numbers"] = keywords["numbers"][:2]
-        yield from real(self, *arguments, **keywords)
+    def scores(self, request, scoring):
+        yield from real(self, replace(request, features=request.features[:2]), scoring)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Evaluator, "averaged", averaged)
+    monkeypatch.setattr(Evaluator, "scores", scores)
     method = ConditionalLOFO()
     with pytest.raises(KeyboardInterrupt) as interruption:
         method(evaluator_of(small_model(), small_data, method))
