@@ -13,13 +13,11 @@ import keras
 import numpy as np
 
 from keras_importance.engine.backends import backend
-
-try:  # Keras has no public name for its global generator.
-    from keras.src.backend.common import global_state
-except ImportError:
-    global_state = None
-
-_GLOBAL_GENERATOR = "global_seed_generator"
+from keras_importance.engine.keras_internals import (
+    forget_global_generator,
+    global_generator,
+    layers_of,
+)
 
 
 @contextmanager
@@ -31,7 +29,7 @@ def no_footprint(model: Any) -> Iterator[None]:
     any library that is imported, whichever is the backend.
     """
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
-    generator = _global_generator()
+    generator = global_generator()
     variables = _state(model)
     if generator is not None:
         variables.append(generator.state)
@@ -44,7 +42,7 @@ def no_footprint(model: Any) -> Iterator[None]:
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
         if generator is None:
-            _forget_global_generator()
+            forget_global_generator()
         for restore in put_back:
             restore()
         random.setstate(python_state)
@@ -56,26 +54,16 @@ def _state(model: Any) -> list[Any]:
 
     Keras counts the states of a stateful RNN among no variables of the model.
     """
-    found = [
+    variables = [
         *getattr(model, "non_trainable_variables", ()),
         *getattr(model, "metrics_variables", ()),
         *(
             state
-            for layer in getattr(model, "_flatten_layers", list)()
+            for layer in layers_of(model)
             for state in keras.tree.flatten(getattr(layer, "states", None) or [])
         ),
     ]
-    return list({id(variable): variable for variable in found}.values())
-
-
-def _global_generator() -> Any:
-    """The generator behind `keras.random` functions without a seed; None before its first use."""
-    return None if global_state is None else global_state.get_global_attribute(_GLOBAL_GENERATOR)
-
-
-def _forget_global_generator() -> None:
-    if global_state is not None:
-        global_state.set_global_attribute(_GLOBAL_GENERATOR, None)
+    return list({id(variable): variable for variable in variables}.values())
 
 
 def _torch_states() -> Iterator[Callable[[], None]]:

@@ -1,15 +1,22 @@
-"""The mask that Keras keeps with a tensor: which steps of a padded sequence count."""
+"""What Keras keeps without a public name: the one module that a new release of Keras can break.
+
+Each function says what it returns where Keras no longer has the name: the engine then does without.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import keras
 
 try:  # An attribute on most backends, a table beside the tensors on JAX; no public name knows both.
     from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
 except ImportError:
 
     def get_keras_mask(x: Any) -> Any:
-        """The mask, or None."""
+        """Which steps of a padded sequence count, or None."""
         return getattr(x, "_keras_mask", None)
 
     def set_keras_mask(x: Any, mask: Any) -> None:
@@ -17,4 +24,127 @@ except ImportError:
         x._keras_mask = mask
 
 
-__all__ = ["get_keras_mask", "set_keras_mask"]
+try:
+    from keras.src.backend.common import global_state
+except ImportError:
+    global_state = None
+
+_GLOBAL_GENERATOR = "global_seed_generator"
+
+__all__ = [
+    "InboundCall",
+    "compiled_loss_weights",
+    "compiled_metrics",
+    "forget_global_generator",
+    "function_arguments",
+    "get_keras_mask",
+    "global_generator",
+    "has_sublayers",
+    "inbound_call",
+    "is_of_keras",
+    "is_overridden",
+    "layers_of",
+    "metric_direction",
+    "metric_function",
+    "set_keras_mask",
+]
+
+
+# --- whose code it is ---------------------------------------------------------------------------
+
+
+def is_of_keras(thing: Any) -> bool:
+    """Whether a class or function was written by Keras, and not by the user."""
+    return str(inspect.unwrap(thing).__module__).startswith("keras.")
+
+
+def is_overridden(model: Any, method: str) -> bool:
+    """Whether the model's class has a method of the user's in place of Keras' own."""
+    return not is_of_keras(getattr(type(model), method))
+
+
+# --- layers -------------------------------------------------------------------------------------
+
+
+def layers_of(model: Any) -> list[Any]:
+    """All layers of a model, those inside of others too; none for what isn't a Keras model."""
+    return list(getattr(model, "_flatten_layers", list)())
+
+
+def has_sublayers(layer: Any) -> bool:
+    """Whether a layer holds other layers; False where Keras doesn't tell."""
+    return bool(getattr(layer, "_layers", ()))
+
+
+class InboundCall(NamedTuple):
+    """The call of an operation that made a symbolic tensor.
+
+    Attributes:
+        operation: what was called.
+        arguments: Keras' record of how: `arguments.keras_tensors`, `arguments.fill_in(values)`.
+        outputs: the symbolic tensors that it returned.
+    """
+
+    operation: Any
+    arguments: Any
+    outputs: tuple[Any, ...]
+
+
+def inbound_call(tensor: Any) -> InboundCall:
+    """The call that made a symbolic tensor of a Functional model.
+
+    Raises:
+        AttributeError, IndexError: where Keras no longer records calls in this way.
+    """
+    history = tensor._keras_history
+    node = history.operation._inbound_nodes[history.node_index]
+    return InboundCall(node.operation, node.arguments, tuple(node.outputs))
+
+
+# --- losses and metrics -------------------------------------------------------------------------
+
+
+def compiled_loss_weights(model: Any) -> Any:
+    """The `loss_weights` that `compile` was given; None for none. The loss itself is public."""
+    return getattr(getattr(model, "_compile_loss", None), "_user_loss_weights", None)
+
+
+def compiled_metrics(model: Any) -> list[Any]:
+    """What `compile` was given as metrics and as weighted metrics; empty lists for neither.
+
+    Keras makes its metrics in the first training step. Before it, only these attributes have them.
+    """
+    compiled = getattr(model, "_compile_metrics", None)
+    names = ("_user_metrics", "_user_weighted_metrics")
+    return [getattr(compiled, name, None) or [] for name in names]
+
+
+def metric_direction(metric: Any) -> str | None:
+    """`"up"` where a larger value of a metric is better, `"down"` where a smaller is; else None."""
+    return getattr(metric, "_direction", None)
+
+
+def metric_function(metric: Any) -> Callable[..., Any] | None:
+    """The function of rows whose mean a metric is; None for a metric that is none, or doesn't say."""
+    is_mean = isinstance(metric, keras.metrics.MeanMetricWrapper)
+    return getattr(metric, "_fn", None) if is_mean else None
+
+
+def function_arguments(loss_or_metric: Any) -> Mapping[str, Any]:
+    """The arguments that a loss or a metric hands to its function, such as `from_logits`."""
+    arguments: Mapping[str, Any] = getattr(loss_or_metric, "_fn_kwargs", {})
+    return arguments
+
+
+# --- random state -------------------------------------------------------------------------------
+
+
+def global_generator() -> Any:
+    """The generator behind `keras.random` functions without a seed; None before its first use."""
+    return None if global_state is None else global_state.get_global_attribute(_GLOBAL_GENERATOR)
+
+
+def forget_global_generator() -> None:
+    """Keras makes a new generator when one is next asked for."""
+    if global_state is not None:
+        global_state.set_global_attribute(_GLOBAL_GENERATOR, None)

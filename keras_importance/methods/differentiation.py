@@ -119,7 +119,7 @@ class DifferentiatingMethod(ImportanceMethod):
         sizes = [math.prod(shape[1:]) for shape in evaluator.output_shapes]
         if self.output is None:
             return np.arange(sum(sizes))
-        number = _by_name(evaluator)[self.output].number
+        number = _by_name(evaluator)[self.output].index
         return sum(sizes[:number]) + np.arange(sizes[number])
 
     def _one_of(self, argument: str, value: Any, known: Any) -> Any:

@@ -51,8 +51,8 @@ class Backend(Protocol):
     def gradients(self, function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> list[Any | None]:
         """Gradients of the sum of `function(leaves)`; None for a leaf it doesn't depend on."""
 
-    def gather(self, values: Any, numbers: Any) -> Any:
-        """Entries of a tensor along its first axis, by their numbers from 0 on."""
+    def gather(self, values: Any, indices: Any) -> Any:
+        """Entries of a tensor along its first axis, by their indices from 0 on."""
 
     def on_device(self, values: NDArray[np.generic]) -> Any:
         """The values as a tensor that stays where the model computes."""
@@ -83,13 +83,13 @@ def current() -> Backend:
     return cast("Backend", importlib.import_module(f"keras_importance.engine.backends.{name}"))
 
 
-def gather(values: Any, numbers: Any) -> Any:
-    """Entries of a tensor along its first axis, by their numbers from 0 on.
+def gather(values: Any, indices: Any) -> Any:
+    """Entries of a tensor along its first axis, by their indices from 0 on.
 
-    Also of a Keras variable. `keras.ops.take` counts negative numbers from the end, which makes four
+    Also of a Keras variable. `keras.ops.take` counts negative indices from the end, which makes four
     operations more of each.
     """
-    return current().gather(keras.ops.convert_to_tensor(values), numbers)
+    return current().gather(keras.ops.convert_to_tensor(values), indices)
 
 
 def is_chief(model: Any) -> bool:

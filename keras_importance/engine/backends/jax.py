@@ -55,30 +55,30 @@ def loss_and_gradients(
     function: Callable[[list[Any]], tuple[Any, Any]], leaves: Sequence[Any]
 ) -> tuple[Any, Any, list[Any | None]]:
     """`loss, extra = function(leaves)`, and the gradients of the loss."""
-    (loss, extra), found = jax.value_and_grad(function, has_aux=True)(list(leaves))
-    return loss, extra, found
+    (loss, extra), slopes = jax.value_and_grad(function, has_aux=True)(list(leaves))
+    return loss, extra, slopes
 
 
 def gradients(function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> list[Any | None]:
-    """Gradients of the sum of `function(leaves)`; None for a leaf of whole numbers."""
+    """Gradients of the sum of `function(leaves)`; None for a leaf of whole indices."""
     leaves = list(leaves)
-    numbers = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    indices = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
 
     def total(differentiable: list[Any]) -> Any:
         given = list(leaves)
-        for number, leaf in zip(numbers, differentiable, strict=True):
-            given[number] = leaf
+        for index, leaf in zip(indices, differentiable, strict=True):
+            given[index] = leaf
         return jnp.sum(function(given))
 
-    found: list[Any | None] = [None] * len(leaves)
-    for number, gradient in zip(numbers, jax.grad(total)([leaves[i] for i in numbers]), strict=True):
-        found[number] = gradient
-    return found
+    every: list[Any | None] = [None] * len(leaves)
+    for index, gradient in zip(indices, jax.grad(total)([leaves[i] for i in indices]), strict=True):
+        every[index] = gradient
+    return every
 
 
-def gather(values: Any, numbers: Any) -> Any:
-    """Entries of a tensor along its first axis, by their numbers from 0 on."""
-    return jnp.take(values, numbers, axis=0, mode="clip")
+def gather(values: Any, indices: Any) -> Any:
+    """Entries of a tensor along its first axis, by their indices from 0 on."""
+    return jnp.take(values, indices, axis=0, mode="clip")
 
 
 def on_device(values: NDArray[np.generic]) -> Any:
@@ -147,5 +147,5 @@ def _exchanged(value: bytes) -> list[bytes]:
     lengths = multihost_utils.process_allgather(np.array([len(value)], np.int32)).reshape(-1)
     padded = np.zeros(int(lengths.max()), np.uint8)
     padded[: len(value)] = np.frombuffer(value, np.uint8)
-    found = np.asarray(multihost_utils.process_allgather(padded)).reshape(len(lengths), -1)
-    return [row[:length].tobytes() for row, length in zip(found, lengths, strict=True)]
+    received = np.asarray(multihost_utils.process_allgather(padded)).reshape(len(lengths), -1)
+    return [row[:length].tobytes() for row, length in zip(received, lengths, strict=True)]

@@ -56,12 +56,12 @@ def compiled(model: Any, program: Callable[..., Any], fuse: bool) -> Callable[..
 
 def _values_on(model: Any, replica: int) -> list[Any]:
     strategy = model.distribute_strategy
-    found = []
+    values = []
     for variable in model.variables:
         copies = strategy.experimental_local_results(variable.value)
         is_shared = variable.trainable and len(copies) > replica
-        found.append(tf.convert_to_tensor(copies[replica] if is_shared else variable.value))
-    return found
+        values.append(tf.convert_to_tensor(copies[replica] if is_shared else variable.value))
+    return values
 
 
 def jitted(program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:
@@ -86,9 +86,9 @@ def jitted(program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:
 def vectorised(function: Callable[[Any], Any], stacked: Any) -> Any:
     """The function of each entry of stacked tensors, all at once."""
 
-    def own(one: Any) -> Any:
+    def own(entry: Any) -> Any:
         # A tensor of the caller, handed through as it is, becomes a placeholder that XLA refuses.
-        return tf.nest.map_structure(tf.identity, function(one))
+        return tf.nest.map_structure(tf.identity, function(entry))
 
     return tf.vectorized_map(own, stacked, fallback_to_while_loop=False)
 
@@ -101,9 +101,9 @@ def loss_and_gradients(
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(leaves)
         loss, extra = function(leaves)
-    found = tape.gradient(loss, leaves)
+    slopes = tape.gradient(loss, leaves)
     # Those of an embedding are slices, which no program takes across its border.
-    return loss, extra, [None if one is None else tf.convert_to_tensor(one) for one in found]
+    return loss, extra, [None if one is None else tf.convert_to_tensor(one) for one in slopes]
 
 
 def gradients(function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> list[Any | None]:
@@ -113,13 +113,13 @@ def gradients(function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> li
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(differentiable)
         total = tf.reduce_sum(function(leaves))
-    found = iter(tape.gradient(total, differentiable))
-    return [next(found) if leaf.dtype.is_floating else None for leaf in leaves]
+    wanted = iter(tape.gradient(total, differentiable))
+    return [next(wanted) if leaf.dtype.is_floating else None for leaf in leaves]
 
 
-def gather(values: Any, numbers: Any) -> Any:
-    """Entries of a tensor along its first axis, by their numbers from 0 on."""
-    return tf.gather(values, numbers)
+def gather(values: Any, indices: Any) -> Any:
+    """Entries of a tensor along its first axis, by their indices from 0 on."""
+    return tf.gather(values, indices)
 
 
 def on_device(values: NDArray[np.generic]) -> Any:

@@ -50,8 +50,8 @@ def loss_and_gradients(
     function: Callable[[list[Any]], tuple[Any, Any]], leaves: Sequence[Any]
 ) -> tuple[Any, Any, list[Any | None]]:
     """`loss, extra = function(leaves)`, and the gradients of the loss."""
-    found, (loss, extra) = torch.func.grad_and_value(function, has_aux=True)(list(leaves))
-    return loss, extra, found
+    slopes, (loss, extra) = torch.func.grad_and_value(function, has_aux=True)(list(leaves))
+    return loss, extra, slopes
 
 
 def gradients(function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> list[Any | None]:
@@ -66,13 +66,13 @@ def gradients(function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> li
         if not total.requires_grad or not differentiable:
             return [None] * len(watched)
         # Never `backward`, which would fill the `.grad` of the model's parameters.
-        found = iter(torch.autograd.grad(total, differentiable, allow_unused=True))
-        return [next(found) if leaf.requires_grad else None for leaf in watched]
+        wanted = iter(torch.autograd.grad(total, differentiable, allow_unused=True))
+        return [next(wanted) if leaf.requires_grad else None for leaf in watched]
 
 
-def gather(values: Any, numbers: Any) -> Any:
-    """Entries of a tensor along its first axis, by their numbers from 0 on."""
-    return keras.ops.take(values, numbers, axis=0)
+def gather(values: Any, indices: Any) -> Any:
+    """Entries of a tensor along its first axis, by their indices from 0 on."""
+    return keras.ops.take(values, indices, axis=0)
 
 
 def on_device(values: NDArray[np.generic]) -> Any:

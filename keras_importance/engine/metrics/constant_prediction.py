@@ -49,10 +49,10 @@ def constant_scores(
         return None
     trial = _Trial(metric, targets, few_outputs, weights)
     best = [of_output[0] for of_output in candidates]
-    for number, of_output in enumerate(candidates):
-        moved = ([*best[:number], one, *best[number + 1 :]] for one in of_output)
+    for index, of_output in enumerate(candidates):
+        moved = ([*best[:index], constant, *best[index + 1 :]] for constant in of_output)
         best = min(moved, key=trial.mean)
-    if sum(one.value.size for one in best) <= _MAX_SEARCHED:
+    if sum(constant.value.size for constant in best) <= _MAX_SEARCHED:
         best = _improved(best, trial)
     rows = trial.rows(best)
     return None if rows is None or not np.all(np.isfinite(rows)) else rows
@@ -93,8 +93,8 @@ class _Trial:
         predicted = keras.tree.pack_sequence_as(
             self.few_outputs,
             [
-                np.broadcast_to(one.value.astype(leaf.dtype), (n_rows, *leaf.shape[1:]))
-                for one, leaf in zip(constants, leaves, strict=True)
+                np.broadcast_to(constant.value.astype(leaf.dtype), (n_rows, *leaf.shape[1:]))
+                for constant, leaf in zip(constants, leaves, strict=True)
             ],
         )
         if self.metric.row_scores is not None:
@@ -142,15 +142,15 @@ def _improved(best: list[_Constant], trial: _Trial) -> list[_Constant]:
     score, step = trial.mean(best), _FIRST_STEP
     for _ in range(_MAX_ROUNDS):
         before = score
-        for number, constant in enumerate(best):
+        for index, constant in enumerate(best):
             scale = step * (constant.high - constant.low)
             for position in range(constant.value.size):
                 for by in (scale, -scale):
-                    one = [*best]
-                    one[number] = best[number].moved(position, by)
-                    found = trial.mean(one)
-                    if found < score:
-                        best, score = one, found
+                    moved = [*best]
+                    moved[index] = best[index].moved(position, by)
+                    mean = trial.mean(moved)
+                    if mean < score:
+                        best, score = moved, mean
                         break
         gained = before - score
         if gained <= 1e-6 * abs(score) and step == _FIRST_STEP:

@@ -11,7 +11,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_importance.engine.keras_internals import get_keras_mask
+from keras_importance.engine.keras_internals import (
+    compiled_metrics,
+    function_arguments,
+    get_keras_mask,
+    metric_direction,
+    metric_function,
+)
 from keras_importance.engine.metrics.losses import (
     CompiledLoss,
     compiled_loss,
@@ -98,7 +104,7 @@ def _named_metric(name: str, model: Any) -> Metric:
 
 def _of_single_output(model: Any) -> dict[str, Callable[[], Metric]]:
     """What makes each compiled metric, by its name."""
-    given = [one for argument in _compiled_metrics(model) for one in keras.tree.flatten(argument)]
+    given = [one for argument in compiled_metrics(model) for one in keras.tree.flatten(argument)]
     return {_name_of(one): partial(_compiled_metric, one) for one in given if one is not None}
 
 
@@ -116,20 +122,12 @@ def _of_outputs(model: Any, outputs: Sequence[Output]) -> dict[str, Callable[[],
         if getattr(model, "loss", None) is not None and output.of_argument(model.loss) is not None:
             name = f"{output.name}_loss"
             known[name] = partial(of_loss, name, output)
-        for argument in _compiled_metrics(model):
+        for argument in compiled_metrics(model):
             for metric in keras.tree.flatten(output.of_argument(argument)):
                 if metric is not None:
                     name = f"{output.name}_{_name_of(metric)}"
                     known[name] = partial(of_metric, name, metric, output)
     return known
-
-
-def _compiled_metrics(model: Any) -> list[Any]:
-    """What `compile` was given as metrics and as weighted metrics."""
-    compiled = getattr(model, "_compile_metrics", None)
-    # Keras resolves its metrics in the first training step; before it, only these attributes have them.
-    names = ("_user_metrics", "_user_weighted_metrics")
-    return [getattr(compiled, name, None) or [] for name in names]
 
 
 def _compiled_metric(metric: Any) -> Metric:
@@ -145,11 +143,10 @@ def _compiled_metric(metric: Any) -> Metric:
 
 
 def _keras_metric(metric: Any) -> Metric:
-    worse_is = _WORSE_IS.get(getattr(metric, "_direction", None))
-    function = getattr(metric, "_fn", None)
-    if isinstance(metric, keras.metrics.MeanMetricWrapper) and function is not None:
-        arguments = getattr(metric, "_fn_kwargs", {})
-        rows = _from_function(function, **arguments)
+    worse_is = _WORSE_IS.get(metric_direction(metric))
+    function = metric_function(metric)
+    if function is not None:
+        rows = _from_function(function, **function_arguments(metric))
         return Metric(metric.name, row_scores=rows, worse_is=worse_is)
 
     try:
@@ -183,12 +180,21 @@ def _from_function(function: Callable[..., Any], **arguments: Any) -> Callable[[
 def _accuracy() -> Callable[[Any, Any], Any]:
     """Keras' "accuracy", which depends on the shapes of labels and outputs."""
     # Made here, not while a graph is traced: these objects come with variables.
-    functions = {kind: _from_function(keras.metrics.get(name)._fn) for kind, name in _ACCURACY.items()}
+    functions = {
+        kind: _from_function(_function_of(keras.metrics.get(name))) for kind, name in _ACCURACY.items()
+    }
 
     def row_scores(y_true: Any, y_pred: Any) -> Any:
         return functions[kind_of_labels(y_true, y_pred)](y_true, y_pred)
 
     return row_scores
+
+
+def _function_of(metric: Any) -> Callable[..., Any]:
+    function = metric_function(metric)
+    if function is None:
+        raise TypeError(f"{metric!r} has no function of rows.")
+    return function
 
 
 def _from_callable(function: Callable[..., Any]) -> Metric:

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from keras_importance.engine.keras_internals import get_keras_mask
+from keras_importance.engine.keras_internals import compiled_loss_weights, get_keras_mask
 from keras_importance.engine.metrics.outputs import Output
 from keras_importance.errors import InvalidArgumentError
 
@@ -47,8 +47,7 @@ def compiled_loss(model: Any) -> CompiledLoss:
             "got metric='loss' and a model that was compiled without a loss. Compile it with one, or "
             "pass metric= as a callable (y_true, y_pred)."
         )
-    # Keras keeps the loss in public and its weights here.
-    weights = getattr(getattr(model, "_compile_loss", None), "_user_loss_weights", None)
+    weights = compiled_loss_weights(model)
 
     def total(of_output: Callable[[Any, Any, Any], Any], y_true: Any, y_pred: Any) -> Any:
         outputs = _flat_outputs(model, y_pred)
@@ -57,9 +56,10 @@ def compiled_loss(model: Any) -> CompiledLoss:
         losses = for_each_output(loss, list(outputs), n_outputs, repeat=True)
         scales = for_each_output(weights, list(outputs), n_outputs, repeat=True)
         summed = 0.0
-        for target, output, one, scale in zip(targets, outputs.values(), losses, scales, strict=True):
-            if one is not None:
-                value = of_output(one, target, output)
+        parts = zip(targets, outputs.values(), losses, scales, strict=True)
+        for target, output, loss_of_output, scale in parts:
+            if loss_of_output is not None:
+                value = of_output(loss_of_output, target, output)
                 summed = summed + (value if scale is None else scale * value)
         return summed
 
@@ -80,8 +80,8 @@ def _own_loss(model: Any) -> CompiledLoss:
     further = {"training": False} if takes_training else {}
 
     def loss(y_true: Any, y_pred: Any) -> Any:
-        found = model.compute_loss(x=None, y=y_true, y_pred=y_pred, sample_weight=None, **further)
-        return keras.ops.convert_to_tensor(found)
+        value = model.compute_loss(x=None, y=y_true, y_pred=y_pred, sample_weight=None, **further)
+        return keras.ops.convert_to_tensor(value)
 
     def of_rows(y_true: Any, y_pred: Any) -> Any:
         rows = keras.tree.map_structure(keras.ops.convert_to_tensor, (y_true, y_pred))
@@ -100,7 +100,7 @@ def _own_loss(model: Any) -> CompiledLoss:
 
 
 def loss_of_output(model: Any, output: Output) -> CompiledLoss:
-    """The compiled loss of one of several outputs, without its share in the sum of all."""
+    """The compiled loss of one of several outputs, without its weight in the sum of all."""
     identifier = output.of_argument(model.loss)
 
     def of_all_rows(y_true: Any, y_pred: Any) -> float:

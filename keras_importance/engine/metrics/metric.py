@@ -175,7 +175,7 @@ class MetricOfOutput(Metric):
     ) -> Metric:
         """The same metric, tried out on the targets of its output."""
         assert self.of is not None and self.output is not None  # noqa: S101, PT018 (`made` knows both)
-        shape = output_shapes[self.output.number]
+        shape = output_shapes[self.output.index]
         of = self.of.resolved(self.output.of_targets(y_true), [shape], weights, seed)
         return self.made(of, self.output)
 

@@ -14,30 +14,30 @@ class Output:
 
     Attributes:
         name: its name, as in Keras' logs.
-        number: its place among the flattened outputs.
+        index: its index among the flattened outputs.
         names: the names of all outputs, in that order.
     """
 
     name: str
-    number: int
+    index: int
     names: tuple[str, ...]
 
     def of_predictions(self, y_pred: Any) -> Any:
         """What the model returned for it."""
-        return keras.tree.flatten(y_pred)[self.number]
+        return keras.tree.flatten(y_pred)[self.index]
 
     def of_targets(self, y_true: Any) -> Any:
         """Its targets."""
         if isinstance(y_true, dict) and self.name in y_true:
             return y_true[self.name]
-        return keras.tree.flatten(y_true)[self.number]
+        return keras.tree.flatten(y_true)[self.index]
 
     def of_argument(self, value: Any) -> Any:
         """What was given to `compile` for it: by name, by place, or one for all outputs."""
         if isinstance(value, dict):
             return value.get(self.name)
         if isinstance(value, (list, tuple)) and len(value) == len(self.names):
-            return value[self.number]
+            return value[self.index]
         return value
 
 
@@ -48,7 +48,7 @@ def outputs_of(model: Any) -> list[Output]:
     known by what its `compile` was given by name.
     """
     names = tuple(_names(model))
-    return [Output(name, number, names) for number, name in enumerate(names)] if len(names) > 1 else []
+    return [Output(name, index, names) for index, name in enumerate(names)] if len(names) > 1 else []
 
 
 def _names(model: Any) -> list[str]:

@@ -15,6 +15,7 @@ from keras_importance.engine.cut.cut import Cut, Entry, input_labels
 from keras_importance.engine.cut.dependence import UNTOUCHED
 from keras_importance.engine.cut.linear_layers import LinearForm
 from keras_importance.engine.gradients.differentiator import Differentiator
+from keras_importance.engine.keras_internals import function_arguments
 from keras_importance.engine.scores.context import ScoringContext
 from keras_importance.engine.scores.cut_scorer import CutScorer
 from keras_importance.engine.scores.programs import Prepared, by_element, replacing
@@ -169,7 +170,6 @@ def _link_of(model: Any) -> str | None:
     is_categorical = isinstance(loss, _CATEGORICAL) or "categorical_" in name
     if not (is_binary or is_categorical) or "crossentropy" not in (name or type(loss).__name__.lower()):
         return None
-    arguments = getattr(loss, "_fn_kwargs", {})
-    if arguments.get("from_logits", False):
+    if function_arguments(loss).get("from_logits", False):
         return None
     return "sigmoid" if is_binary else "softmax"
