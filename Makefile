@@ -43,7 +43,7 @@ types: $(READY)
 # What is NumPy alone: statistics, results, what is drawn and written, the bounds of verdicts.
 PURE_TESTS := $(addprefix tests/,callback/test_budget.py data/test_features.py reporting/test_lettering.py \
 	reporting/test_plots.py results retraining/test_folds.py retraining/test_trials.py statistics \
-	verdicts/test_useless_features.py)
+	test_house.py verdicts/test_useless_features.py)
 
 test-pure: $(READY)  ## the tests of what needs no Keras: seconds, and importing Keras or a backend is an error
 	$(BIN)/pytest -n 2 -rs --without-keras $(PURE_TESTS)

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine import Evaluator, FeatureScores, Replacement
+from keras_importance.engine.effort import Effort
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.ablation import AblationImportance
 from keras_importance.methods.base import ImportanceMethod, Interrupted, Scores
@@ -37,6 +38,7 @@ __all__ = [
     "AblationImportance",
     "ConditionalLOFO",
     "ConditionalPermutation",
+    "Effort",
     "Evaluator",
     "FeatureScores",
     "GradientImportance",
