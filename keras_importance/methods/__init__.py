@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.engine import Evaluator, FeatureScores, Replacement
 from keras_importance.engine.effort import Effort
+from keras_importance.engine.evaluator import Evaluator
+from keras_importance.engine.scores.sample import FeatureScores, Replacement
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.ablation import AblationImportance
 from keras_importance.methods.base import ImportanceMethod, Interrupted, Scores
