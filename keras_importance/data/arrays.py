@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -40,6 +41,18 @@ def as_input(leaf: Any) -> Array:
     """`as_numpy` of an input: `fit` makes a column of a pandas Series, `(n_rows, 1)`."""
     values = as_numpy(leaf)
     return values[:, None] if _is_pandas(leaf) and values.ndim == 1 else values
+
+
+def mapped(function: Callable[..., Any], *nests: Any) -> Any:
+    """The nest of what a function returns for the leaves of nests of one form; None stays None."""
+    return keras.tree.map_structure(function, *nests, none_is_leaf=False)
+
+
+def array_hash(values: Any) -> str:
+    """Type, shape and SHA-256 hash of an array as text, the same in every process."""
+    array = np.asarray(values)
+    content = np.ascontiguousarray(array.astype(str) if array.dtype == object else array)
+    return f"{array.dtype} {array.shape} {hashlib.sha256(content.tobytes()).hexdigest()}"
 
 
 def column_names(leaf: Any) -> tuple[str, ...] | None:

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_importance.data.arrays import mapped
 from keras_importance.errors import InvalidArgumentError, reason_of
 
 Batch = tuple[Any, Any, Any]
@@ -246,7 +247,7 @@ def _stacked(rows: Iterable[Any]) -> Iterator[Any]:
     rows = iter(rows)
     while some := list(islice(rows, _ROWS_AT_ONCE)):
         try:
-            yield keras.tree.map_structure(lambda *leaves: np.stack(leaves), *some, none_is_leaf=False)
+            yield mapped(lambda *leaves: np.stack(leaves), *some)
         except ValueError as error:
             raise _unequal_rows(error) from error
 

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_importance.data.arrays import mapped
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.statistics.arrays import Array, Floats, Integers
 
@@ -59,7 +60,7 @@ class Reservoir:
         self.n_seen += n_rows
         kept = np.flatnonzero(keys <= self._bounds[labels])
         if len(kept) < n_rows:
-            part = _mapped(lambda leaf: leaf[kept], part)
+            part = mapped(lambda leaf: leaf[kept], part)
         if len(kept):
             self._parts.append(part)
             self._n_held += len(kept)
@@ -106,7 +107,7 @@ class Reservoir:
         of_part = np.split(kept, np.searchsorted(kept, ends[:-1]))
         starts = [0, *ends[:-1]]
         taken = [rows - start for rows, start in zip(of_part, starts, strict=True)]
-        self._parts = [_mapped(lambda *leaves: _joined(leaves, taken), *self._parts)]
+        self._parts = [mapped(lambda *leaves: _joined(leaves, taken), *self._parts)]
         self._n_held = len(kept)
 
 
@@ -199,7 +200,3 @@ def _joined(leaves: tuple[Array, ...], taken: list[Integers]) -> Array:
         joined[start : start + len(rows)] = leaf[rows]
         start += len(rows)
     return joined
-
-
-def _mapped(function: Any, *nests: Any) -> Any:
-    return keras.tree.map_structure(function, *nests, none_is_leaf=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_importance.statistics.arrays import Array, Floats
+from keras_importance.statistics.arrays import Array, Floats, unit_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ def spread_of(values: Array, weights: Floats | None) -> Spread:
     if values.dtype.kind not in "fiub":
         zeros = np.zeros(n_columns)
         return Spread(zeros, zeros, zeros, zeros, weight_squared=1.0)
-    w = np.ones(n_rows) if weights is None else weights / weights.mean()
+    w = unit_weights(weights, n_rows)
     x = values.reshape(n_rows, -1, n_columns).astype(np.float64)
     mean = np.einsum("n,nsc->c", w, x) / x[..., 0].size
     q = np.square(x - mean).mean(axis=1)

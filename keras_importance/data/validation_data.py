@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_importance.data.arrays import as_input, as_numpy, column_names, listed
+from keras_importance.data.arrays import as_input, as_numpy, column_names, listed, mapped
 from keras_importance.data.dependent_rows import (
     ROWS_TO_COMPARE,
     block_length,
@@ -87,7 +87,7 @@ class ValidationData:
                     )
                 if sample.n_seen == 0:
                     names_of_columns = [column_names(leaf) for leaf in keras.tree.flatten(x)]
-                batch = _with_weight((_mapped(as_input, x), *_mapped(as_numpy, (y, weight))))
+                batch = _with_weight((mapped(as_input, x), *mapped(as_numpy, (y, weight))))
                 if sample.n_seen < ROWS_TO_COMPARE:
                     head.append([leaf[:ROWS_TO_COMPARE] for leaf in keras.tree.flatten(batch[0])])
                 sample.add(batch, batch[1], _n_rows(batch))
@@ -146,7 +146,7 @@ class ValidationData:
 
     def only(self, rows: Integers) -> ValidationData:
         """The same data with only some of the rows."""
-        taken = partial(_mapped, lambda leaf: leaf[rows])
+        taken = partial(mapped, lambda leaf: leaf[rows])
         return replace(
             self,
             inputs=tuple(leaf[rows] for leaf in self.inputs),
@@ -163,7 +163,7 @@ class ValidationData:
         """
         both = [(one.inputs, one.targets) for one in (self, other)]
         try:
-            inputs, targets = _mapped(lambda *parts: np.concatenate(parts), *both)
+            inputs, targets = mapped(lambda *parts: np.concatenate(parts), *both)
         except (ValueError, TypeError) as error:
             raise InvalidArgumentError(
                 f"got validation data of another form than the training data ({reason_of(error)}). Pass "
@@ -198,10 +198,6 @@ def _joined_blocks(first: ValidationData, second: ValidationData) -> Integers | 
 
 
 # --- normalising --------------------------------------------------------------------------------
-
-
-def _mapped(function: Callable[..., Any], *nests: Any) -> Any:
-    return keras.tree.map_structure(function, *nests, none_is_leaf=False)
 
 
 def _in_float_type(values: Array) -> Array:
@@ -250,7 +246,7 @@ def _with_weight(batch: Batch) -> Batch:
     n_rows = len(rows)
     if rows.all() or any(len(leaf) != n_rows for leaf in keras.tree.flatten(batch) if leaf is not None):
         return batch
-    kept: Batch = _mapped(lambda leaf: leaf[rows], batch)
+    kept: Batch = mapped(lambda leaf: leaf[rows], batch)
     return kept
 
 

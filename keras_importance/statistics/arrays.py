@@ -30,6 +30,16 @@ def read_only(values: Any, dtype: Any = np.float64) -> NDArray[Any]:
     return copy
 
 
+def unit_weights(weights: NDArray[Any] | None, n_rows: int) -> NDArray[Any]:
+    """`(n_rows,)` the weights divided by their mean; ones for None."""
+    return np.ones(n_rows) if weights is None else weights / np.mean(weights)
+
+
+def n_blocks(blocks: Integers | None) -> int | None:
+    """How many distinct blocks there are; None where each row stands alone."""
+    return None if blocks is None else len(np.unique(blocks))
+
+
 def weighted_mean(values: NDArray[Any], weights: Floats | None, axis: int = -1) -> Floats:
     """Mean over the rows, accumulated in float64."""
     if weights is None:

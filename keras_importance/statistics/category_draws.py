@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from keras_importance.statistics.arrays import Floats, Integers
+from keras_importance.statistics.arrays import Floats, Integers, unit_weights
 
 _RIDGE = 1.0
 _MAX_STEPS = 300
@@ -44,7 +44,7 @@ def class_probabilities(scores: Floats, label: Integers, weights: Floats | None 
     Source: Böhning (1992), Annals of the Institute of Statistical Mathematics 44.
     """
     n_rows, n_classes = len(label), int(label.max()) + 1
-    w = np.ones(n_rows) if weights is None else weights / np.mean(weights)
+    w = unit_weights(weights, n_rows)
     centred = scores - np.average(scores, axis=0, weights=w)
     unit = np.sqrt(np.average(centred**2, axis=0, weights=w))
     z = np.column_stack([np.ones(n_rows), centred / np.where(unit > 0, unit, 1.0)])

@@ -16,6 +16,7 @@ from keras_importance.statistics.arrays import (
     group_sums,
     label_indices,
     sums_of_squares,
+    unit_weights,
     weighted_mean,
 )
 from keras_importance.statistics.donors import Donors
@@ -63,7 +64,7 @@ class Influence:
         mean = weighted_mean(differences, weights).mean(axis=-1)
         centred = differences - mean[..., None, None].astype(differences.dtype)
         if weights is not None:
-            weights = weights / np.mean(weights)
+            weights = unit_weights(weights, len(weights))
             centred = centred * weights
         received = centred.mean(axis=-2)
         if donors is None:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from keras_importance.statistics.arrays import Floats, Integers
+from keras_importance.statistics.arrays import Floats, Integers, unit_weights
 
 _RIDGES = 10.0 ** np.arange(-4, 4)
 # The least ridge that predicts nearly as well as the best: a ridge leaves in the residuals some of what
@@ -64,9 +64,7 @@ def residuals(
 
     Source: Whittaker (1990), Graphical Models, 5.8; Cook & Weisberg (1982) for leaving out.
     """
-    root = np.ones((len(columns), 1))
-    if weights is not None:
-        root = np.sqrt(weights / np.mean(weights))[:, None]
+    root = np.sqrt(unit_weights(weights, len(columns)))[:, None]
     z, unit = _standardised(columns, root)
     z *= root
     members = [] if blocks is None else _members(blocks)
