@@ -10,8 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_importance.data.arrays import as_input, as_numpy, column_names, mapped
+from keras_importance.data.arrays import as_input, as_numpy, mapped
 from keras_importance.data.dependent_rows import ROWS_TO_COMPARE
+from keras_importance.data.frames import column_names
 from keras_importance.data.loaders import ACCEPTED, Batch, batches
 from keras_importance.data.reservoir import Reservoir
 from keras_importance.errors import InvalidArgumentError

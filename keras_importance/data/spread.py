@@ -1,4 +1,4 @@
-"""How the columns of an input spread."""
+"""Moments of the columns of an input: how far their values spread."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from keras_importance.statistics.arrays import Array, Floats, unit_weights
 
 @dataclass(frozen=True, eq=False)
 class Spread:
-    """Weighted means over rows of `q_i`, the mean square over steps of a row's centred values.
+    """Weighted moments of columns, with weights `w` of mean 1.
+
+    `q_i` is the mean over time steps of row `i`'s squared distance from the mean.
 
     Attributes:
-        mean: `(n_columns,)` mean of the values, with weights `w` of mean 1.
+        mean: `(n_columns,)` mean of the values.
         variance: `(n_columns,)` mean of `w q`.
-        q: mean of `w² q`.
-        q_squared: mean of `w² q²`.
+        q: `(n_columns,)` mean of `w² q`.
+        q_squared: `(n_columns,)` mean of `w² q²`.
         weight_squared: mean of `w²`.
     """
 
@@ -30,9 +32,9 @@ class Spread:
 
     @staticmethod
     def joined(parts: Sequence[Spread]) -> Spread:
-        """That of the columns of several inputs."""
+        """The spread of the columns of several inputs, one after the other."""
         names = ("mean", "variance", "q", "q_squared")
-        columns = {name: np.concatenate([getattr(one, name) for one in parts]) for name in names}
+        columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
         return Spread(**columns, weight_squared=parts[0].weight_squared)
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_importance.data.arrays import listed, mapped
+from keras_importance.data.arrays import mapped
 from keras_importance.data.dependent_rows import block_length, overlapping_window, repeated_rows
 from keras_importance.data.features import InputColumns
+from keras_importance.data.frames import listed
 from keras_importance.data.reservoir import Reservoir
 from keras_importance.data.sampled_rows import SampledRows, sampled_rows
 from keras_importance.data.spread import Spread, spread_of
