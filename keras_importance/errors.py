@@ -1,4 +1,4 @@
-"""How the package complains: an error before training, a warning while it runs."""
+"""Errors before training and warnings while it runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOGGER = logging.getLogger("keras_importance")
 
 
 class ImportanceWarning(UserWarning):
-    """Something about an evaluation of importance deserves attention; the training went on."""
+    """A problem with an evaluation of importance; the training goes on."""
 
 
 class InvalidArgumentError(ValueError):
@@ -23,7 +23,14 @@ class InvalidArgumentError(ValueError):
 
 @contextmanager
 def speaking_as(who: str) -> Iterator[None]:
-    """Puts the name that the user wrote in front of an `InvalidArgumentError` raised inside."""
+    """Turns an `InvalidArgumentError` raised inside into a `ValueError` that begins with a name.
+
+    Args:
+        who: what the user called, such as "FeatureImportance".
+
+    Raises:
+        ValueError: for an `InvalidArgumentError` inside.
+    """
     try:
         yield
     except InvalidArgumentError as error:
@@ -44,7 +51,7 @@ def reason_of(error: BaseException) -> str:
     """The kind and the message of an exception on one line, without colours and tracebacks."""
     try:
         text = " ".join(_COLOURS.sub("", str(error)).split())
-    except Exception as failure:  # noqa: BLE001 (a message of the user's own that can't be told)
+    except Exception as failure:  # noqa: BLE001 (the message of a user's own exception may fail)
         text = f"its message fails with {type(failure).__name__}"
     if len(text) > _MAX_REASON:
         # A graph's traceback comes before its message.
@@ -57,7 +64,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def warn(message: str) -> None:
-    """Warns, and never raises: where warnings are errors, the message is logged instead."""
+    """Warns, and never raises: if warnings are turned into errors, it logs the message instead."""
     try:
         warnings.warn(message, ImportanceWarning, stacklevel=2)
     except ImportanceWarning:

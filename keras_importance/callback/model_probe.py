@@ -21,7 +21,7 @@ class ModelProbe:
         method: the method whose importances are judged.
         result: its newest result.
         n_evaluations: how many evaluations are planned; None where that isn't known.
-        masked: the masked-score test, which serves all evaluations.
+        masked: the test for unused signal, which serves all evaluations.
         is_time_left: whether the time budget has something left.
     """
 
@@ -38,9 +38,9 @@ class ModelProbe:
             lambda: self.method.jointly(self.evaluator, sets, self.result)
         )
 
-    def masked_score(self, numbers: Sequence[int]) -> Floats:
-        """p-values of the masked-score test; NaN for those that the time budget had no room for.
+    def unused_signal(self, indices: Sequence[int]) -> Floats:
+        """p-values of the test for unused signal; NaN for those that the time budget had no room for.
 
         At least one is tested. The next evaluation begins with those that were left out.
         """
-        return self.evaluator.within_memory(lambda: self.masked.p_values(numbers, self.is_time_left))
+        return self.evaluator.within_memory(lambda: self.masked.p_values(indices, self.is_time_left))

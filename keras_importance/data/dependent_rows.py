@@ -11,40 +11,47 @@ from keras_importance.statistics.arrays import Array, Integers
 # Enough consecutive rows to tell windows that overlap from windows that look alike by chance.
 ROWS_TO_COMPARE = 16
 _MIN_BLOCKS = 20
-# Share of distinct rows with a value of their own in a column, for which equal rows are copies.
-_TELLING = 0.9
+# Fraction of distinct rows with a value of their own in a column, from which equal rows are copies.
+_MIN_DISTINCT = 0.9
 
 
-def repeated_rows(leaves: Sequence[Array]) -> Integers | None:
-    """Numbers of the distinct rows, where some are there several times; None where none is.
+def repeated_rows(leaves: Sequence[Array | None]) -> Integers | None:
+    """`(n_rows,)` index of the distinct row that each row equals; None where no row is a copy.
 
-    Rows of few categories agree by chance. So copies count as such only beside values that tell all
-    distinct rows apart.
+    Rows of few categories are equal by chance. So equal rows count as copies only if a column of
+    floats has a value of its own in 90% of the distinct rows, and there are 20 distinct rows or more.
+
+    Args:
+        leaves: inputs and targets; those that hold no numbers are not compared.
     """
-    known = [leaf for leaf in leaves if leaf is not None and leaf.dtype.kind in "fiub"]
-    flat = [leaf.reshape(len(leaf), -1) for leaf in known]
+    numeric = [leaf for leaf in leaves if leaf is not None and leaf.dtype.kind in "fiub"]
+    flat = [leaf.reshape(len(leaf), -1) for leaf in numeric]
     if not flat:
         return None
     keys = [b"".join(parts) for parts in zip(*(map(bytes, leaf) for leaf in flat), strict=True)]
-    numbers = dict(zip(dict.fromkeys(keys), range(len(keys)), strict=False))
-    if len(numbers) == len(keys) or len(numbers) < _MIN_BLOCKS:
+    index_of = {key: index for index, key in enumerate(dict.fromkeys(keys))}
+    if len(index_of) == len(keys) or len(index_of) < _MIN_BLOCKS:
         return None
-    first = {number: row for row, number in reversed(list(enumerate(numbers[key] for key in keys)))}
-    rows = list(first.values())
+    row_of = {key: row for row, key in enumerate(keys)}
+    rows = list(row_of.values())
     tells_apart = any(
-        len(np.unique(leaf[rows, column])) >= _TELLING * len(rows)
+        len(np.unique(leaf[rows, column])) >= _MIN_DISTINCT * len(rows)
         for leaf in flat
         if leaf.dtype.kind == "f"
         for column in range(leaf.shape[1])
     )
-    return np.array([numbers[key] for key in keys]) if tells_apart else None
+    return np.array([index_of[key] for key in keys]) if tells_apart else None
 
 
 def block_length(window: int, n_rows: int) -> int:
-    """Rows that count as one block: four windows, or two where that would leave fewer than 20 blocks.
+    """How many consecutive rows form a block: `n_rows / 20`, but two windows at least and four at most.
 
     Neighbouring windows share steps across the border of a block, and a series remembers longer than a
-    window: long blocks keep what that hides small, many blocks keep the error itself exact.
+    window: long blocks miss less of this dependence, many blocks estimate the error more precisely.
+
+    Args:
+        window: how many consecutive rows share time steps.
+        n_rows: how many rows there are.
     """
     return max(2 * window, min(4 * window, n_rows // _MIN_BLOCKS))
 
@@ -52,7 +59,8 @@ def block_length(window: int, n_rows: int) -> int:
 def overlapping_window(inputs: Sequence[Array]) -> int:
     """How many consecutive rows share time steps; 0 unless the rows are windows of one series.
 
-    Row `i + 1` is row `i` moved on by `stride` steps, as a sliding window makes them.
+    Rows are such windows if row `i + 1` is row `i` moved on by `stride` steps: then
+    `ceil(n_steps / stride)` rows share steps.
     """
     for values in inputs:
         if values.ndim != 3 or len(values) <= 2 or values.dtype.kind not in "fiu":

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from keras_importance.errors import InvalidArgumentError
 
 Column = tuple[int, int]
-"""Number of the input, and number of the column along the input's last axis."""
+"""Index of the input, and index of the column along the input's last axis."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Feature:
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """The features that importance is asked of; each column of the inputs belongs to exactly one."""
+    """The features; each column of the inputs belongs to exactly one of them."""
 
     features: tuple[Feature, ...]
     inputs: tuple[InputColumns, ...]
@@ -54,12 +54,16 @@ class FeatureSet:
             in_written_order: whether they stand in the order in which the user wrote them.
 
         Raises:
-            InvalidArgumentError: for names of the wrong number or twice the same, unknown members, empty
-                and overlapping groups.
+            InvalidArgumentError: for too few, too many or equal names, unknown members, and groups
+                that are empty or overlap.
         """
         inputs = tuple(inputs)
         argument = _plain(argument)
-        columns = [(i, c) for i, one in enumerate(inputs) for c in range(len(one.columns))]
+        columns = [
+            (input_index, column)
+            for input_index, model_input in enumerate(inputs)
+            for column in range(len(model_input.columns))
+        ]
         names = _column_names(inputs)
         if isinstance(argument, Mapping):
             features = _groups(argument, dict(zip(columns, names, strict=True)), inputs)
@@ -67,7 +71,7 @@ class FeatureSet:
             if argument is not None and not in_written_order:
                 raise InvalidArgumentError(
                     "got a list of feature names and a dict of inputs, whose keys Keras sorts: "
-                    f"{', '.join(one.name for one in inputs)}. Pass features as a dict such as "
+                    f"{', '.join(_input_names(inputs))}. Pass features as a dict such as "
                     f"{{'my name': ({inputs[0].name!r}, 0)}}, or write the keys in this order."
                 )
             if argument is not None:
@@ -82,20 +86,21 @@ class FeatureSet:
         """Names of the features, in the order in which every result reports them."""
         return tuple(feature.name for feature in self.features)
 
-    def masks(self) -> list[NDArray[np.bool_]]:
-        """For each input, `(n_features, n_columns)`: the columns that belong to the feature."""
-        masks = [np.zeros((len(self), len(one.columns)), bool) for one in self.inputs]
-        for row, feature in enumerate(self.features):
-            for number, column in feature.columns:
-                masks[number][row, column] = True
-        return masks
+    def memberships(self) -> list[NDArray[np.bool_]]:
+        """For each input, `(n_features, n_columns)` whether the column belongs to the feature."""
+        n_columns = [len(model_input.columns) for model_input in self.inputs]
+        is_member = [np.zeros((len(self), n), bool) for n in n_columns]
+        for index, feature in enumerate(self.features):
+            for input_index, column in feature.columns:
+                is_member[input_index][index, column] = True
+        return is_member
 
     def __len__(self) -> int:
         return len(self.features)
 
 
 def _plain(value: Any) -> Any:
-    """An array as a list, or as the one value that it holds."""
+    """An array as a list, an array of no axes as its value; all else as it is."""
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
@@ -104,13 +109,17 @@ def _writable(name: str) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
+def _input_names(inputs: Sequence[InputColumns]) -> list[str]:
+    return [model_input.name for model_input in inputs]
+
+
 def _column_names(inputs: Sequence[InputColumns]) -> list[str]:
     if len(inputs) == 1:
         return list(inputs[0].columns)
     return [
-        one.name if len(one.columns) == 1 else f"{one.name}/{column}"
-        for one in inputs
-        for column in one.columns
+        model_input.name if len(model_input.columns) == 1 else f"{model_input.name}/{column}"
+        for model_input in inputs
+        for column in model_input.columns
     ]
 
 
@@ -158,20 +167,21 @@ def _columns_of_members(
     members = _plain(members)
     if not isinstance(members, (str, int, np.integer, Iterable)):
         members = [members]
-    one = isinstance(members, (str, int, np.integer)) or _is_input_and_column(members, inputs)
-    for member in [members] if one else members:
-        found = _columns_of_member(member, name_of, inputs)
-        if not found:
+    is_single = isinstance(members, (str, int, np.integer)) or _is_input_and_column(members, inputs)
+    for member in [members] if is_single else members:
+        columns = _columns_of_member(member, name_of, inputs)
+        if not columns:
             raise InvalidArgumentError(
                 f"got {member!r} in the group {group!r}, which is no column. "
                 f"{_known_columns(name_of, inputs)}"
             )
-        yield from found
+        yield from columns
 
 
 def _columns_of_member(
     member: Any, name_of: Mapping[Column, str], inputs: Sequence[InputColumns]
 ) -> list[Column]:
+    """The columns that a member of a group means; none for an unknown member."""
     if isinstance(member, (bool, np.bool_)):
         return []
     if isinstance(member, (int, np.integer)):
@@ -184,11 +194,11 @@ def _columns_of_member(
         return by_name or (of_input if len(inputs) > 1 else [])
     if not (isinstance(member, tuple) and len(member) == 2):
         return []
-    number = _position(member[0], [one.name for one in inputs])
-    if number is None:
+    input_index = _position(member[0], _input_names(inputs))
+    if input_index is None:
         return []
-    column = _position(member[1], inputs[number].columns)
-    return [] if column is None else [(number, column)]
+    column = _position(member[1], inputs[input_index].columns)
+    return [] if column is None else [(input_index, column)]
 
 
 def _is_input_and_column(members: Any, inputs: Sequence[InputColumns]) -> bool:
@@ -197,12 +207,13 @@ def _is_input_and_column(members: Any, inputs: Sequence[InputColumns]) -> bool:
         isinstance(members, tuple)
         and len(members) == 2
         and len(inputs) > 1
-        and members[0] in [one.name for one in inputs]
+        and members[0] in _input_names(inputs)
         and isinstance(members[1], (int, np.integer))
     )
 
 
 def _position(key: Any, names: Sequence[str]) -> int | None:
+    """The index that a name, or an index that may be negative, means; None if there is none."""
     if isinstance(key, str):
         return names.index(key) if key in names else None
     if isinstance(key, (int, np.integer)) and -len(names) <= key < len(names):

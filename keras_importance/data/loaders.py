@@ -11,9 +11,9 @@ from types import GeneratorType
 from typing import Any
 
 import keras
-import numpy as np
 
-from keras_importance.errors import InvalidArgumentError, reason_of
+from keras_importance.data.single_rows import ROWS_AT_ONCE, is_row, stacked, unequal_rows
+from keras_importance.errors import InvalidArgumentError
 
 Batch = tuple[Any, Any, Any]
 
@@ -24,14 +24,13 @@ ACCEPTED = (
 _INFINITE = -1  # tf.data.INFINITE_CARDINALITY
 # No dataset has so many batches; one of grain that repeats itself forever says it has more.
 _ENDLESS = 2**40
-_ROWS_AT_ONCE = 1024
 
 
 def batches(source: Any, steps: int | None) -> Generator[Batch]:
     """Yields `(x, y, sample_weight)` of a source that can be read without being used up.
 
-    A `tf.data.Dataset`, or a grain one, whose elements are unmistakably single rows is read in batches:
-    where an element holds a number alone, or arrays of unequal lengths.
+    A `tf.data.Dataset` or grain dataset whose elements are certainly single rows is read in batches; see
+    `is_row`.
 
     Args:
         source: what `fit` accepts as `validation_data`.
@@ -69,14 +68,14 @@ def check_is_batched(source: Any) -> None:
     """Refuses a dataset of single rows, which `fit` itself can't take.
 
     Raises:
-        InvalidArgumentError: for elements that are unmistakably single rows.
+        InvalidArgumentError: for elements that are certainly single rows.
     """
     tf = sys.modules.get("tensorflow")
     if tf is not None and isinstance(source, tf.data.Dataset):
-        is_row = _is_row(source.element_spec)
+        holds_rows = is_row(source.element_spec)
     else:
-        is_row = _is_grain(source) and _is_row(next(iter(source), None))
-    if is_row:
+        holds_rows = _is_grain(source) and is_row(next(iter(source), None))
+    if holds_rows:
         raise InvalidArgumentError(
             f"got a {type(source).__name__} of single rows as validation data of fit, where batches "
             "were expected. It needs .batch(n)."
@@ -125,21 +124,21 @@ def _of_tf_dataset(tf: Any, source: Any, steps: int | None) -> Iterator[Batch]:
             "or give fit a validation_steps=."
         )
     source = _with_shuffles_of_its_own(tf, source)
-    if not _is_row(source.element_spec):
+    if not is_row(source.element_spec):
         yield from map(keras.utils.unpack_x_y_sample_weight, source)
         return
     try:
-        yield from map(keras.utils.unpack_x_y_sample_weight, source.batch(_ROWS_AT_ONCE))
+        yield from map(keras.utils.unpack_x_y_sample_weight, source.batch(ROWS_AT_ONCE))
     except tf.errors.InvalidArgumentError as error:
-        raise _unequal_rows(error) from error
+        raise unequal_rows(error) from error
 
 
 def _with_shuffles_of_its_own(tf: Any, source: Any) -> Any:
     """The same dataset, whose shuffles share no random state with the original.
 
-    A shuffle keeps one seed generator for all datasets derived from it. Reading a validation set
-    `shuffled.take(n)` would so change the order, and with it the training, of `shuffled.skip(n)`.
-    Rewritten to the older operation, which is seeded by value, the shuffle is a private one.
+    A shuffle keeps one seed generator for all datasets derived from it. So reading the validation set
+    `shuffled.take(n)` would change the order of the training set `shuffled.skip(n)`. The older shuffle
+    operation is seeded by value: rewritten to it, the copy has a state of its own.
     """
     if not _has_shuffle(source):
         return source
@@ -156,7 +155,7 @@ def _with_shuffles_of_its_own(tf: Any, source: Any) -> Any:
 
 
 def _has_shuffle(source: Any) -> bool:
-    """Whether the dataset is made from a shuffled one; asked first, as serialising copies its arrays."""
+    """Whether the dataset derives from a shuffled one. Without one, no copy of its arrays is needed."""
     if "Shuffle" in type(source).__name__ or not hasattr(source, "_inputs"):
         return True
     return any(_has_shuffle(parent) for parent in source._inputs())
@@ -171,10 +170,10 @@ def _of_torch_loader(loader: Any, steps: int | None) -> Iterator[Batch]:
 
 @contextmanager
 def _private_loader(loader: Any) -> Iterator[Any]:
-    """The same loader with workers and samplers of its own; puts back what it draws from.
+    """The same loader with workers and samplers of its own; restores the states of its generators.
 
-    A loader draws a seed whenever it is read, from its own generator or the global one, and that on
-    every backend: where torch is not the active one, nobody else puts it back.
+    A loader draws a seed each time it is read, from its own generator or the global one. If torch isn't
+    the active backend, nothing else restores them.
     """
     torch = sys.modules["torch"]
     private = copy.copy(loader)
@@ -188,13 +187,13 @@ def _private_loader(loader: Any) -> Iterator[Any]:
         for owner in (loader, sampler, batch_sampler, loader.dataset)
         if isinstance(getattr(owner, "generator", None), torch.Generator)
     ]
-    states = [one.get_state() for one in drawn_from]
+    states = [generator.get_state() for generator in drawn_from]
     with torch.random.fork_rng(devices=[]):
         try:
             yield private
         finally:
-            for one, state in zip(drawn_from, states, strict=True):
-                one.set_state(state)
+            for generator, state in zip(drawn_from, states, strict=True):
+                generator.set_state(state)
 
 
 def _of_grain(source: Any, steps: int | None) -> Iterator[Batch]:
@@ -216,42 +215,9 @@ def _never_ends(source: Any) -> bool:
     return any(_never_ends(parent) for parent in parents if parent is not None)
 
 
-# --- single rows ---------------------------------------------------------------------------------
-
-
 def _of_elements(elements: Iterable[Any], steps: int | None) -> Iterator[Batch]:
     """Batches of elements of any kind; single rows are put together."""
     stream = islice(elements, steps)
     for first in stream:
         read = chain([first], stream)
-        yield from map(keras.utils.unpack_x_y_sample_weight, _stacked(read) if _is_row(first) else read)
-
-
-def _is_row(element: Any) -> bool:
-    """Whether an element is a single row, no batch: holds a number alone, or unequal lengths."""
-    shapes = [_shape(leaf) for leaf in keras.tree.flatten(element)]
-    lengths = {shape[0] for shape in shapes if shape and shape[0] is not None}
-    return () in shapes or len(lengths) > 1
-
-
-def _shape(leaf: Any) -> tuple[int | None, ...] | None:
-    """The shape of a value or of a tensor's specification; None where that doesn't tell it."""
-    if isinstance(leaf, (bool, int, float, str, bytes)):
-        return ()
-    shape = getattr(leaf, "shape", None)
-    return None if shape is None or getattr(shape, "rank", 0) is None else tuple(shape)
-
-
-def _stacked(rows: Iterable[Any]) -> Iterator[Any]:
-    rows = iter(rows)
-    while some := list(islice(rows, _ROWS_AT_ONCE)):
-        try:
-            yield keras.tree.map_structure(lambda *leaves: np.stack(leaves), *some, none_is_leaf=False)
-        except ValueError as error:
-            raise _unequal_rows(error) from error
-
-
-def _unequal_rows(error: Exception) -> InvalidArgumentError:
-    return InvalidArgumentError(
-        f"got validation data whose rows differ in length ({reason_of(error)}). Pad them to one length."
-    )
+        yield from map(keras.utils.unpack_x_y_sample_weight, stacked(read) if is_row(first) else read)

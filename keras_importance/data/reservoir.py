@@ -7,34 +7,40 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_importance.data.arrays import mapped
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.statistics.arrays import Array, Floats, Integers
 
 _MAX_CLASSES = 100
-# Rows of a class that are held beyond its share: so many standard deviations of their number, and a few.
+# Rows of a class that are kept beyond its expected number: standard deviations of it, and a few more.
 _SPARE_DEVIATIONS = 6
 _SPARE_ROWS = 10
-# How much more than needed is held before it is sorted out.
+# How many times the needed rows are kept before those that aren't needed are dropped.
 _SLACK = 1.25
 
 
 class Reservoir:
     """A random sample of at most `size` rows without replacement, kept in their order.
 
-    Every row draws a key, and the rows with the smallest keys stay. So which rows do depends on their
-    order and the seed, not on the batches in which they come, and no more than a few times the sample is
-    ever in memory.
+    Every row draws a key, and the rows with the smallest keys are the sample. It depends on the order of
+    the rows and on the seed, not on the batches in which they arrive. At most a few times the sample
+    is in memory.
 
-    Where the targets are classes (whole numbers, booleans or texts of shape `(n,)` or `(n, 1)`, or
-    one-hot rows; one target of at most 100 distinct values), each class has its share of the rows in the
-    sample, rounded by largest remainders: a proportional stratified sample. Means over it are unbiased
-    but for that rounding. Standard errors that take it for a simple random sample are slightly
-    conservative: they count the differences between the classes' means, which no longer vary.
+    If the targets are classes, the sample is stratified: each class has the same fraction of the sample
+    as of all rows, rounded by largest remainders. Classes are a single target of whole numbers,
+    booleans or texts of shape `(n,)` or `(n, 1)`, or of one-hot rows, with at most 100 distinct values.
+    Means over the sample are unbiased up to the rounding. Standard errors for a simple random sample
+    are slightly too large: they include the differences between the means of classes, which do not
+    vary here.
 
     Source: Cochran (1977), Sampling Techniques, chapter 5.
 
     Attributes:
-        n_seen: how many rows there were so far.
+        n_seen: how many rows were added so far.
+
+    Args:
+        size: how many rows to keep; None keeps all.
+        rng: source of the keys.
     """
 
     def __init__(self, size: int | None, rng: np.random.Generator) -> None:
@@ -45,11 +51,17 @@ class Reservoir:
         # Each part: keys, positions, labels and a nest of rows, all of one length.
         self._parts: list[tuple[Floats, Integers, Integers, Any]] = []
         self._bounds = np.full(_MAX_CLASSES, np.inf)
-        self._n_held = 0
+        self._n_kept = 0
         self._limit = 2.0 * (size or 0)
 
     def add(self, rows: Any, targets: Any, n_rows: int) -> None:
-        """Takes the next rows, a nest of arrays; their targets tell the classes."""
+        """Adds the next rows.
+
+        Args:
+            rows: a nest of arrays.
+            targets: their targets, a nest of arrays.
+            n_rows: how many rows there are.
+        """
         if not n_rows:
             return
         keys = self._rng.random(n_rows)
@@ -59,11 +71,11 @@ class Reservoir:
         self.n_seen += n_rows
         kept = np.flatnonzero(keys <= self._bounds[labels])
         if len(kept) < n_rows:
-            part = _mapped(lambda leaf: leaf[kept], part)
+            part = mapped(lambda leaf: leaf[kept], part)
         if len(kept):
             self._parts.append(part)
-            self._n_held += len(kept)
-        if self._size is not None and self._n_held > self._limit:
+            self._n_kept += len(kept)
+        if self._size is not None and self._n_kept > self._limit:
             self._shrink(self._size)
 
     def rows(self) -> tuple[Any, Integers]:
@@ -73,80 +85,81 @@ class Reservoir:
             kept = np.arange(len(keys))
         else:
             ranks, counts = _ranks(keys, labels), self._classes.counts
-            kept = np.flatnonzero(ranks < _shares(counts, self._size, keys, labels)[labels])
+            kept = np.flatnonzero(ranks < _quotas(counts, self._size, keys, labels)[labels])
         if len(self._parts) > 1 or len(kept) < len(keys):
             self._keep(kept)
         _, positions, _, rows = self._parts[0]
         return rows, positions
 
     def _shrink(self, size: int) -> None:
-        """Drops the rows that no sample of this size needs any more."""
+        """Drops the rows that can no longer become part of a sample of this size."""
         keys, labels = self._keys(), self._labels()
         needed = size * self._classes.counts / self.n_seen
-        if self._classes.are_told:
+        if self._classes.are_known:
             needed = np.ceil(needed + _SPARE_DEVIATIONS * np.sqrt(needed) + _SPARE_ROWS)
         ranks = _ranks(keys, labels)
         last = ranks == needed[labels] - 1
         self._bounds = np.full(_MAX_CLASSES, np.inf)
         self._bounds[labels[last]] = keys[last]
         self._keep(np.flatnonzero(ranks < needed[labels]))
-        self._limit = _SLACK * self._n_held + 1
+        self._limit = _SLACK * self._n_kept + 1
 
     def _keys(self) -> Floats:
         return np.concatenate([keys for keys, _, _, _ in self._parts])
 
     def _labels(self) -> Integers:
-        """Of all rows that are held; all the same where later rows told that they are no classes."""
+        """Labels of all rows that are kept; zeros if later targets turned out to be no classes."""
         labels = np.concatenate([labels for _, _, labels, _ in self._parts])
-        return labels if self._classes.are_told else np.zeros_like(labels)
+        return labels if self._classes.are_known else np.zeros_like(labels)
 
     def _keep(self, kept: Integers) -> None:
-        """Joins the parts, with only some of the rows."""
+        """Joins the parts, and keeps the rows of these indices, in ascending order."""
         ends = np.cumsum([len(keys) for keys, _, _, _ in self._parts])
         of_part = np.split(kept, np.searchsorted(kept, ends[:-1]))
         starts = [0, *ends[:-1]]
-        taken = [rows - start for rows, start in zip(of_part, starts, strict=True)]
-        self._parts = [_mapped(lambda *leaves: _joined(leaves, taken), *self._parts)]
-        self._n_held = len(kept)
+        rows_of_part = [rows - start for rows, start in zip(of_part, starts, strict=True)]
+        self._parts = [mapped(lambda *leaves: _joined(leaves, rows_of_part), *self._parts)]
+        self._n_kept = len(kept)
 
 
 class _Classes:
-    """Numbers the classes of targets that arrive in batches.
+    """Labels 0, 1, ... for the classes of targets that arrive in batches.
 
     Attributes:
-        are_told: whether all targets so far are classes; else all rows have the label 0.
-        counts: how many rows each class has had.
+        are_known: whether all targets so far are classes; else all rows have the label 0.
+        counts: `(100,)` how many rows of each label there were.
     """
 
     def __init__(self) -> None:
-        self.are_told = True
+        self.are_known = True
         self.counts = np.zeros(_MAX_CLASSES, np.int64)
-        self._number_of: dict[Any, int] = {}
+        self._label_of: dict[Any, int] = {}
 
     def labels(self, targets: Any, n_rows: int) -> Integers:
-        """The number of each row's class."""
-        values = _class_values(targets) if self.are_told else None
-        labels = None if values is None else self._numbered(values)
+        """`(n_rows,)` the label of each row."""
+        values = _class_values(targets) if self.are_known else None
+        labels = None if values is None else self._labelled(values)
         if labels is None:
-            self.are_told = False
+            self.are_known = False
             self.counts[0], self.counts[1:] = self.counts.sum(), 0
             labels = np.zeros(n_rows, np.int64)
         self.counts += np.bincount(labels, minlength=_MAX_CLASSES)
         return labels
 
-    def _numbered(self, values: Array) -> Integers | None:
+    def _labelled(self, values: Array) -> Integers | None:
+        """The labels of values; None for more than 100 classes."""
         distinct, inverse = np.unique(values, return_inverse=True)
         if len(distinct) > _MAX_CLASSES:
             return None
         for value in distinct.tolist():
-            self._number_of.setdefault(value, len(self._number_of))
-        if len(self._number_of) > _MAX_CLASSES:
+            self._label_of.setdefault(value, len(self._label_of))
+        if len(self._label_of) > _MAX_CLASSES:
             return None
-        return np.array([self._number_of[value] for value in distinct.tolist()], np.int64)[inverse]
+        return np.array([self._label_of[value] for value in distinct.tolist()], np.int64)[inverse]
 
 
 def _class_values(targets: Any) -> Array | None:
-    """`(n_rows,)` one value for each class; None where the targets are none."""
+    """`(n_rows,)` values that are equal within a class; None for targets that are no classes."""
     leaves = [leaf for leaf in keras.tree.flatten(targets) if leaf is not None]
     if len(leaves) != 1 or leaves[0].ndim > 2:
         return None
@@ -165,7 +178,7 @@ def _class_values(targets: Any) -> Array | None:
 
 
 def _ranks(keys: Floats, labels: Integers) -> Integers:
-    """Of each key among those of its label, from 0."""
+    """`(n_rows,)` rank of each key among those of its label, from 0."""
     order = np.lexsort((keys, labels))
     counts = np.bincount(labels)
     ranks = np.empty(len(keys), np.int64)
@@ -173,18 +186,25 @@ def _ranks(keys: Floats, labels: Integers) -> Integers:
     return ranks
 
 
-def _shares(counts: Integers, size: int, keys: Floats, labels: Integers) -> Integers:
-    """Rows of each class in a sample of `size`, by largest remainders; among equals chance decides."""
-    shares, remainders = np.divmod(size * counts, counts.sum())
+def _quotas(counts: Integers, size: int, keys: Floats, labels: Integers) -> Integers:
+    """How many rows of each class are in a sample of `size`, by largest remainders.
+
+    Among equal remainders the class with the smallest key, which is random, comes first.
+    """
+    quotas, remainders = np.divmod(size * counts, counts.sum())
     smallest = np.full(len(counts), np.inf)
     np.minimum.at(smallest, labels, keys)
     order = np.lexsort((smallest, -remainders))
-    shares[order[: size - shares.sum()]] += 1
-    return shares
+    quotas[order[: size - quotas.sum()]] += 1
+    return quotas
 
 
-def _joined(leaves: tuple[Array, ...], taken: list[Integers]) -> Array:
-    """Some rows of each array, one after the other, without a copy of them all in between."""
+def _joined(leaves: tuple[Array, ...], rows_of_leaf: list[Integers]) -> Array:
+    """Some rows of each array, concatenated without a copy of all rows.
+
+    Raises:
+        InvalidArgumentError: for arrays whose rows differ in shape.
+    """
     try:
         form = np.concatenate([leaf[:0] for leaf in leaves])
     except ValueError as error:
@@ -193,13 +213,9 @@ def _joined(leaves: tuple[Array, ...], taken: list[Integers]) -> Array:
             f"got validation data whose batches differ in the shape of a row "
             f"({', '.join(map(str, shapes[:5]))}). Pad all rows to one shape."
         ) from error
-    joined = np.empty((sum(map(len, taken)), *form.shape[1:]), form.dtype)
+    joined = np.empty((sum(map(len, rows_of_leaf)), *form.shape[1:]), form.dtype)
     start = 0
-    for leaf, rows in zip(leaves, taken, strict=True):
+    for leaf, rows in zip(leaves, rows_of_leaf, strict=True):
         joined[start : start + len(rows)] = leaf[rows]
         start += len(rows)
     return joined
-
-
-def _mapped(function: Any, *nests: Any) -> Any:
-    return keras.tree.map_structure(function, *nests, none_is_leaf=False)

@@ -38,15 +38,15 @@ _OF_TRAINING = (
 
 
 def _listed(callbacks: Any) -> Any:
-    """The callbacks one by one; Keras has put them into a list of its own by then."""
-    found = getattr(callbacks, "callbacks", callbacks)
-    if found is None:
+    """The callbacks as a sequence. Keras has put them into its own `CallbackList` by then."""
+    callbacks = getattr(callbacks, "callbacks", callbacks)
+    if callbacks is None:
         return ()
-    return found if isinstance(found, (list, tuple)) else (found,)
+    return callbacks if isinstance(callbacks, (list, tuple)) else (callbacks,)
 
 
 def fit_arguments(model: Any) -> FitArguments | None:
-    """The arguments of the `fit` of `model` that called us; None where no `fit` did.
+    """The arguments of the running `fit` of `model`, from the stack of callers; None without one.
 
     Keras shows a callback neither `validation_data` nor whether there is any. Its evaluation iterator
     (`model._eval_epoch_iterator`) exists only after the first validation, too late to refuse wrong data

@@ -1,4 +1,4 @@
-"""How the columns of an input spread."""
+"""Moments of the columns of an input: how far their values spread."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_importance.statistics.arrays import Array, Floats
+from keras_importance.statistics.arrays import Array, Floats, unit_weights
 
 
 @dataclass(frozen=True, eq=False)
 class Spread:
-    """Weighted means over rows of `q_i`, the mean square over steps of a row's centred values.
+    """Weighted moments of columns, with weights `w` of mean 1.
+
+    `q_i` is the mean over time steps of row `i`'s squared distance from the mean.
 
     Attributes:
-        mean: `(n_columns,)` mean of the values, with weights `w` of mean 1.
+        mean: `(n_columns,)` mean of the values.
         variance: `(n_columns,)` mean of `w q`.
-        q: mean of `w² q`.
-        q_squared: mean of `w² q²`.
+        q: `(n_columns,)` mean of `w² q`.
+        q_squared: `(n_columns,)` mean of `w² q²`.
         weight_squared: mean of `w²`.
     """
 
@@ -30,9 +32,9 @@ class Spread:
 
     @staticmethod
     def joined(parts: Sequence[Spread]) -> Spread:
-        """That of the columns of several inputs."""
+        """The spread of the columns of several inputs, one after the other."""
         names = ("mean", "variance", "q", "q_squared")
-        columns = {name: np.concatenate([getattr(one, name) for one in parts]) for name in names}
+        columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
         return Spread(**columns, weight_squared=parts[0].weight_squared)
 
 
@@ -42,7 +44,7 @@ def spread_of(values: Array, weights: Floats | None) -> Spread:
     if values.dtype.kind not in "fiub":
         zeros = np.zeros(n_columns)
         return Spread(zeros, zeros, zeros, zeros, weight_squared=1.0)
-    w = np.ones(n_rows) if weights is None else weights / weights.mean()
+    w = unit_weights(weights, n_rows)
     x = values.reshape(n_rows, -1, n_columns).astype(np.float64)
     mean = np.einsum("n,nsc->c", w, x) / x[..., 0].size
     q = np.square(x - mean).mean(axis=1)

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_importance.data.arrays import as_input, as_numpy, column_names, listed
-from keras_importance.data.dependent_rows import (
-    ROWS_TO_COMPARE,
-    block_length,
-    overlapping_window,
-    repeated_rows,
-)
+from keras_importance.data.arrays import mapped
+from keras_importance.data.dependent_rows import block_length, overlapping_window, repeated_rows
 from keras_importance.data.features import InputColumns
-from keras_importance.data.loaders import ACCEPTED, Batch, batches
+from keras_importance.data.frames import listed
 from keras_importance.data.reservoir import Reservoir
+from keras_importance.data.sampled_rows import SampledRows, sampled_rows
 from keras_importance.data.spread import Spread, spread_of
 from keras_importance.errors import InvalidArgumentError, reason_of
-from keras_importance.statistics.arrays import Array, Floats, Integers, generator
+from keras_importance.statistics.arrays import Array, Floats, Integers, generator, n_blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +28,11 @@ class ValidationData:
     Attributes:
         inputs: one array `(n_rows, ..., n_columns)` or `(n_rows,)` for each input of the model.
         columns: the names of the inputs and of their columns.
-        structure: the nest in which the model takes its inputs, with their numbers as leaves.
+        structure: the nest in which the model takes its inputs, with the index of each input as leaf.
         targets: a nest of arrays of `n_rows` rows; None where the data hold none.
         weights: `(n_rows,)` sample weights; None where all rows weigh the same.
-        blocks: `(n_rows,)` block numbers where rows of one block depend on one another: overlapping
-            windows of one series, or rows that are there several times; None for separate rows.
+        blocks: `(n_rows,)` the block of each row, where rows of one block depend on one another:
+            overlapping windows of one series, or copies of one row; None for independent rows.
         n_available: how many rows there were to sample from.
         in_written_order: whether the inputs stand in the order in which the user wrote them; Keras sorts
             the keys of a dict.
@@ -75,58 +70,21 @@ class ValidationData:
             InvalidArgumentError: for generators, unknown types, no rows, rows that don't match, values
                 that are not finite.
         """
-        sample = Reservoir(max_samples, generator(seed, "sample"))
-        names_of_columns: list[tuple[str, ...] | None] = []
-        head: list[list[Array]] = []
-        # Closed at once, whatever happens, so that random states are put back now, not some time later.
-        with closing(batches(source, steps)) as stream:
-            for x, y, weight in stream:
-                if any(leaf is None for leaf in keras.tree.flatten(x)) or not keras.tree.flatten(x):
-                    raise InvalidArgumentError(
-                        f"got validation data whose inputs hold None or nothing at all. Pass {ACCEPTED}."
-                    )
-                if sample.n_seen == 0:
-                    names_of_columns = [column_names(leaf) for leaf in keras.tree.flatten(x)]
-                batch = _with_weight((_mapped(as_input, x), *_mapped(as_numpy, (y, weight))))
-                if sample.n_seen < ROWS_TO_COMPARE:
-                    head.append([leaf[:ROWS_TO_COMPARE] for leaf in keras.tree.flatten(batch[0])])
-                sample.add(batch, batch[1], _n_rows(batch))
-        if sample.n_seen == 0:
-            raise InvalidArgumentError(
-                "got validation data without a single row of weight above 0. Pass at least a few "
-                "hundred rows."
-            )
-        (x, y, weight), positions = sample.rows()
-        y = y if any(leaf is not None for leaf in keras.tree.flatten(y)) else None
-        inputs = tuple(_in_float_type(leaf) for leaf in keras.tree.flatten(x))
-        window = overlapping_window([np.concatenate(parts) for parts in zip(*head, strict=True)])
-        if sample.n_seen <= window:
-            raise InvalidArgumentError(
-                f"got {sample.n_seen} validation rows that are overlapping windows of one series, with "
-                f"more steps than rows: every row shares steps with every other, so no error can be "
-                f"estimated. Pass more than {window} rows; several times as many are better."
-            )
-        names = _input_names(x, input_names)
-        columns = tuple(
-            InputColumns(name or f"input_{number}", given or _default_names(values, name))
-            for number, (name, given, values) in enumerate(
-                zip(names, names_of_columns, inputs, strict=True)
-            )
-        )
-        _check_finite(inputs, columns, y)
+        rows = sampled_rows(source, steps, Reservoir(max_samples, generator(seed, "sample")))
+        inputs = tuple(_in_float_type(leaf) for leaf in keras.tree.flatten(rows.x))
+        targets = rows.y if any(leaf is not None for leaf in keras.tree.flatten(rows.y)) else None
+        window = _window(rows)
+        columns = _named_columns(rows, inputs, input_names)
+        _check_finite(inputs, columns, targets)
         return cls(
             inputs=inputs,
             columns=columns,
-            structure=keras.tree.pack_sequence_as(x, list(range(len(inputs)))),
-            targets=y,
-            weights=_row_weights(weight, len(positions)),
-            blocks=(
-                positions // block_length(window, sample.n_seen)
-                if window
-                else repeated_rows([*inputs, *([] if y is None else keras.tree.flatten(y))])
-            ),
-            n_available=sample.n_seen,
-            in_written_order=not isinstance(x, dict) or list(x) == sorted(x),
+            structure=keras.tree.pack_sequence_as(rows.x, list(range(len(inputs)))),
+            targets=targets,
+            weights=_row_weights(rows.sample_weight, len(rows.positions)),
+            blocks=_blocks(rows, window, [*inputs, *keras.tree.flatten(targets)]),
+            n_available=rows.n_seen,
+            in_written_order=not isinstance(rows.x, dict) or list(rows.x) == sorted(rows.x),
         )
 
     @property
@@ -136,24 +94,19 @@ class ValidationData:
 
     @property
     def n_units(self) -> int:
-        """How many rows, or blocks of them, are independent of one another."""
-        return self.n_rows if self.blocks is None else len(np.unique(self.blocks))
+        """How many independent units the rows make: blocks, or rows where there are none."""
+        return n_blocks(self.blocks) or self.n_rows
 
     @cached_property
     def spreads(self) -> tuple[Spread, ...]:
-        """How the columns of each input spread; inputs that hold no numbers spread by nothing."""
+        """The spread of the columns of each input; zeros for inputs that hold no numbers."""
         return tuple(spread_of(values, self.weights) for values in self.inputs)
 
     def only(self, rows: Integers) -> ValidationData:
         """The same data with only some of the rows."""
-        taken = partial(_mapped, lambda leaf: leaf[rows])
-        return replace(
-            self,
-            inputs=tuple(leaf[rows] for leaf in self.inputs),
-            targets=taken(self.targets),
-            weights=taken(self.weights),
-            blocks=taken(self.blocks),
-        )
+        nests = (self.inputs, self.targets, self.weights, self.blocks)
+        inputs, targets, weights, blocks = mapped(lambda leaf: leaf[rows], nests)
+        return replace(self, inputs=inputs, targets=targets, weights=weights, blocks=blocks)
 
     def followed_by(self, other: ValidationData) -> ValidationData:
         """These rows, then those of another source with the same inputs.
@@ -161,15 +114,16 @@ class ValidationData:
         Raises:
             InvalidArgumentError: for a source of another form.
         """
-        both = [(one.inputs, one.targets) for one in (self, other)]
+        sources = (self, other)
+        nests = [(data.inputs, data.targets) for data in sources]
         try:
-            inputs, targets = _mapped(lambda *parts: np.concatenate(parts), *both)
+            inputs, targets = mapped(lambda *parts: np.concatenate(parts), *nests)
         except (ValueError, TypeError) as error:
             raise InvalidArgumentError(
                 f"got validation data of another form than the training data ({reason_of(error)}). Pass "
                 "rows of the same inputs and targets."
             ) from error
-        weights = [np.ones(one.n_rows) if one.weights is None else one.weights for one in (self, other)]
+        weights = [np.ones(data.n_rows) if data.weights is None else data.weights for data in sources]
         is_weighted = self.weights is not None or other.weights is not None
         return replace(
             self,
@@ -186,22 +140,7 @@ class ValidationData:
 
     def pack(self, leaves: Sequence[Any]) -> Any:
         """The nest that the model takes, filled with one value for each input."""
-        return keras.tree.map_structure(lambda number: leaves[number], self.structure)
-
-
-def _joined_blocks(first: ValidationData, second: ValidationData) -> Integers | None:
-    """Blocks of both, none of which they share."""
-    if first.blocks is None and second.blocks is None:
-        return None
-    parts = [np.arange(one.n_rows) if one.blocks is None else one.blocks for one in (first, second)]
-    return np.concatenate([parts[0], parts[1] + int(parts[0].max()) + 1])
-
-
-# --- normalising --------------------------------------------------------------------------------
-
-
-def _mapped(function: Callable[..., Any], *nests: Any) -> Any:
-    return keras.tree.map_structure(function, *nests, none_is_leaf=False)
+        return keras.tree.map_structure(lambda index: leaves[index], self.structure)
 
 
 def _in_float_type(values: Array) -> Array:
@@ -209,52 +148,52 @@ def _in_float_type(values: Array) -> Array:
     return values.astype(keras.config.floatx()) if values.dtype.kind == "f" else values
 
 
-def _n_rows(batch: Batch) -> int:
-    lengths = [
-        (what, len(leaf))
-        for what, part in zip(("x", "y", "sample_weight"), batch, strict=True)
-        for leaf in keras.tree.flatten(part)
-        if leaf is not None
-    ]
-    if not lengths:
-        raise InvalidArgumentError(f"got no arrays as validation data. Pass {ACCEPTED}.")
-    if len({length for _, length in lengths}) > 1:
-        listing = ", ".join(f"{what} {length}" for what, length in lengths)
+def _window(rows: SampledRows) -> int:
+    """How many consecutive rows share time steps; 0 for rows that are no windows of one series.
+
+    Raises:
+        InvalidArgumentError: where every row shares steps with every other.
+    """
+    window = overlapping_window(rows.first_rows)
+    if rows.n_seen <= window:
         raise InvalidArgumentError(
-            f"got validation data with unequal numbers of rows ({listing}). Pass as many targets "
-            "and weights as rows of inputs."
+            f"got {rows.n_seen} validation rows that are overlapping windows of one series, with "
+            f"more steps than rows: every row shares steps with every other, so no error can be "
+            f"estimated. Pass more than {window} rows; several times as many are better."
         )
-    return lengths[0][1]
+    return window
 
 
-def _default_names(values: Array, input_name: str | None) -> tuple[str, ...]:
-    n_columns = values.shape[-1] if values.ndim > 1 else 1
-    if n_columns == 1 and input_name:
-        return (input_name,)
-    return tuple(f"x{number}" for number in range(n_columns))
+def _named_columns(
+    rows: SampledRows, inputs: Sequence[Array], input_names: Sequence[str | None]
+) -> tuple[InputColumns, ...]:
+    """The names of each input and of its columns; `input_<index>` and `x<index>` for those without."""
+    names = _input_names(rows.x, input_names)
+    return tuple(
+        InputColumns(name or f"input_{index}", columns or _default_names(values, name))
+        for index, (name, columns, values) in enumerate(
+            zip(names, rows.column_names, inputs, strict=True)
+        )
+    )
 
 
 def _input_names(x: Any, given: Sequence[str | None]) -> list[str | None]:
+    """The keys of a dict of inputs, joined by `/`; else the given names, if their number is right."""
     paths = [path for path, _ in keras.tree.flatten_with_path(x)]
     if all(path and all(isinstance(key, str) for key in path) for path in paths):
         return ["/".join(path) for path in paths]
     return list(given) if len(given) == len(paths) else [None] * len(paths)
 
 
-def _with_weight(batch: Batch) -> Batch:
-    """The rows with a weight above 0: the others are as good as absent, often padding."""
-    weight = batch[2]
-    if weight is None or not isinstance(weight, np.ndarray) or weight.size != len(weight):
-        return batch
-    rows = weight.reshape(-1) != 0
-    n_rows = len(rows)
-    if rows.all() or any(len(leaf) != n_rows for leaf in keras.tree.flatten(batch) if leaf is not None):
-        return batch
-    kept: Batch = _mapped(lambda leaf: leaf[rows], batch)
-    return kept
+def _default_names(values: Array, input_name: str | None) -> tuple[str, ...]:
+    n_columns = values.shape[-1] if values.ndim > 1 else 1
+    if n_columns == 1 and input_name:
+        return (input_name,)
+    return tuple(f"x{index}" for index in range(n_columns))
 
 
 def _row_weights(weight: Any, n_rows: int) -> Floats | None:
+    """`(n_rows,)` the weights of the rows, checked; None for none."""
     if weight is None:
         return None
     leaves = keras.tree.flatten(weight)
@@ -287,3 +226,24 @@ def _check_finite(inputs: Iterable[Array], columns: Sequence[InputColumns], targ
             raise InvalidArgumentError(
                 "got NaN or infinite values in the targets of the validation data. Drop those rows."
             )
+
+
+def _blocks(rows: SampledRows, window: int, leaves: Sequence[Array | None]) -> Integers | None:
+    """`(n_rows,)` the block of each row; None where all rows are independent.
+
+    Args:
+        rows: the rows.
+        window: how many consecutive rows share time steps.
+        leaves: inputs and targets.
+    """
+    if window:
+        return rows.positions // block_length(window, rows.n_seen)
+    return repeated_rows(leaves)
+
+
+def _joined_blocks(first: ValidationData, second: ValidationData) -> Integers | None:
+    """The blocks of both, numbered so that no block of one is a block of the other."""
+    if first.blocks is None and second.blocks is None:
+        return None
+    parts = [np.arange(data.n_rows) if data.blocks is None else data.blocks for data in (first, second)]
+    return np.concatenate([parts[0], parts[1] + int(parts[0].max()) + 1])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
+from keras_importance.data.arrays import array_hash
 from keras_importance.data.training_data import TrainingData
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends.compiler import replicas_of
@@ -51,19 +50,9 @@ def _are_copies(data: ValidationData, replicas: Replicas) -> bool:
     return len(set(replicas.of_each_process(_digest(data)))) == 1
 
 
-def _digest(data: ValidationData) -> bytes:
-    digest = hashlib.sha256()
-    for leaf in keras.tree.flatten((data.inputs, data.targets, data.weights)):
-        digest.update(_bytes(leaf))
-    return digest.digest()
-
-
-def _bytes(leaf: Any) -> bytes:
-    if leaf is None:
-        return b"None"
-    values: NDArray[Any] = np.asarray(leaf)
-    values = values.astype(str) if values.dtype == object else values
-    return f"{values.dtype} {values.shape} ".encode() + values.tobytes()
+def _digest(data: ValidationData) -> str:
+    leaves = keras.tree.flatten((data.inputs, data.targets, data.weights))
+    return "\n".join("None" if leaf is None else array_hash(leaf) for leaf in leaves)
 
 
 def _in_proportion(shards: list[ValidationData], n_rows: int, seed: int) -> Integers:

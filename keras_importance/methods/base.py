@@ -16,7 +16,7 @@ from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.results.result import ErrorSource, Explained, ImportanceResult, Obtained
-from keras_importance.statistics.arrays import Floats
+from keras_importance.statistics.arrays import Floats, n_blocks
 
 _EXACT: Obtained = "exact"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
@@ -164,7 +164,7 @@ class ImportanceMethod(ABC):
             obtained=obtained,
             exact_epoch=exact_epoch,
             n_rows=rows,
-            n_blocks=None if blocks is None else len(np.unique(blocks)),
+            n_blocks=n_blocks(blocks),
             degrees=np.empty(0) if scores.degrees is None else scores.degrees,
             explained=scores.explained,
             draws=scores.draws,

@@ -25,7 +25,7 @@ from keras_importance.methods.differentiation import (
     notes_of,
     parts_of,
 )
-from keras_importance.statistics.arrays import Array, weighted_mean
+from keras_importance.statistics.arrays import Array, unit_weights, weighted_mean
 
 Aggregation = Literal["mean", "rms"]
 
@@ -150,8 +150,7 @@ def _part(
     aggregation: Aggregation,
 ) -> FeaturePart:
     n_steps, width, _ = key
-    weights = np.ones(data.n_rows) if data.weights is None else data.weights
-    weights = weights / weights.mean()
+    weights = unit_weights(data.weights, data.n_rows)
     columns = [column for _, group in members for column in group]
 
     def gathered(leaves: Sequence[Array | None]) -> Array:

@@ -22,7 +22,7 @@ from keras_importance.methods.differentiation import (
     notes_of,
     parts_of,
 )
-from keras_importance.statistics.arrays import Array, weighted_mean
+from keras_importance.statistics.arrays import Array, unit_weights, weighted_mean
 
 Gradients = list[list[Array | None]]
 """For each scalar that is differentiated, for each input the gradients; None where there are none."""
@@ -152,7 +152,7 @@ def _part(
 
     sizes = np.sqrt(sum(np.square(gathered(leaves)) for leaves in attributions))
     by_step = weighted_mean(sizes, data.weights, axis=0)
-    weights = np.ones(data.n_rows) if data.weights is None else data.weights / data.weights.mean()
+    weights = unit_weights(data.weights, data.n_rows)
     rows = sizes.mean(axis=1)
     direction = np.full(len(members), math.nan)
     if width == 1:

@@ -20,7 +20,7 @@ from keras_importance.engine.twins.twins import TwinPrograms, Twins
 from keras_importance.errors import InvalidArgumentError, reason_of, speaking_as
 from keras_importance.methods.base import ImportanceMethod, Interrupted, Scores, need_targets
 from keras_importance.progress import progress_bar
-from keras_importance.statistics.arrays import Floats, generator, weighted_mean
+from keras_importance.statistics.arrays import Floats, generator, unit_weights, weighted_mean
 from keras_importance.statistics.cross_validation import (
     FoldDifferences,
     HeldOutEstimate,
@@ -178,7 +178,7 @@ def _as_scores(scores: Floats, evaluator: Evaluator) -> Scores:
         found = left_out([FoldDifferences(np.arange(data.n_rows), worsening)], data.weights, data.blocks)
         centred = worsening.mean(axis=1) - found.importances.mean(axis=1)[:, None]
         if data.weights is not None:
-            centred = centred * (data.weights / data.weights.mean())
+            centred = centred * unit_weights(data.weights, data.n_rows)
         draws = multiplier_draws(centred, evaluator.multipliers, found.std_error, data.blocks)
     else:
         found = left_out_of_sets(worsening[..., 0])

@@ -16,7 +16,7 @@ from keras_importance.engine.scores.scoring import LINEARISED
 from keras_importance.methods.affordable_work import Work
 from keras_importance.methods.base import Scores
 from keras_importance.results.result import Explained, ImportanceResult
-from keras_importance.statistics.arrays import Array, Floats, Integers, weighted_mean
+from keras_importance.statistics.arrays import Array, Floats, Integers, unit_weights, weighted_mean
 from keras_importance.statistics.donors import Donors
 from keras_importance.statistics.influence import (
     Influence,
@@ -115,7 +115,7 @@ class PartialScores:
         mean = float(weighted_mean(lost, self._weights))
         centred = lost - mean
         if self._weights is not None:
-            centred = centred * (self._weights / np.mean(self._weights))
+            centred = centred * unit_weights(self._weights, len(self._weights))
         error = float(influence_standard_error(centred, self._blocks))
         return _Reference(mean, error, "constant", centred)
 

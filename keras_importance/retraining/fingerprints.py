@@ -6,8 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
+from keras_importance.data.arrays import array_hash
 from keras_importance.data.features import Feature
 
 
@@ -25,9 +24,7 @@ def _told(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_told, value))}]"
     if hasattr(value, "__array__"):
-        array = np.asarray(value)
-        content = np.ascontiguousarray(array.astype(str) if array.dtype == object else array)
-        return f"{array.dtype} {array.shape} {hashlib.sha256(content.tobytes()).hexdigest()}"
+        return array_hash(value)
     if isinstance(value, Feature):
         return repr(value)
     return f"{getattr(value, '__name__', type(value).__qualname__)} {_told(_config(value))}"

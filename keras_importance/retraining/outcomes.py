@@ -15,7 +15,7 @@ from keras_importance.results.result import ImportanceResult
 from keras_importance.retraining.checkpoint import Checkpoint
 from keras_importance.retraining.study import Study
 from keras_importance.retraining.trials import NOTHING, Outcome, run_trials
-from keras_importance.statistics.arrays import Floats, weighted_mean
+from keras_importance.statistics.arrays import Floats, n_blocks, weighted_mean
 from keras_importance.statistics.cross_validation import (
     FoldDifferences,
     HeldOutEstimate,
@@ -208,7 +208,7 @@ def _result(
         metric=metric.name,
         n_samples=len(rows),
         error_source="rows" if of_rows else "repeats",
-        n_blocks=None if blocks is None else len(np.unique(blocks[rows])),
+        n_blocks=n_blocks(None if blocks is None else blocks[rows]),
         notes=failed,
         procedure=findings.procedure,
     )

@@ -1,4 +1,4 @@
-"""Types of arrays, read-only copies, and random generators by purpose."""
+"""Types of arrays, sums and means over rows and groups, and random generators by purpose."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+Array = NDArray[Any]
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-
-Array = NDArray[Any]
-
 Singles = NDArray[np.float32]
 
 
 def generator(seed: int, purpose: str) -> np.random.Generator:
-    """A stream of its own for each purpose, which nobody's `default_rng(seed)` draws from.
+    """A random generator that is independent of those for other purposes and of `default_rng(seed)`.
 
-    A sample drawn from the stream that also made the user's data would depend on the data.
+    The user's data may come from `default_rng(seed)`: a sample drawn from it would depend on the data.
     """
     return np.random.default_rng([seed, *purpose.encode()])
 
@@ -30,8 +28,18 @@ def read_only(values: Any, dtype: Any = np.float64) -> NDArray[Any]:
     return copy
 
 
+def unit_weights(weights: NDArray[Any] | None, n_rows: int) -> NDArray[Any]:
+    """`(n_rows,)` the weights divided by their mean; ones for None."""
+    return np.ones(n_rows) if weights is None else weights / np.mean(weights)
+
+
+def n_blocks(blocks: Integers | None) -> int | None:
+    """How many distinct blocks there are; None where each row stands alone."""
+    return None if blocks is None else len(np.unique(blocks))
+
+
 def weighted_mean(values: NDArray[Any], weights: Floats | None, axis: int = -1) -> Floats:
-    """Mean over the rows, accumulated in float64."""
+    """Weighted mean over an axis, in float64; the plain mean for None."""
     if weights is None:
         return np.asarray(np.mean(values, axis=axis, dtype=np.float64))
     return np.asarray(np.average(np.asarray(values, np.float64), axis=axis, weights=weights))
@@ -43,11 +51,11 @@ def sums_of_squares(values: NDArray[Any]) -> Floats:
 
 
 def label_indices(labels: Integers) -> tuple[Integers, int]:
-    """The labels as indices from 0, flat, and how many distinct labels there are."""
+    """`(n,)` index of each label among the sorted distinct labels, and the number of these."""
     distinct, indices = np.unique(labels, return_inverse=True)
     return indices.ravel(), len(distinct)
 
 
 def group_sums(values: NDArray[Any], group: Integers, n_groups: int) -> Floats:
-    """`(f, n_groups)` sums of `(f, n)` values."""
-    return np.stack([np.bincount(group, one, n_groups) for one in values])
+    """`(f, n_groups)` sums of `(f, n)` values over the `(n,)` indices of groups."""
+    return np.stack([np.bincount(group, row, n_groups) for row in values])

@@ -1,10 +1,10 @@
-"""Draws of a category given numbers that say something about it: multinomial logistic regression."""
+"""Random draws of a category given other values: multinomial logistic regression."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from keras_importance.statistics.arrays import Floats, Integers
+from keras_importance.statistics.arrays import Floats, Integers, unit_weights
 
 _RIDGE = 1.0
 _MAX_STEPS = 300
@@ -12,10 +12,10 @@ _SMALL_STEP = 1e-4
 
 
 def classes(codes: Integers, at_most: int) -> Integers:
-    """`(n_rows,)` class of each row: rows of the same codes share one.
+    """`(n_rows,)` class of each row; rows with equal codes have the same class.
 
-    Where more than `at_most` combinations of codes occur, neighbours in their order are merged into
-    classes of about as many rows each.
+    If more than `at_most` combinations of codes occur, neighbours in sorted order are merged into
+    classes of about equally many rows.
 
     Args:
         codes: `(n_rows, n_columns)` whole numbers.
@@ -33,18 +33,19 @@ def classes(codes: Integers, at_most: int) -> Integers:
 def class_probabilities(scores: Floats, label: Integers, weights: Floats | None = None) -> Floats:
     """`(n_rows, n_classes)` probabilities of the classes given the scores.
 
-    Multinomial logistic regression with a ridge on the slopes of the standardised scores, by steps
-    with a fixed bound of the Hessian, each of which lowers the loss.
+    Multinomial logistic regression with a ridge of 1 on the slopes of the standardised scores. It is
+    fitted by Newton steps in which an upper bound replaces the Hessian: no step increases the loss,
+    and one inverse serves all steps.
 
     Args:
         scores: `(n_rows, n_scores)`.
-        label: `(n_rows,)` classes, numbered from 0 without gaps.
+        label: `(n_rows,)` classes, 0, 1, ... without gaps.
         weights: `(n_rows,)` weights of the rows; None for equal ones.
 
     Source: Böhning (1992), Annals of the Institute of Statistical Mathematics 44.
     """
     n_rows, n_classes = len(label), int(label.max()) + 1
-    w = np.ones(n_rows) if weights is None else weights / np.mean(weights)
+    w = unit_weights(weights, n_rows)
     centred = scores - np.average(scores, axis=0, weights=w)
     unit = np.sqrt(np.average(centred**2, axis=0, weights=w))
     z = np.column_stack([np.ones(n_rows), centred / np.where(unit > 0, unit, 1.0)])
@@ -64,6 +65,7 @@ def class_probabilities(scores: Floats, label: Integers, weights: Floats | None 
 
 
 def _softmax(logits: Floats) -> Floats:
+    """Probabilities of `(n_rows, n_classes)` logits."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
@@ -75,13 +77,16 @@ def drawn_rows(
     rng: np.random.Generator,
     weights: Floats | None = None,
 ) -> Integers:
-    """`(n_repeats, n_rows)` rows of a class that is drawn for each row, drawn from that class.
+    """`(n_repeats, n_rows)` for each row another row, drawn at random.
+
+    First a class is drawn with the row's probabilities, then a row of that class in proportion to the
+    weights.
 
     Args:
         probabilities: `(n_rows, n_classes)` of the classes.
         label: `(n_rows,)` class of each row.
         n_repeats: independent draws for each row.
-        rng: draws.
+        rng: source of randomness.
         weights: `(n_rows,)` weights of the rows; None for equal ones.
     """
     n_rows = len(label)
@@ -94,5 +99,5 @@ def drawn_rows(
     first = np.concatenate([[0], last[:-1] + 1])
     low = np.concatenate([[0.0], heights[last[:-1]]])
     aim = low[drawn] + u[1] * (heights[last] - low)[drawn]
-    place = np.searchsorted(heights, aim, side="right")
-    return np.asarray(order[np.clip(place, first[drawn], last[drawn])])
+    position = np.searchsorted(heights, aim, side="right")
+    return np.asarray(order[np.clip(position, first[drawn], last[drawn])])

@@ -1,4 +1,4 @@
-"""Which row lends its value of a feature to which other row."""
+"""Donors: the row from which each row takes the value of a replaced feature."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_importance.statistics.arrays import (
-    Integers,
-)
-
-# --- donors -------------------------------------------------------------------------------------
+from keras_importance.statistics.arrays import Integers
 
 
 @dataclass(frozen=True, eq=False)
 class Donors:
-    """Which row lends its value of a feature to which other row.
+    """The row from which each row takes the value of a replaced feature, for several repeats.
 
     The rows are shuffled once and then shifted cyclically by `n_repeats` distinct shifts. So no row
     is its own donor, and within a repeat each row donates exactly once.
@@ -30,7 +26,11 @@ class Donors:
 
     @classmethod
     def draw(cls, n_rows: int, n_repeats: int, rng: np.random.Generator) -> Donors:
-        """Donors for `n_repeats < n_rows` repeats."""
+        """Random donors.
+
+        Raises:
+            ValueError: unless `1 <= n_repeats < n_rows`.
+        """
         if not 1 <= n_repeats < n_rows:
             raise ValueError(f"{n_repeats} repeats need at least {n_repeats + 1} rows, got {n_rows}.")
         order = rng.permutation(n_rows)

@@ -16,6 +16,7 @@ from keras_importance.statistics.arrays import (
     group_sums,
     label_indices,
     sums_of_squares,
+    unit_weights,
     weighted_mean,
 )
 from keras_importance.statistics.donors import Donors
@@ -25,23 +26,23 @@ _ROWS_AT_ONCE = 4096
 
 @dataclass(frozen=True, eq=False)
 class Influence:
-    """What each row adds to the means of some differences, as the row that is scored and as a donor.
+    """The influence of each row on the means of differences, as the row that is scored and as a donor.
 
-    The difference `d[k, i]` depends on two rows: `i`, whose score it is, and its donor. Two
-    differences that share a row are correlated, so both memberships of a row are added up:
+    The difference `d[k, i]` in repeat `k` depends on two rows: `i`, whose score it is, and its donor.
+    Differences that share a row are correlated. So the influence of a row has two terms:
 
         psi_i = mean_k d[k, i] + mean_k d[k, recipient of i],        d centred
 
-    Differences that take nothing from other rows have the first term alone.
+    Without donors there is only the first term.
 
     Attributes:
         psi: `(..., n_rows)` influences, centred; the mean moves by `psi_i / n` with the row's weight.
-        received: `(..., n_rows)` the first of the two terms.
+        received: `(..., n_rows)` the first term, of the row as the one that is scored.
         centred: `(..., n_repeats, n_rows)` the differences, centred and weighted.
-        donors: the donors that made the differences; None where each is of one row.
+        donors: the donors of the differences; None where each depends on one row alone.
         weights: `(n_rows,)` weights of mean 1; None for equal ones.
-        blocks: `(n_rows,)` number of the block a row belongs to, where rows of a block depend on
-            one another; None for independent rows.
+        blocks: `(n_rows,)` block of each row, where rows of a block depend on one another; None for
+            independent rows.
     """
 
     psi: NDArray[Any]
@@ -59,11 +60,18 @@ class Influence:
         weights: Floats | None = None,
         blocks: Integers | None = None,
     ) -> Influence:
-        """The influences in differences `(..., n_repeats, n_rows)`, perturbed minus baseline scores."""
+        """The influences on the means of `(..., n_repeats, n_rows)` differences.
+
+        Args:
+            differences: perturbed minus baseline scores.
+            donors: the donors of the differences; None where each depends on one row alone.
+            weights: `(n_rows,)` weights of the rows, of any mean; None for equal ones.
+            blocks: `(n_rows,)` blocks of rows that depend on one another; None for independent rows.
+        """
         mean = weighted_mean(differences, weights).mean(axis=-1)
         centred = differences - mean[..., None, None].astype(differences.dtype)
         if weights is not None:
-            weights = weights / np.mean(weights)
+            weights = unit_weights(weights, len(weights))
             centred = centred * weights
         received = centred.mean(axis=-2)
         if donors is None:
@@ -80,11 +88,11 @@ class Influence:
             variance = (sum over blocks (sum_{i in block} psi_i)²
                         - sum over cells (sum_{d in cell} d)² / K²) / n²
 
-        where a cell holds the differences with the recipient in one block and the donor in another,
-        which the squares count twice (none, where rows have no donors). With blocks of one row this is
-        `(var(psi) - mean(d²) / K) / n`, right also for `K = 1`. It is the variance of dyadic data
-        clustered by both members. Where too few rows leave no positive variance, the error of the mean
-        of independent rows stands in; NaN for three blocks or fewer.
+        `K` is the number of repeats. A cell holds the differences whose recipient is in one block and
+        whose donor is in another, which the squares count twice; without donors there are no cells.
+        With blocks of one row the variance is `(var(psi) - mean(d²) / K) / n`, right also for `K = 1`.
+        It is the variance of dyadic data that are clustered by both members. If it isn't positive, for
+        lack of rows, the error of the mean of independent rows is used. NaN for three blocks or fewer.
 
         Source: Aronow, Samii & Assenova (2015), Political Analysis 23(4); Cameron & Miller (2014).
         """
@@ -118,13 +126,13 @@ class Influence:
         return error.reshape(self.psi.shape[:-1])
 
     def degrees_of_freedom(self) -> Floats:
-        """`(...)` degrees of freedom of the standard errors, as Student's t takes them.
+        """`(...)` degrees of freedom of the standard errors, for Student's t.
 
-            2 n / (kurtosis of psi - 1)
+            degrees = 2 n / (kurtosis of psi - 1)
 
-        from the variance of the variance, after Satterthwaite: heavy tails leave fewer than the number
-        of rows. Where rows come in blocks, their sums take the place of `psi`, and their number less
-        two is the most.
+        by Satterthwaite's approximation, from the variance of the variance; heavy tails give fewer than
+        `n`. With blocks, `psi` is summed over each block, `n` is the number of blocks, and the degrees
+        are at most `n - 2`.
 
         Source: Satterthwaite (1946), Biometrics Bulletin 2(6).
         """
@@ -140,14 +148,14 @@ class Influence:
         return np.asarray(np.clip(degrees, 1, most)).reshape(self.psi.shape[:-1])
 
     def moments_with(self, other: Floats) -> tuple[Floats, Floats]:
-        """Second and third mixed moments of the means with the mean of another quantity of the rows.
+        """Mixed moments of the errors of the means with the error of another mean over the rows.
 
         Args:
-            other: `(n_rows,)` what each row adds to that mean, centred and weighted.
+            other: `(n_rows,)` influences on that mean, centred and weighted.
 
         Returns:
-            `(...)` covariances, and `(..., 4)` third moments `E m³, E m² o, E m o², E o³` of the mean
-            `m` and the other mean `o`.
+            `(...)` covariances `E m o`, and `(..., 4)` third moments `E m³, E m² o, E m o², E o³`, of
+            the centred mean `m` and the other centred mean `o`.
         """
         n_rows = self.psi.shape[-1]
         psi = self.psi.reshape(-1, n_rows)
@@ -168,20 +176,20 @@ class Influence:
         return covariance, np.stack(third, axis=-1).reshape(*shape, 4) / n_rows**3
 
     def draws(self, multipliers: NDArray[np.int8]) -> NDArray[np.float32]:
-        """`(..., n_draws)` what the errors of the means could have been, all drawn together.
+        """`(..., n_draws)` joint random draws of the errors of the means.
 
             draw = sum_i multiplier_i psi_i / n,        scaled to the standard error
 
-        The same multipliers of the same rows make draws of two evaluations that move together as the
-        evaluations do: the spread of their difference is the error of a paired comparison.
+        Draws of two evaluations with the same multipliers of the same rows are correlated as the
+        evaluations are. So the spread of their difference is the error of a paired comparison.
 
         Args:
             multipliers: `(n_rows, n_draws)` of -1 and 1; rows of a block have the same.
         """
         n_rows = self.psi.shape[-1]
         psi, error = self.psi.reshape(-1, n_rows), self.standard_error().ravel()
-        found = multiplier_draws(psi, multipliers, error, self.blocks)
-        return found.reshape(*self.psi.shape[:-1], multipliers.shape[1])
+        draws = multiplier_draws(psi, multipliers, error, self.blocks)
+        return draws.reshape(*self.psi.shape[:-1], multipliers.shape[1])
 
 
 def multiplier_draws(
@@ -193,10 +201,10 @@ def multiplier_draws(
     """`(n, n_draws)` draws of the errors of `n` means; see `Influence.draws`.
 
     Args:
-        psi: `(n, n_rows)` what each row adds to each mean, centred and weighted.
+        psi: `(n, n_rows)` influence of each row on each mean, centred and weighted.
         multipliers: `(n_rows, n_draws)` of -1 and 1; rows of a block have the same.
         std_error: `(n,)` standard errors of the means.
-        blocks: `(n_rows,)` blocks of rows that depend on one another; None for separate rows.
+        blocks: `(n_rows,)` blocks of rows that depend on one another; None for independent rows.
     """
     drawn = np.zeros((len(psi), multipliers.shape[1]), np.float32)
     for start in range(0, psi.shape[1], _ROWS_AT_ONCE):
@@ -222,11 +230,15 @@ def donor_standard_error(
 
 
 def influence_standard_error(influence: Floats, blocks: Integers | None = None) -> Floats:
-    """Standard error of a mean of independent rows, or blocks of rows, given their influences.
+    """`(...)` standard errors of means over independent rows, or over blocks of rows.
+
+        variance = sum over blocks (sum_{i in block} (x_i - mean))² / n² · B / (B - 1)
+
+    for `n` rows in `B` blocks; without blocks each row is one. NaN for a single block.
 
     Args:
-        influence: `(n_rows, ...)` what each row adds to the estimate; the estimate is their mean.
-        blocks: `(n_rows,)` number of the block a row belongs to; None for independent rows.
+        influence: `(n_rows, ...)` values `x` whose means are the estimates.
+        blocks: `(n_rows,)` blocks of rows that depend on one another; None for independent rows.
     """
     centred = influence - influence.mean(axis=0)
     n_rows = len(centred)
@@ -243,9 +255,10 @@ def influence_standard_error(influence: Floats, blocks: Integers | None = None) 
 
 
 def repeats_standard_error(importances: Floats) -> Floats:
-    """Standard error of the mean over repeats: the shuffling's own noise, not that of the rows.
+    """`(...)` standard errors of means over `(..., n_repeats)` repeats; NaN for a single repeat.
 
-    The only error there is for a metric that isn't a mean over rows, such as AUC.
+    It is the noise of shuffling alone, without that of the rows: the only known error of a metric that
+    is no mean over rows, such as AUC.
     """
     n_repeats = importances.shape[-1]
     if n_repeats < 2:

@@ -1,4 +1,4 @@
-"""Quantiles and confidence bounds."""
+"""Quantiles of the normal and of Student's t distribution, and confidence bounds."""
 
 from __future__ import annotations
 
@@ -8,23 +8,21 @@ from statistics import NormalDist
 
 import numpy as np
 
-from keras_importance.statistics.arrays import (
-    Floats,
-)
+from keras_importance.statistics.arrays import Floats
 
 MANY_DEGREES = 200
-"""From here on Student's t is as good as normal."""
+"""With more degrees of freedom Student's t is taken for normal."""
 
 
 def upper_bound(estimate: Floats, std_error: Floats, third_moment: Floats, quantile: float) -> Floats:
-    """Upper confidence bounds of means, in the far tail too.
+    """Upper confidence bounds of means, corrected for skewness.
 
         bound = estimate + std_error · (q + max(skewness, 0) · (2 q² + 1) / 6)
 
-    with the skewness of the estimate, `third_moment / std_error³`. Where a few rows make most of a
-    mean, a sample without them has a low mean and a small error at once: Student's t then falls far
-    below the normal quantile much too often, and the second term makes up for that. A negative skewness
-    would narrow the bound, and is left out. Lower bounds are those of the negated estimate.
+    with `q` the quantile and `skewness = third_moment / std_error³`. If few rows make up most of a mean,
+    a sample without them has both a low mean and a small error, so a bound without the second term is
+    too low much too often. A negative skewness would lower the bound, and is ignored. The lower bound
+    is minus the upper bound of the negated estimate.
 
     Source: Johnson (1978), JASA 73; Hall (1992), J. R. Stat. Soc. B 54.
 
@@ -32,7 +30,7 @@ def upper_bound(estimate: Floats, std_error: Floats, third_moment: Floats, quant
         estimate: estimated means.
         std_error: their standard errors.
         third_moment: their third central moments.
-        quantile: of the standard normal distribution, at the confidence that is asked for.
+        quantile: of the standard normal distribution, or of Student's t, at the confidence wanted.
     """
     skewness = np.divide(
         third_moment, std_error**3, out=np.zeros(np.shape(std_error)), where=np.asarray(std_error) > 0
@@ -42,15 +40,14 @@ def upper_bound(estimate: Floats, std_error: Floats, third_moment: Floats, quant
 
 
 def rows_for_tail(quantile: float) -> int:
-    """How many rows the bound at a normal quantile needs, or blocks of rows where they depend.
+    """How many independent rows, or blocks of rows, a bound at a normal quantile needs.
 
-    The tail of a mean that is corrected for skewness is right up to quantiles that grow like the fourth
-    root of the rows; at 4, as for 20 features and 40 evaluations, 500 rows are enough.
+        n = 500 (quantile / 4)⁴
+
+    A bound that is corrected for skewness keeps its level up to quantiles that grow like the fourth root
+    of the rows. At quantile 4, as for 20 features and 40 evaluations, 500 rows are enough.
     """
     return math.ceil(500 * (quantile / 4) ** 4)
-
-
-# --- quantiles ----------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=4096)
@@ -60,7 +57,10 @@ def normal_quantile(probability: float) -> float:
 
 
 def tail_quantile(level: float, degrees: float) -> float:
-    """The quantile that is exceeded with probability `level`: Student's, where it isn't yet normal."""
+    """The quantile that is exceeded with probability `level`.
+
+    Of Student's t for 1 to 200 degrees of freedom, rounded down; else of the normal distribution.
+    """
     if not 1 <= degrees <= MANY_DEGREES:
         return -normal_quantile(level)
     return student_quantile(1 - level, int(degrees))
@@ -82,6 +82,7 @@ def student_quantile(probability: float, degrees: int) -> float:
 
 
 def _student_cdf(t: float, degrees: int) -> float:
+    """Probability that Student's t is below `t >= 0`."""
     angle = math.atan(t / math.sqrt(degrees))
     sine, cosine = math.sin(angle), math.cos(angle)
     odd = degrees % 2

@@ -1,4 +1,4 @@
-"""A score test: what the data hold and the model leaves."""
+"""A score test: do the gradients of a loss depend on functions of a feature?"""
 
 from __future__ import annotations
 
@@ -7,14 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from keras_importance.statistics.arrays import (
-    Floats,
-    Integers,
-    group_sums,
-    label_indices,
-)
-
-# --- what the data hold and the model leaves ----------------------------------------------------
+from keras_importance.statistics.arrays import Floats, Integers, group_sums, label_indices
 
 
 def score_test(basis: Floats, gradients: Floats, blocks: Integers | None = None) -> float:
@@ -22,15 +15,18 @@ def score_test(basis: Floats, gradients: Floats, blocks: Integers | None = None)
 
         S = ||sum_i basis_i gradients_i'||² / n,        both centred
 
-    has mean `tr(C_b) tr(C_g)` and variance `2 ||C_b||² ||C_g||²` where they are independent, with `C`
-    the covariances; its tail is that of the gamma distribution with these moments (Wilson &
-    Hilferty's cube root of it is normal). Where rows come in blocks, the moments are those of sums
-    over blocks.
+    If they are independent, `S` has mean `tr(C_b) tr(C_g)` and variance `2 ||C_b||² ||C_g||²`, with
+    `C_b` and `C_g` the covariance matrices. The p-value is the upper tail of the gamma distribution
+    with these moments, by Wilson & Hilferty's approximation: its cube root is nearly normal. Where rows
+    depend within blocks, the moments are those of the sums of `basis_i gradients_i'` over blocks.
 
     Args:
-        basis: `(n_rows, n_functions)`, free of what the other features say.
+        basis: `(n_rows, n_functions)` functions of the feature, minus their prediction from the others.
         gradients: `(n_rows, n_values)`.
         blocks: `(n_rows,)` blocks of rows that depend on one another; None for independent rows.
+
+    Returns:
+        The p-value; 1 where the functions or the gradients are constant.
 
     Source: Gretton et al. (2007), NeurIPS 20, for the moments; Wilson & Hilferty (1931).
     """

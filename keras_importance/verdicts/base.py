@@ -20,25 +20,28 @@ class Probe(Protocol):
         """How many evaluations are planned; None where that isn't known."""
 
     def jointly(self, sets: Sequence[Sequence[int]]) -> ImportanceResult:
-        """Importance of sets of features that are replaced together."""
+        """The importance of each set of features, given by their indices, replaced together."""
 
-    def masked_score(self, numbers: Sequence[int]) -> Floats:
-        """p-values of "given the others, the feature says nothing about the target"; NaN: untested."""
+    def unused_signal(self, indices: Sequence[int]) -> Floats:
+        """`(n_indices,)` p-values of "given the other features, this one says nothing about the target".
+
+        A small one means signal that the model does not use. NaN for features that were not tested.
+        """
 
 
 class Detector(ABC):
-    """Judges the features after each evaluation. Holds settings only: what it knows is the history.
+    """Judges the features after each evaluation. It holds settings only: all it knows is the history.
 
     Attributes:
-        method: name of the method whose results it reads.
+        method: name of the method whose results it judges.
     """
 
     method: str
 
     @abstractmethod
     def __call__(self, history: ImportanceHistory, probe: Probe) -> Verdicts:
-        """The verdicts on the newest result of the method, given those before."""
+        """The verdicts on the newest result of the method, given the verdicts before."""
 
     def n_rows_needed(self, n_features: int, n_evaluations: int | None) -> int:  # noqa: ARG002
-        """How many independent rows its claims need."""
+        """How many independent rows its error rate needs; 0 for no claim."""
         return 0

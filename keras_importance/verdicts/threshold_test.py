@@ -1,4 +1,4 @@
-"""Evidence: how surely each importance lies below or above a share of what the model explains."""
+"""Which importances surely lie below or above a share of what the model explains."""
 
 from __future__ import annotations
 
@@ -20,10 +20,20 @@ _NO_ROWS = "verdicts need a metric that is a mean over rows"
 
 @dataclass(frozen=True, eq=False)
 class ThresholdTest:
-    """How the importances of a result lie to the threshold.
+    """Confidence bounds of each importance relative to a share of the explained loss.
 
-    The contrast `importance - min_share · explained` is judged as one number: both come from the same
-    rows, and their errors move together.
+    With importance `I`, explained loss `R` and `k = min_share`, the contrast of a feature is
+
+        c = I - k R
+        var(c) = var(I) - 2 k cov(I, R) + k² var(R)
+
+    It is judged as one quantity, as `I` and `R` come from the same rows and their errors are
+    correlated. Its bounds are corrected for skewness; see `upper_bound`.
+
+    Attributes:
+        result: the importances.
+        min_share: `k`, the share of the explained loss that separates useful from useless.
+        quantile: of the standard normal distribution, or of Student's t, for one-sided bounds.
     """
 
     result: ImportanceResult
@@ -32,7 +42,7 @@ class ThresholdTest:
 
     @cached_property
     def is_known(self) -> Array:
-        """Whether there is an exact number with an error, and a threshold to hold it to."""
+        """`(n_features,)` whether an importance is exact, with an error, and has a threshold."""
         result = self.result
         if not self.has_threshold:
             return np.zeros(len(result.feature_names), bool)
@@ -41,60 +51,63 @@ class ThresholdTest:
 
     @property
     def has_threshold(self) -> bool:
-        """Whether the model surely explains something."""
+        """Whether the explained loss surely lies above 0."""
         explained = self.result.explained
         return explained is not None and explained.loss > self.quantile * explained.std_error
 
     @property
     def why_unknown(self) -> str:
-        """The reason, where there is no evidence."""
+        """Why a feature can't be judged, where `is_known` is False."""
         if self.result.explained is None:
             return _NO_ROWS
         return _NOT_SCORED if self.has_threshold else _NOTHING_EXPLAINED
 
     @property
     def threshold(self) -> float:
-        """The importance below which a feature is useless."""
+        """The importance below which a feature is useless, `k R`; NaN if `R` is unknown."""
         explained = self.result.explained
         return math.nan if explained is None else self.min_share * explained.loss
 
     @cached_property
     def upper(self) -> Floats:
-        """Upper bounds of the contrasts."""
+        """`(n_features,)` upper bounds of the contrasts."""
         return upper_bound(self._contrast, self._error, self._third, self.quantile)
 
     @cached_property
     def lower(self) -> Floats:
-        """Lower bounds of the contrasts."""
+        """`(n_features,)` lower bounds of the contrasts."""
         return -upper_bound(-self._contrast, self._error, -self._third, self.quantile)
 
     @cached_property
     def is_low(self) -> Array:
-        """Whether the importance lies below the threshold, with its bound."""
+        """`(n_features,)` whether an importance surely lies below the threshold."""
         return np.asarray(self.is_known & (self.upper < 0))
 
     @cached_property
     def is_high(self) -> Array:
-        """Whether it lies above."""
+        """`(n_features,)` whether an importance surely lies above the threshold."""
         return np.asarray(self.is_known & (self.lower > 0))
 
     @cached_property
     def is_harmful(self) -> Array:
-        """Whether the importance itself lies below 0 with its upper bound."""
+        """`(n_features,)` whether an importance surely lies below 0."""
         result, explained = self.result, self.result.explained
         third = np.zeros(len(self.upper)) if explained is None else explained.third[:, 0]
         mean = result.importances_mean
         return np.asarray(upper_bound(mean, result.std_error, third, self.quantile) < 0)
 
     def kept_states(self, before: Verdicts | None) -> Array:
-        """The states of before for those that weren't scored now, else "undecided"."""
+        """`(n_features,)` the states before of features that can't be judged now; "undecided" else."""
         states = np.full(len(self.upper), "undecided", object)
         if before is not None and self.has_threshold:
             states[~self.is_known] = np.array(before.states, object)[~self.is_known]
         return states
 
     def streak(self, before: Verdicts | None) -> Integers:
-        """In how many evaluations running each feature was below; those not scored now keep theirs."""
+        """`(n_features,)` in how many evaluations running each feature was surely below the threshold.
+
+        Features that can't be judged now keep their number.
+        """
         past = np.zeros(len(self.upper), np.int64) if before is None else before.streak
         return np.where(self.is_known, np.where(self.upper < 0, past + 1, 0), past)
 
@@ -112,6 +125,7 @@ class ThresholdTest:
 
     @cached_property
     def _third(self) -> Floats:
+        """`E c³ = E I³ - 3 k E I² R + 3 k² E I R² - k³ E R³`, all of them central moments."""
         explained, k = self.result.explained, self.min_share
         if explained is None:
             return np.zeros(len(self.result.feature_names))
@@ -119,6 +133,11 @@ class ThresholdTest:
 
 
 def quantile_for(level: float, result: ImportanceResult) -> float:
-    """How many standard errors a one-sided bound of a level is away, for as many rows."""
+    """The distance of a one-sided bound from its estimate, in standard errors.
+
+    Args:
+        level: probability that the bound is wrong.
+        result: its number of independent rows, or blocks, gives the degrees of freedom.
+    """
     n_units = result.n_samples if result.n_blocks is None else result.n_blocks
     return tail_quantile(level, n_units - 1)

@@ -1,4 +1,4 @@
-"""Do the data hold signal of a feature that the network does not use? A score test with it masked."""
+"""Do the data hold signal of a feature that the model does not use? A score test."""
 
 from __future__ import annotations
 
@@ -28,12 +28,18 @@ _RIDGE_PER_COLUMN = 0.1
 class UnusedSignalTest:
     """Tests whether the target depends on a feature given the others, in a way a network could learn.
 
-    The feature takes the value of another row, so that the model's loss knows nothing of it. With `s`
-    the slope of each row's loss in the outputs, and `b` functions of the feature (quantile bins and a
-    line; categories; principal directions of groups and trajectories, and their squares) without what
-    the other features say of them, `s` is independent of `b` where the feature says nothing more about
-    the target, however badly the model is trained; and so is `s` times lines in the other features,
-    which sees interactions. The smaller of both p-values counts, doubled: see `score_test`.
+    H0: given the other features, the feature says nothing about the target. Two quantities of each row
+    are compared:
+
+    - `s`: the slopes of the loss in the outputs, where the feature has the value of another row. So the
+      loss does not depend on the row's own value.
+    - `b`: functions of the row's own value, minus their linear prediction from the other features: a
+      line and quantile bins of a number; indicators of categories; principal directions, and their
+      squares, of groups and of sequences.
+
+    Under H0, `s` is independent of `b`, however badly the model is trained. So are the products of `s`
+    with lines in the other features, which detect interactions. The p-value is twice the smaller one
+    of both tests, at most 1; see `score_test`.
 
     Args:
         evaluator: the evaluator; its metric must be a loss that is a mean over rows.
@@ -46,48 +52,56 @@ class UnusedSignalTest:
         rng = generator(evaluator.seed, "masked score")
         self._donors = Donors.draw(n_rows, 1, rng).rows[0]
         self._n_tested = 0
-        self._known: dict[int, float] = {}
-        self._turns: dict[int, int] = {}
-        self._bases: dict[int, Floats] = {}
+        self._p_value_of: dict[int, float] = {}
+        self._tested_at: dict[int, int] = {}
+        self._basis_of: dict[int, Floats] = {}
 
-    def p_values(self, numbers: Sequence[int], is_time_left: Callable[[], bool]) -> Floats:
-        """p-values for some features, those first that wait longest; NaN for none yet.
+    def p_values(self, indices: Sequence[int], is_time_left: Callable[[], bool]) -> Floats:
+        """`(n_indices,)` p-values of some features; NaN for features that were never tested.
 
-        Those that there is no time for keep their last one: it is about the data, and holds whatever the
-        model was. At least one is tested.
+        The features that were tested longest ago come first, as long as there is time; at least one is
+        tested. The others keep their last p-value, which is about the data and holds for any model.
+
+        Args:
+            indices: of the features.
+            is_time_left: whether there is time for one more feature.
         """
-        in_turn = sorted(numbers, key=lambda number: self._turns.get(number, -1))
-        for place, number in enumerate(in_turn):
-            if place and not is_time_left():
+        longest_ago_first = sorted(indices, key=lambda index: self._tested_at.get(index, -1))
+        for n_tested_now, index in enumerate(longest_ago_first):
+            if n_tested_now and not is_time_left():
                 break
-            self._known[number] = self.p_value(number)
+            self._p_value_of[index] = self.p_value(index)
             self._n_tested += 1
-            self._turns[number] = self._n_tested
-        return np.array([self._known.get(number, np.nan) for number in numbers])
+            self._tested_at[index] = self._n_tested
+        return np.array([self._p_value_of.get(index, np.nan) for index in indices])
 
-    def p_value(self, number: int) -> float:
-        """The p-value for one feature; NaN where the loss is no mean over rows."""
+    def p_value(self, index: int) -> float:
+        """The p-value of one feature; NaN where the loss is no mean over rows."""
         if not self._evaluator.has_row_loss:
             return float("nan")
-        basis, slopes, blocks = self._basis(number), self._slopes(number), self._data.blocks
+        basis, slopes, blocks = self._basis(index), self._slopes(index), self._data.blocks
         of_itself = score_test(basis, slopes, blocks)
-        with_others = score_test(basis, self._interactions(slopes, number), blocks)
+        with_others = score_test(basis, self._interactions(slopes, index), blocks)
         return min(1.0, 2 * min(of_itself, with_others))
 
-    # --- slopes ---------------------------------------------------------------------------------
+    def _slopes(self, index: int) -> Floats:
+        """`(n_rows, n_outputs)` weighted slopes of the loss in the outputs, with the feature replaced.
 
-    def _slopes(self, number: int) -> Floats:
-        """`(n_rows, n_outputs)` slopes of the loss in the outputs, with the feature masked."""
-        slopes = self._evaluator.loss_slopes(self._masked(number))
+        More than 16 outputs are projected on 16 random directions.
+        """
+        slopes = self._evaluator.loss_slopes(self._replaced(index))
         if self._data.weights is not None:
             slopes = slopes * self._data.weights[:, None]
         if slopes.shape[1] > _MAX_OUTPUTS:
             slopes = slopes @ _signs(self._evaluator.seed, slopes.shape[1], _MAX_OUTPUTS)
         return slopes
 
-    def _interactions(self, slopes: Floats, number: int) -> Floats:
-        """`(n_rows, n_values)` slopes times lines in the other features."""
-        others = [lines for other, lines in enumerate(self._lines) if other != number]
+    def _interactions(self, slopes: Floats, index: int) -> Floats:
+        """`(n_rows, n_values)` products of the slopes with lines in the other features.
+
+        Many lines are projected on random directions, so that there are at most 256 products.
+        """
+        others = [lines for other, lines in enumerate(self._lines) if other != index]
         if not others:
             return np.zeros((len(slopes), 1))
         lines = np.concatenate(others, axis=1)
@@ -96,33 +110,40 @@ class UnusedSignalTest:
             lines = lines @ _signs(self._evaluator.seed, lines.shape[1], at_most)
         return np.asarray((slopes[:, :, None] * lines[:, None]).reshape(len(slopes), -1))
 
-    def _masked(self, number: int) -> ValidationData:
-        """The rows with the feature's values of other rows."""
+    def _replaced(self, index: int) -> ValidationData:
+        """The rows, with the values that the feature has in their donors."""
         inputs = list(self._data.inputs)
-        for place, column in self._evaluator.features.features[number].columns:
-            values = inputs[place].copy()
+        for input_index, column in self._evaluator.features.features[index].columns:
+            values = inputs[input_index].copy()
             if values.ndim == 1:
                 values = values[self._donors]
             else:
                 values[..., column] = values[self._donors][..., column]
-            inputs[place] = values
+            inputs[input_index] = values
         return self._data.with_inputs(tuple(inputs))
 
-    # --- functions of a feature -----------------------------------------------------------------
+    def _basis(self, index: int) -> Floats:
+        """`(n_rows, n_functions)` functions of a feature, minus their prediction from the others.
 
-    def _basis(self, number: int) -> Floats:
-        """Functions of a feature without what the others linearly say of them: once for a training."""
-        if number not in self._bases:
-            basis = _functions(self._elements[number])
-            own = self._regressors[number]
-            self._bases[number] = self._without_others(basis, own).astype(np.float32)
-        return self._bases[number].astype(np.float64)
+        They depend on the data alone, so they are computed once and kept.
+        """
+        if index not in self._basis_of:
+            basis = _functions(self._elements[index])
+            own = self._regressors[index]
+            self._basis_of[index] = self._without_others(basis, own).astype(np.float32)
+        return self._basis_of[index].astype(np.float64)
 
     def _without_others(self, basis: Floats, own: Floats) -> Floats:
-        """Residuals of a ridge regression on the regressors of all features but one.
+        """Residuals of a ridge regression of functions of a feature on all other features.
 
-        `ridge · (Z Z' + ridge I)^-1 basis`, with the feature's own columns of `Z` taken out by
-        Woodbury's identity.
+            residuals = ridge · (Z Z' - z z' + ridge I)^-1 basis
+
+        with `Z` the regressors of all features and `z` the feature's own. By Woodbury's identity it
+        takes only the inverse `(Z Z' + ridge I)^-1`, which serves all features.
+
+        Args:
+            basis: `(n_rows, n_functions)`.
+            own: `(n_rows, n_regressors)` of the feature, `z`.
         """
         inverse = self._inverse
         both = inverse @ np.concatenate([basis, own], axis=1)
@@ -132,35 +153,36 @@ class UnusedSignalTest:
 
     @cached_property
     def _inverse(self) -> Floats:
+        """`(Z Z' + ridge I)^-1`, `(n_rows, n_rows)`."""
         every = np.concatenate(self._regressors, axis=1)
         gram = every @ every.T
         return np.asarray(np.linalg.inv(gram + self._ridge * np.eye(len(gram))))
 
     @cached_property
     def _ridge(self) -> float:
-        n_columns = sum(one.shape[1] for one in self._regressors)
+        n_columns = sum(own.shape[1] for own in self._regressors)
         return float(_RIDGE * self._data.n_rows + _RIDGE_PER_COLUMN * n_columns)
 
     @cached_property
     def _regressors(self) -> list[Floats]:
-        """Of each feature its standardised directions and their squares."""
+        """Of each feature `(n_rows, n_regressors)`: principal directions and their squares."""
         return [_standardised(_lines_and_squares(elements)) for elements in self._elements]
 
     @cached_property
     def _lines(self) -> list[Floats]:
-        """Of each feature its standardised directions, or categories."""
+        """Of each feature `(n_rows, n_lines)`: principal directions, or indicators of categories."""
         return [
-            _standardised(_directions_of(one) if one.dtype.kind == "f" else _one_hot(one))
-            for one in self._elements
+            _standardised(_directions_of(elements) if elements.dtype.kind == "f" else _one_hot(elements))
+            for elements in self._elements
         ]
 
     @cached_property
     def _elements(self) -> list[Array]:
         """`(n_rows, n_elements)` values of each feature; whole numbers where all of them are."""
-        return [self._elements_of(one) for one in self._evaluator.features.features]
+        return [self._elements_of(feature) for feature in self._evaluator.features.features]
 
-    def _column(self, place: int, column: int) -> Array:
-        values = self._data.inputs[place]
+    def _column(self, input_index: int, column: int) -> Array:
+        values = self._data.inputs[input_index]
         return values if values.ndim == 1 else values[..., column]
 
     def _elements_of(self, feature: Feature) -> Array:
@@ -172,7 +194,7 @@ class UnusedSignalTest:
 
 
 def _functions(elements: Array) -> Floats:
-    """Functions of a feature that together see most of what a network could make of it."""
+    """`(n_rows, n_functions)` functions of a feature: most of what a network could learn from it."""
     if elements.dtype.kind != "f" or elements.shape[1] > 1:
         return _standardised(_lines_and_squares(elements))
     values = elements[:, 0]
@@ -181,7 +203,7 @@ def _functions(elements: Array) -> Floats:
 
 
 def _directions_of(elements: Floats) -> Floats:
-    """The elements, or of many their principal directions."""
+    """The standardised elements; of more than 8, their first 8 principal components."""
     standardised = _standardised(elements)
     if elements.shape[1] <= _MAX_DIRECTIONS:
         return standardised
@@ -190,7 +212,7 @@ def _directions_of(elements: Floats) -> Floats:
 
 
 def _lines_and_squares(elements: Array) -> Floats:
-    """Principal directions and their squares; of whole numbers the categories."""
+    """Principal directions and their squares; of whole numbers, indicators of the categories."""
     if elements.dtype.kind != "f":
         return _one_hot(elements)
     lines = _directions_of(elements)
@@ -198,14 +220,14 @@ def _lines_and_squares(elements: Array) -> Floats:
 
 
 def _one_hot(values: Array) -> Floats:
-    """A column for each category, the most frequent ones of many."""
-    found, counts = np.unique(values, return_counts=True)
-    frequent = found[np.argsort(-counts, kind="stable")[:_MAX_CATEGORIES]]
+    """A column of 0 and 1 for each category; of more than 20, for the most frequent ones."""
+    categories, counts = np.unique(values, return_counts=True)
+    frequent = categories[np.argsort(-counts, kind="stable")[:_MAX_CATEGORIES]]
     return np.asarray(values.reshape(-1, 1) == frequent, np.float64)
 
 
 def _standardised(values: Floats) -> Floats:
-    """Columns of mean 0 and variance 1; constant ones of 0."""
+    """The columns with mean 0 and variance 1; zeros for constant columns."""
     centred = values - values.mean(axis=0)
     spread = centred.std(axis=0)
     is_constant = spread <= 1e-9 * np.maximum(np.abs(values).max(axis=0), 1e-30)
@@ -213,6 +235,6 @@ def _standardised(values: Floats) -> Floats:
 
 
 def _signs(seed: int, n: int, n_directions: int) -> Floats:
-    """Random directions, the same in each evaluation, along which many values are looked at."""
+    """`(n, n_directions)` random directions to project `n` values on, the same in each evaluation."""
     rng = generator(seed, "directions")
     return np.asarray(rng.choice([-1.0, 1.0], (n, n_directions)) / np.sqrt(n))

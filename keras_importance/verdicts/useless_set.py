@@ -1,10 +1,9 @@
-"""The largest set of features that may be dropped together, and who says the same as a member."""
+"""The largest set of features that may be dropped together, and which are redundant with a member."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,120 +12,147 @@ from keras_importance.results.result import ImportanceResult
 from keras_importance.statistics.arrays import Integers
 from keras_importance.verdicts.threshold_test import ThresholdTest, quantile_for
 
-# A set is grown on without a feature that makes it fail, up to as many times.
 _MAX_HELD_BACK = 8
 
 
-def in_order(numbers: Integers, history: ImportanceHistory) -> list[int]:
-    """The features whose replacement moves the rows' losses least come first.
+def in_order(indices: Integers, history: ImportanceHistory) -> list[int]:
+    """The indices of features, sorted by how little their replacement moves the losses of the rows.
 
-    By the standard errors of all evaluations so far, which say so without saying who seems useless: a
-    set of the lowest estimates would pass for the luck of its members.
+    The measure is the geometric mean of a feature's standard errors over all results of the history;
+    features without one come first. It does not depend on the estimated importances: a set of the
+    features with the lowest estimates would pass by selection, because their errors are negative.
     """
     n_features = len(history.results[-1].feature_names)
     errors = np.array([one.std_error for one in history if len(one.std_error) == n_features])
-    known = np.isfinite(errors) & (errors > 0)
-    logs = np.log(np.where(known, errors, 1.0)).sum(axis=0)
-    size = np.where(known.any(axis=0), logs / np.maximum(known.sum(axis=0), 1), -math.inf)
-    return sorted(map(int, numbers), key=lambda i: float(size[i]))
+    is_known = np.isfinite(errors) & (errors > 0)
+    logs = np.log(np.where(is_known, errors, 1.0)).sum(axis=0)
+    size = np.where(is_known.any(axis=0), logs / np.maximum(is_known.sum(axis=0), 1), -math.inf)
+    return sorted(map(int, indices), key=lambda index: float(size[index]))
 
 
-@dataclass(frozen=True, eq=False)
 class JointTests:
-    """What happens to sets of features that are replaced together.
+    """Tests of sets of features that are replaced together; no set is scored twice.
 
-    Attributes:
-        level: what the evaluation may spend of `alpha` on features and sets.
+    Args:
+        level: the error probability that this evaluation may spend, on features and sets together.
         min_share: share of the explained loss below which a set is useless.
-        result: the importances of the features one by one.
-        jointly: the importance of sets of features that are replaced together.
+        result: the importances of the single features.
+        jointly: returns the importance of each of some sets of features.
     """
 
-    level: float
-    min_share: float
-    result: ImportanceResult
-    jointly: Callable[[Sequence[Sequence[int]]], ImportanceResult]
-    _known: dict[frozenset[int], ImportanceResult] = field(default_factory=dict)
+    def __init__(
+        self,
+        level: float,
+        min_share: float,
+        result: ImportanceResult,
+        jointly: Callable[[Sequence[Sequence[int]]], ImportanceResult],
+    ) -> None:
+        self._level = level
+        self._min_share = min_share
+        self._result = result
+        self._jointly = jointly
+        self._result_of: dict[frozenset[int], ImportanceResult] = {}
 
-    def bound(self, members: Sequence[int], n_held: int) -> float:
-        """How far the upper bound of a set lies above the threshold; it passes below 0.
+    def bound(self, members: Sequence[int], n_held_back: int) -> float:
+        """The upper bound of a set's importance minus the threshold; the set passes if it is below 0.
 
-        Growing sets are tested one after the other up to the first that fails, so each may spend what
-        the whole sequence has: half of the evaluation's level in all, of which the sequence after
-        the n-th feature that was held back gets `1 / 2^(n + 1)`.
+        The bound has confidence `1 - level / 2^(n_held_back + 2)`. Sets that grow are tested one after
+        the other up to the first that fails, so each of them may spend what the sequence has. Half of
+        the level is for sets; the sequence after the n-th feature that was held back gets
+        `1 / 2^(n + 1)` of it, which sums to all of it.
+
+        Args:
+            members: indices of the features of the set.
+            n_held_back: how many features were held back so far.
         """
         if not members:
-            # Nothing replaced costs nothing, for sure: only the threshold is left of the contrast.
-            return -ThresholdTest(self.result, self.min_share, math.inf).threshold
-        quantile = quantile_for(self.level / 2 ** (n_held + 2), self.result)
-        return float(ThresholdTest(self._jointly(members), self.min_share, quantile).upper[0])
+            # Replacing nothing costs exactly 0: only the threshold is left of the contrast.
+            return -ThresholdTest(self._result, self._min_share, math.inf).threshold
+        quantile = quantile_for(self._level / 2 ** (n_held_back + 2), self._result)
+        return float(ThresholdTest(self._of(members), self._min_share, quantile).upper[0])
 
-    def matter_more_together(self, one: int, others: Sequence[int]) -> bool:
-        """Whether a feature adds more to a set than it is worth alone, as a copy of a member does.
+    def adds_more_than_alone(self, index: int, members: Sequence[int]) -> bool:
+        """Whether a feature adds more to the importance of a set than its own importance.
 
-        By a standard error at least: else half of all features would, by chance.
+        A copy of a member does. It must be more by a standard error: without it, chance would say so of
+        half of all features.
         """
-        added = self._jointly([*others, one]).importances_mean - self._jointly(others).importances_mean
-        return bool(added[0] > self.result.importances_mean[one] + self.result.std_error[one])
+        with_feature, without = self._of([*members, index]), self._of(members)
+        added = with_feature.importances_mean - without.importances_mean
+        alone = self._result.importances_mean[index] + self._result.std_error[index]
+        return bool(added[0] > alone)
 
-    def say_the_same(self, one: int, other: int) -> bool:
-        """Whether two features surely matter more together than apart."""
-        apart = self.result.importances_mean[[one, other]].sum()
-        return bool(self._jointly([one, other]).ci_low[0] > apart)
+    def are_redundant(self, first: int, second: int) -> bool:
+        """Whether two features surely matter more together than the sum of both alone.
 
-    def _jointly(self, members: Sequence[int]) -> ImportanceResult:
+        True if the lower end of the confidence interval of the pair lies above that sum.
+        """
+        alone = self._result.importances_mean[[first, second]].sum()
+        return bool(self._of([first, second]).ci_low[0] > alone)
+
+    def _of(self, members: Sequence[int]) -> ImportanceResult:
         key = frozenset(members)
-        if key not in self._known:
-            self._known[key] = self.jointly([members])
-        return self._known[key]
+        if key not in self._result_of:
+            self._result_of[key] = self._jointly([members])
+        return self._result_of[key]
 
 
 def largest_set(order: Sequence[int], tests: JointTests) -> tuple[list[int], dict[int, int]]:
-    """Features that pass together, and of those held back the member that some say the same as.
+    """A set of features that passes its joint test, as large as a greedy search makes it.
 
-    Taken in their order, as many as pass; the first one that makes them fail is held back. Eight are
-    held back at most, as each one halves what the next tests may spend; then the rest is left out.
+    Features join in their order as long as the set passes. The first one that makes it fail is held
+    back, and the search goes on without it. Each feature held back halves the level of the next tests,
+    so after more than eight the rest stays outside.
+
+    Args:
+        order: indices of the features in question.
+        tests: the joint tests.
+
+    Returns:
+        The indices of the members; and for each feature held back that is redundant with a member, the
+        index of that member.
     """
     members: list[int] = []
     partners: dict[int, int] = {}
-    left, n_held = list(order), 0
-    while left and n_held <= _MAX_HELD_BACK:
-        taken = _n_passing(members, left, n_held, tests)
-        members, left = [*members, *left[:taken]], left[taken:]
-        if left:
-            held, *left = left
-            if members and tests.matter_more_together(held, members):
-                partner = _partner(held, members, n_held, tests)
-                if tests.say_the_same(held, partner):
-                    partners[held] = partner
-            n_held += 1
+    remaining, n_held_back = list(order), 0
+    while remaining and n_held_back <= _MAX_HELD_BACK:
+        n_passing = _n_passing(members, remaining, n_held_back, tests)
+        members, remaining = [*members, *remaining[:n_passing]], remaining[n_passing:]
+        if remaining:
+            held_back, *remaining = remaining
+            if members and tests.adds_more_than_alone(held_back, members):
+                partner = _partner(held_back, members, n_held_back, tests)
+                if tests.are_redundant(held_back, partner):
+                    partners[held_back] = partner
+            n_held_back += 1
     return members, partners
 
 
-def _n_passing(members: Sequence[int], more: Sequence[int], n_held: int, tests: JointTests) -> int:
-    """How many of `more`, from the first on, pass together with the members."""
+def _n_passing(members: Sequence[int], more: Sequence[int], n_held_back: int, tests: JointTests) -> int:
+    """The largest `k` for which the members and the first `k` of `more` pass together."""
 
-    def bound(n: int) -> float:
-        return tests.bound([*members, *more[:n]], n_held)
+    def bound(k: int) -> float:
+        return tests.bound([*members, *more[:k]], n_held_back)
 
-    # All pass at first, or many; after one that was held back few do.
-    return last_below(bound, len(more), first=1 if n_held else len(more))
+    # At first all pass, or many do; after a feature was held back, few do.
+    return last_below(bound, len(more), first=1 if n_held_back else len(more))
 
 
-def _partner(held: int, members: Sequence[int], n_held: int, tests: JointTests) -> int:
-    """The first of the members together with which, and those before it, the feature fails."""
+def _partner(index: int, members: Sequence[int], n_held_back: int, tests: JointTests) -> int:
+    """The first member with which the feature fails, given those before it."""
 
-    def passed(n: int) -> bool:
-        return tests.bound([held, *members[:n]], n_held) < 0
+    def passed(k: int) -> bool:
+        return tests.bound([index, *members[:k]], n_held_back) < 0
 
     return members[last_by_halving(passed, len(members))]
 
 
 def last_below(bound: Callable[[int], float], n: int, first: int) -> int:
-    """The last number up to `n` before one whose bound isn't below 0, as that of 0 is.
+    """The largest `k <= n` with `bound(k) < 0`, given `bound(0) < 0` and bounds that increase.
 
-    Sought by doubling, from the first number on, and then where a straight line between the nearest
-    bounds crosses 0, in turn with halving, in case that they lie on a curve.
+    `k` is doubled, from `first` on, until a bound is 0 or more. Between the last two bounds the
+    search then takes in turn the zero of the straight line through both (exact where the bounds lie on
+    a line) and the middle (fast where they lie on a curve).
     """
     low, high, below = 0, first, -math.inf
     while (above := bound(high)) < 0:
@@ -137,8 +163,8 @@ def last_below(bound: Callable[[int], float], n: int, first: int) -> int:
         below = bound(0)
     halves = False
     while high - low > 1:
-        share = 0.5 if halves or not math.isfinite(above - below) else below / (below - above)
-        middle = min(max(low + round(share * (high - low)), low + 1), high - 1)
+        fraction = 0.5 if halves or not math.isfinite(above - below) else below / (below - above)
+        middle = min(max(low + round(fraction * (high - low)), low + 1), high - 1)
         value = bound(middle)
         if value < 0:
             low, below = middle, value
@@ -149,7 +175,7 @@ def last_below(bound: Callable[[int], float], n: int, first: int) -> int:
 
 
 def last_by_halving(passed: Callable[[int], bool], high: int, low: int = 0) -> int:
-    """The last number before the first that fails, where `low` passes and `high` fails."""
+    """The largest `k < high` that passes; `low` passes, `high` fails, as does all above a failure."""
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if passed(middle) else (low, middle)

@@ -128,7 +128,7 @@ class _Simulated:
     def jointly(self, sets: Sequence[Sequence[int]]) -> ImportanceResult:
         return self.evaluations.result(self.number, sets, self.donors)
 
-    def masked_score(self, numbers: Sequence[int]) -> Floats:
+    def unused_signal(self, numbers: Sequence[int]) -> Floats:
         return np.ones(len(numbers))
 
 

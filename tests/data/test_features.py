@@ -97,7 +97,7 @@ def test_every_column_belongs_to_exactly_one_feature(widths, data):
     chosen = data.draw(st.lists(st.sampled_from(columns), unique=True, max_size=4))
     groups = {"g": chosen} if chosen else None
     features = FeatureSet.from_argument(groups, inputs)
-    masks = features.masks()
+    masks = features.memberships()
     assert all((mask.sum(axis=0) == 1).all() for mask in masks)
     assert sum(mask.sum() for mask in masks) == len(columns)
     assert [mask.shape for mask in masks] == [(len(features), width) for width in widths]

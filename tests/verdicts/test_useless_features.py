@@ -80,7 +80,7 @@ class Linear:
         self.n_asked += len(sets)
         return self.result(sets=sets)
 
-    def masked_score(self, numbers):
+    def unused_signal(self, numbers):
         return np.array([self.p_values.get(number, 1.0) for number in numbers])
 
 

@@ -123,7 +123,7 @@ def cuts(model: Any, data: ValidationData, features: FeatureSet) -> list[Cut]:
 def input_labels(data: ValidationData, features: FeatureSet) -> list[Dependence]:
     """For each input, the number of the feature that each element of a row belongs to."""
     labels = []
-    for values, masks in zip(data.inputs, features.masks(), strict=True):
+    for values, masks in zip(data.inputs, features.memberships(), strict=True):
         of_columns = np.argmax(masks, axis=0) if len(masks) else np.zeros(masks.shape[1], np.int64)
         labels.append(np.broadcast_to(of_columns, values.shape[1:] or (1,)).astype(np.int64))
     return labels

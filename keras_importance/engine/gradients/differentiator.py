@@ -19,7 +19,7 @@ from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.backends.replicas import Replicas
 from keras_importance.engine.cut.block_sizes import declared_batch, rows_at_once
 from keras_importance.engine.gradients.moments import Moments, moments_of
-from keras_importance.statistics.arrays import Array, Floats, Integers
+from keras_importance.statistics.arrays import Array, Floats, Integers, unit_weights
 
 RowScores = Callable[[Any, Any], Any]
 """`(targets, outputs)` to the `(n_rows,)` scores of a loss."""
@@ -194,7 +194,7 @@ class Differentiator:
         """Chunks of a size; the last one is padded with rows of weight 0."""
         n_rows = data.n_rows
         size = declared_batch(self._compiler.model) or size or self.rows_at_once
-        weights = np.ones(n_rows) if data.weights is None else data.weights / data.weights.mean()
+        weights = unit_weights(data.weights, n_rows)
         inputs = _in_types_of(self._compiler.model, data.inputs)
         found = []
         for start in range(0, n_rows, size):

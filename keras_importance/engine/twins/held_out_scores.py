@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_importance.data.arrays import mapped
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.cut.block_sizes import declared_batch, rows_at_once
@@ -53,8 +54,8 @@ def held_out_scores(model: Any, data: ValidationData, metrics: Sequence[Metric])
     for first in range(0, data.n_rows, n_at_once):
         # The last part is padded with the last row: one static shape.
         part = data.only(np.minimum(np.arange(first, first + n_at_once), data.n_rows - 1))
-        found = program(*_mapped(compiler.on_device, [list(part.inputs), part.targets]))
-        pieces.append(_mapped(ops.convert_to_numpy, found))
+        found = program(*mapped(compiler.on_device, [list(part.inputs), part.targets]))
+        pieces.append(mapped(ops.convert_to_numpy, found))
     joined = keras.tree.map_structure(lambda *leaves: np.concatenate(leaves)[: data.n_rows], *pieces)
     return finished_scores(joined, data, metrics)
 
@@ -72,7 +73,3 @@ def finished_scores(
         )
         for metric, one in zip(metrics, found, strict=True)
     ]
-
-
-def _mapped(function: Any, nest: Any) -> Any:
-    return keras.tree.map_structure(function, nest, none_is_leaf=False)

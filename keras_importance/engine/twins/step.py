@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_importance.data.arrays import mapped
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends import backend
 from keras_importance.engine.cut.block_sizes import widest_layer
@@ -170,7 +171,7 @@ class TwinStep:
         def step(rows: Any, values: Tensors) -> Tensors:
             own, shared = values[:n_own], values[n_own:]
             batch = [backend.gather(leaf, rows) for leaf in inputs]
-            y, w = (_mapped(lambda leaf: backend.gather(leaf, rows), one) for one in (targets, weights))
+            y, w = (mapped(lambda leaf: backend.gather(leaf, rows), one) for one in (targets, weights))
 
             def of_twin(given: Any) -> Any:
                 return self._trained(given[0], shared, self._seen(batch, given[1], fill), y, w)
@@ -285,13 +286,9 @@ def _row_scores(metric: Metric, targets: Any, outputs: Any, masks: Mapping[str, 
     leaves = keras.tree.flatten(rows)
     for name, mask in masks.items():
         set_keras_mask(leaves[int(name)], as_rows(mask))
-    scores = metric.row_scores(_mapped(repeated, targets), rows) if metric.row_scores else None
+    scores = metric.row_scores(mapped(repeated, targets), rows) if metric.row_scores else None
     return ops.reshape(scores, (n_twins, n_rows))
 
 
 def _value(variable: Any) -> Array:
     return np.asarray(ops.convert_to_numpy(variable.value))
-
-
-def _mapped(function: Callable[[Any], Any], nest: Any) -> Any:
-    return keras.tree.map_structure(function, nest, none_is_leaf=False)
