@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from tensorboard.plugins.custom_scalar import layout_pb2
 
-from keras_importance.reporting.plots.figure import method_title
+from keras_importance.reporting.plots.captions import method_title
 from keras_importance.results.result import ImportanceResult
 
 _MAX_CHARTS = 20
