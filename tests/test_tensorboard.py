@@ -29,7 +29,7 @@ from keras_importance import (
 )
 from keras_importance.reporting.writers import EpochReport
 from keras_importance.reporting.writers.report_table import movement, table
-from keras_importance.reporting.writers.tensorboard import logged_features
+from keras_importance.reporting.writers.tags import logged_features
 from keras_importance.results.drift import Transition
 
 
@@ -191,7 +191,7 @@ def test_a_write_that_fails_does_not_end_the_logging(tmp_path, monkeypatch):
     writer = TensorBoardWriter(tmp_path)
     history = ImportanceHistory((wide(0, 3), wide(1, 3)))
     with monkeypatch.context() as patch:
-        patch.setattr(writer._events, "add_event", lambda event: 1 / 0)
+        patch.setattr(writer._events._writer, "add_event", lambda event: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             writer.write(EpochReport(0, history, 1.0))
     writer.write(EpochReport(1, history, 1.0))
@@ -509,9 +509,9 @@ import threading
 import time
 sys.modules["tensorflow"] = None
 import numpy as np
-from keras_importance.history import ImportanceHistory
-from keras_importance.result import ImportanceResult
-from keras_importance.writers import EpochReport, TensorBoardWriter
+from keras_importance.results.history import ImportanceHistory
+from keras_importance.results.result import ImportanceResult
+from keras_importance.reporting.writers import EpochReport, TensorBoardWriter
 one = ImportanceResult("permutation", 0, ("a", "b"), np.ones((2, 1)), np.ones(2), 0.1, "loss", 5)
 writer = TensorBoardWriter({str(tmp_path)!r})
 writer.write(EpochReport(0, ImportanceHistory((one,)), 1.0))
