@@ -7,6 +7,7 @@ from itertools import takewhile
 
 from keras_importance.reporting.plots.fonts import drawable
 
+# In letters.
 _MAX_LENGTH = 34
 _HEAD = 9
 _BEFORE_THE_DIFFERENCE = 3

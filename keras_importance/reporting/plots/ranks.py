@@ -109,19 +109,19 @@ def _named_panel(
     n_passing: int,
 ) -> Figure:
     """A panel with a row for each feature in `order`: its rank at the left, its name at the right."""
-    numbers = [str(rank) for rank in range(1, len(order) + 1)]
+    rank_texts = [str(rank) for rank in range(1, len(order) + 1)]
     names = labels([newest.feature_names[index] for index in order])
     below = ["epoch", *_ranked_lower(newest, len(order), n_passing)]
     figure = panels(
         [len(order) * ROW_HEIGHT],
         head_lines(newest, f"1: most important · {rows_text(newest)}{key}", ", ranks up to"),
-        left=room_for(numbers),
+        left=room_for(rank_texts),
         right=room_for(names),
         n_lines=len(below),
     )
     axes = figure.axes[0]
     axes.set_ylim(len(order) - 0.5, -0.5)
-    name_rows(axes, numbers, FAINT)
+    name_rows(axes, rank_texts, FAINT)
     inks = [FAINT if colour in _GREY_LINES else colour for colour in colours]
     name_rows(axes, names, inks, at_right=True)
     frame_axes(axes)
@@ -135,9 +135,9 @@ def _add_lines(
     """Draws `(n_features, n_epochs)` rows as lines over those that pass through."""
     lines = [np.column_stack([epochs, row]) for row in passing]
     axes.add_collection(LineCollection(lines, colors=_PALE, linewidths=0.9, zorder=1))
-    for place, (row, colour) in enumerate(zip(rows, colours, strict=True)):
+    for index, (row, colour) in enumerate(zip(rows, colours, strict=True)):
         # The most important line on top.
-        width, height = _GREY_LINES.get(colour, (_LINE_WIDTH, 4.0 - place / len(rows)))
+        width, height = _GREY_LINES.get(colour, (_LINE_WIDTH, 4.0 - index / len(rows)))
         axes.plot(epochs, row, color=colour, linewidth=width, zorder=height)
 
 

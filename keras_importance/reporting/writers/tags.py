@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,14 @@ import numpy as np
 from keras_importance.reporting import plots
 from keras_importance.reporting.writers.base import EpochReport
 from keras_importance.reporting.writers.custom_scalars import CustomScalars
-from keras_importance.reporting.writers.summaries import image_summary, scalar_summary, tab_summary
-from keras_importance.results.drift import Transition
+from keras_importance.reporting.writers.report_table import report_text
+from keras_importance.reporting.writers.summaries import (
+    image_summary,
+    scalar_summary,
+    tab_summary,
+    text_summary,
+)
+from keras_importance.results.drift import Stability, Transition
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.tensorboard_plugin import stored
 
@@ -86,6 +92,13 @@ def cost_summaries(report: EpochReport) -> Iterator[Any]:
         yield from scalar_summary("importance_cost/share_of_epoch", seconds / report.epoch_seconds)
 
 
+def report_summary(
+    report: EpochReport, last: Iterable[Transition], stability: Mapping[str, Stability]
+) -> Any:
+    """`importance_report/flags`: the report as Markdown."""
+    return text_summary("importance_report/flags", report_text(report, last, stability))
+
+
 def tab_summaries(report: EpochReport) -> Iterator[Any]:
     """What our own tab shows beyond the scalars: all results and verdicts, and maps of time steps."""
     tag = stored.tag_of(stored.DATA, report.epoch)
@@ -96,8 +109,8 @@ def tab_summaries(report: EpochReport) -> Iterator[Any]:
             yield tab_summary(tag, stored.packed_steps(result, result.by_step))
 
 
-def pictures(report: EpochReport) -> tuple[list[Any], Exception | None]:
-    """The pictures that could be drawn, and the last error where others could not."""
+def picture_summaries(report: EpochReport) -> tuple[list[Any], Exception | None]:
+    """The pictures that could be drawn, and the last error if any could not."""
     summaries, failure = [], None
     for tag, draw in _pictures(report):
         try:

@@ -10,20 +10,18 @@ from keras_importance.errors import reason_of, warn
 from keras_importance.reporting.writers.base import RUN, EpochReport, Writer
 from keras_importance.reporting.writers.custom_scalars import CustomScalars
 from keras_importance.reporting.writers.event_file import EventFile
-from keras_importance.reporting.writers.report_table import report_text
-from keras_importance.reporting.writers.summaries import layout_summary, text_summary
+from keras_importance.reporting.writers.summaries import layout_summary
 from keras_importance.reporting.writers.tags import (
     bound_summaries,
     cost_summaries,
     drift_summaries,
     flag_summaries,
     importance_summaries,
-    pictures,
+    picture_summaries,
+    report_summary,
     tab_summaries,
 )
 from keras_importance.results.drift import Stability, Transition, transitions
-
-_REPORT_TAG = "importance_report/flags"
 
 
 class TensorBoardWriter(Writer):
@@ -60,14 +58,15 @@ class TensorBoardWriter(Writer):
             *bound_summaries(report, self._charts),
             *drift_summaries(last),
             *flag_summaries(report),
-            text_summary(_REPORT_TAG, report_text(report, last, self._stability)),
+            report_summary(report, last, self._stability),
             *tab_summaries(report),
         ]
         failure = None
         self._undrawn = report
         if report.with_pictures:
-            self._undrawn, (images, failure) = None, pictures(report)
-            values += images
+            pictures, failure = picture_summaries(report)
+            self._undrawn = None
+            values += pictures
         # Last, so that the cost counts the pictures.
         self._add(report.epoch, [*values, *cost_summaries(report)])
         if failure is not None:
@@ -77,8 +76,8 @@ class TensorBoardWriter(Writer):
         """Draws what was put off, and closes the event file."""
         report, self._undrawn = self._undrawn, None
         if report is not None:
-            images, failure = pictures(report)
-            self._add(report.epoch, images)
+            pictures, failure = picture_summaries(report)
+            self._add(report.epoch, pictures)
             if failure is not None:
                 warn(f"TensorBoardWriter could not draw all pictures. Reason: {reason_of(failure)}")
         self._events.close()
