@@ -8,11 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from keras_importance.reporting import plots
-from keras_importance.results.html_table import (
-    facts_line,
-    heading,
-    rows_table,
-)
+from keras_importance.results.html_table import facts_line, heading, rows_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,8 +34,8 @@ img { max-width: 100%; background: #fff; border-radius: 6px; display: block; mar
 
 
 def page(history: ImportanceHistory, title: str) -> str:
-    """A page that needs no other file: pictures, tables and verdicts of a history."""
-    sections = [_section(one, history) for one in history.newest.values()]
+    """An HTML page that needs no other file: pictures, tables and verdicts of the newest results."""
+    sections = [_section(result, history) for result in history.newest.values()]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

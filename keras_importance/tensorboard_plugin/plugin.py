@@ -11,7 +11,8 @@ from tensorboard.backend import http_util
 from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 
-from keras_importance.tensorboard_plugin.runs import Place, Runs, UnknownRunError
+from keras_importance.tensorboard_plugin.reader import Place, UnknownRunError
+from keras_importance.tensorboard_plugin.runs import Runs
 from keras_importance.tensorboard_plugin.stored import PLUGIN_NAME
 
 _STATIC = Path(__file__).parent / "static"

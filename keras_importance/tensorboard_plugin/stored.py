@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.statistics.arrays import Singles
-
 if TYPE_CHECKING:
     from keras_importance.results.result import ImportanceResult
     from keras_importance.results.verdict import Verdicts
+    from keras_importance.statistics.arrays import Singles
 
 PLUGIN_NAME = "keras_importance"
 DATA = "importance_data"

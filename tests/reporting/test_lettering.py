@@ -8,30 +8,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from keras_importance.reporting.plots import lettering
+from keras_importance.reporting.plots import fonts, lettering
 
 
 @pytest.fixture
 def fallbacks(monkeypatch):
     """Sets which fallback fonts are installed."""
 
-    def set_installed(fonts):
-        monkeypatch.setattr(lettering, "_installed", lambda: fonts)
-        lettering._family.cache_clear()
+    def set_installed(files):
+        monkeypatch.setattr(fonts, "_installed", lambda: files)
+        fonts._family.cache_clear()
 
     yield set_installed
-    lettering._family.cache_clear()
+    fonts._family.cache_clear()
 
 
 def test_letters_that_no_font_has_are_codes(fallbacks):
     fallbacks({})
-    assert lettering.drawable("風 speed \x00") == r"\u98a8 speed \x00"
+    assert fonts.drawable("風 speed \x00") == r"\u98a8 speed \x00"
 
 
 def test_marks_without_a_shape_leave_nothing(fallbacks):
     """U+E0067 is a tag character of the flag of England: no font shows it by itself."""
     fallbacks({})
-    assert lettering.drawable("a\U000e0067b") == "ab"
+    assert fonts.drawable("a\U000e0067b") == "ab"
 
 
 @pytest.mark.filterwarnings("error")
@@ -39,17 +39,17 @@ def test_a_fallback_font_draws_what_the_font_in_use_lacks(fallbacks):
     """`cmr10`, which comes with matplotlib, has no Greek beyond capitals."""
     fallbacks({"DejaVu Sans": matplotlib.font_manager.findfont("DejaVu Sans")})
     with matplotlib.rc_context({"font.family": "cmr10"}):
-        assert lettering.drawable("длина") == "длина"
-        assert lettering.families("длина") == ["cmr10", "DejaVu Sans"]
-        assert lettering.families("length") == ["cmr10"]
+        assert fonts.drawable("длина") == "длина"
+        assert fonts.families("длина") == ["cmr10", "DejaVu Sans"]
+        assert fonts.families("length") == ["cmr10"]
         figure = Figure()
-        figure.text(0, 0, "длина", family=lettering.families("длина"))
+        figure.text(0, 0, "длина", family=fonts.families("длина"))
         figure.canvas.draw()
 
 
 def test_installed_fallbacks_are_in_the_order_of_the_list():
-    found = list(lettering._installed())
-    assert found == [one for one in lettering._FALLBACKS if one in found]
+    found = list(fonts._installed())
+    assert found == [one for one in fonts._FALLBACKS if one in found]
     assert "DejaVu Sans" in found
 
 
@@ -80,4 +80,4 @@ def test_the_width_is_that_of_the_drawn_text():
     figure = Figure(dpi=110)
     for name in ("feature_0", "mmmmmmmmmmmmmmmmmmmmmmm", "Ångström µ", "WWWWWWWWWWWWWWWWWWW", "iiiiiii"):
         drawn = figure.text(0, 0, name, fontsize=9).get_window_extent().width
-        assert drawn - 1 <= 110 * lettering.width(name, 9) <= 1.07 * drawn + 2
+        assert drawn - 1 <= 110 * fonts.width(name, 9) <= 1.07 * drawn + 2

@@ -28,7 +28,7 @@ from keras_importance import (
 )
 from keras_importance.reporting.writers import EpochReport
 from keras_importance.reporting.writers.report_table import movement, table
-from keras_importance.reporting.writers.tensorboard import logged_features
+from keras_importance.reporting.writers.tags import logged_features
 from keras_importance.results.drift import Transition
 
 
@@ -179,7 +179,7 @@ def test_a_write_that_fails_does_not_end_the_logging(tmp_path, monkeypatch):
     writer = TensorBoardWriter(tmp_path)
     history = ImportanceHistory((wide(0, 3), wide(1, 3)))
     with monkeypatch.context() as patch:
-        patch.setattr(writer._events, "add_event", lambda event: 1 / 0)
+        patch.setattr(writer._events._writer, "add_event", lambda event: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             writer.write(EpochReport(0, history, 1.0))
     writer.write(EpochReport(1, history, 1.0))

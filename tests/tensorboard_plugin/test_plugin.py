@@ -13,6 +13,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from tensorboard import default, program
 from tensorboard.backend import application
 from tensorboard.backend.event_processing.data_ingester import LocalDataIngester
@@ -22,6 +25,7 @@ from keras_importance import FeatureImportance, ImportanceHistory, ImportanceRes
 from keras_importance.reporting.writers import EpochReport
 from keras_importance.results import Verdicts
 from keras_importance.tensorboard_plugin import stored
+from keras_importance.tensorboard_plugin.bundle import bundle
 from keras_importance.tensorboard_plugin.plugin import ImportancePlugin
 
 PLUGIN = "/data/plugin/keras_importance"
@@ -384,6 +388,25 @@ def test_loading_the_tab_is_light():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert float(done.stdout) < 0.05
+
+
+ARRAYS = st.sampled_from((np.float32, np.uint8)).flatmap(
+    lambda dtype: hnp.arrays(dtype, hnp.array_shapes(max_dims=1, min_side=0))
+)
+
+
+@given(st.dictionaries(st.text(), ARRAYS | st.integers() | st.text()))
+def test_a_bundle_holds_what_went_in(header):
+    """The index of each array stands for it, and the array lies at a 4-byte place, as browsers ask."""
+    read, arrays = unbundled(bundle({"facts": header}))
+    assert all(array["offset"] % 4 == 0 for array in read["arrays"])
+    for key, value in header.items():
+        if isinstance(value, np.ndarray):
+            array = arrays[read["facts"][key]]
+            assert array.dtype == value.dtype
+            np.testing.assert_array_equal(array, value)
+        else:
+            assert read["facts"][key] == value
 
 
 def test_a_summary_is_small():

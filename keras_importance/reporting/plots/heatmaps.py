@@ -11,27 +11,28 @@ from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from keras_importance.reporting.plots import lettering
+from keras_importance.reporting.plots.captions import (
+    head_lines,
+    no_values_lines,
+    rows_text,
+    unit_text,
+)
 from keras_importance.reporting.plots.figure import (
     FAINT,
-    MAX_NAMED,
     MAX_TICKS,
     ROW_HEIGHT,
     SMALL,
     TITLE_HEIGHT,
     as_fractions,
-    by_importance,
-    comparable_results,
     frame_axes,
-    head_lines,
+    head_alone,
     label_x,
     name_rows,
     panels,
     room_for,
-    rows_text,
-    unit_text,
-    without_numbers,
 )
+from keras_importance.reporting.plots.lettering import labels
+from keras_importance.reporting.plots.selection import MAX_NAMED, by_importance, comparable_results
 from keras_importance.statistics.arrays import Floats
 
 if TYPE_CHECKING:
@@ -44,9 +45,11 @@ _SHADES = LinearSegmentedColormap.from_list(
     "importance", ["#F6F9FB", "#CFE3F1", "#7FB7DA", "#2C82BE", "#0B4A7F", "#06264A"]
 ).with_extremes(bad="#E8E4DC")
 
+# Lengths in inches.
 _OTHERS_HEIGHT = 2.4
 _SCALE_HEIGHT = 3.0
 _SCALE_TICK_HEIGHT = 0.3
+_SCALE_ROOM = 0.85
 
 
 def over_epochs(history: ImportanceHistory, method: str | None = None) -> Figure:
@@ -59,10 +62,10 @@ def over_epochs(history: ImportanceHistory, method: str | None = None) -> Figure
         method: name of the method; None for the first one.
     """
     newest, results = comparable_results(history, method, "over_epochs")
-    values = np.stack([one.importances_mean for one in results], axis=1)
+    values = np.stack([result.importances_mean for result in results], axis=1)
     order = by_importance(newest.importances_mean)
     if not order:
-        return without_numbers(newest)
+        return head_alone(no_values_lines(newest))
     head = head_lines(newest, f"{unit_text(newest)} · {rows_text(newest)}", " over time, up to")
     figure = _heatmap(values, order, newest.feature_names, head)
     panel = _lowest_panel(figure)
@@ -88,9 +91,9 @@ def over_steps(result: ImportanceResult) -> Figure:
         )
     total = np.nanmean(np.where(np.isfinite(result.by_step), result.by_step, 0), axis=0)
     with_steps = set(np.flatnonzero(np.isfinite(result.by_step).any(axis=0)))
-    order = [i for i in by_importance(total) if i in with_steps]
+    order = [index for index in by_importance(total) if index in with_steps]
     if not order:
-        return without_numbers(result)
+        return head_alone(no_values_lines(result))
     head = head_lines(result, f"{unit_text(result)} · {rows_text(result)}", " at each time step,")
     figure = _heatmap(result.by_step.T, order, result.feature_names, head)
     panel = _lowest_panel(figure)
@@ -102,11 +105,14 @@ def over_steps(result: ImportanceResult) -> Figure:
 def _heatmap(
     values: Floats, order: Sequence[int], names: Sequence[str], head: tuple[str, str]
 ) -> Figure:
-    """One row per feature; the rows beyond those with names lie in a lower panel."""
+    """Shades of `(n_features, n_columns)` values, one row per feature in `order`.
+
+    The first rows have names; the others lie in a lower panel. All share one scale of shades.
+    """
     named, others = list(order)[:MAX_NAMED], list(order)[MAX_NAMED:]
     heights = [max(len(named), 1) * ROW_HEIGHT, *([_OTHERS_HEIGHT] if others else [])]
-    shown_names = lettering.labels([names[i] for i in named])
-    figure = panels(heights, head, left=room_for(shown_names), right=0.85)
+    shown_names = labels([names[index] for index in named])
+    figure = panels(heights, head, left=room_for(shown_names), right=_SCALE_ROOM)
     top = np.nanmax(values[list(order)], initial=0.0)
     shades = ScalarMappable(PowerNorm(0.5, vmin=0.0, vmax=top if top > 0 else 1.0), _SHADES)
     for axes, rows in zip(figure.axes, (named, others), strict=False):
@@ -120,11 +126,12 @@ def _heatmap(
     if others:
         figure.axes[1].set_yticks([])
         figure.axes[1].set_ylabel(f"{len(others):,} other features", color=FAINT, fontsize=SMALL)
-    _colour_scale(figure, shades, heights[0])
+    _add_colour_scale(figure, shades, heights[0])
     return figure
 
 
-def _colour_scale(figure: Figure, shades: ScalarMappable, room: float) -> None:
+def _add_colour_scale(figure: Figure, shades: ScalarMappable, room: float) -> None:
+    """Adds the scale of shades at the right, at most `room` inches high."""
     height = min(room, _SCALE_HEIGHT)
     top = figure.get_figheight() - TITLE_HEIGHT
     left = figure.get_figwidth() - 0.75

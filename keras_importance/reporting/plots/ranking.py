@@ -11,34 +11,39 @@ from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from keras_importance.reporting.plots import lettering
+from keras_importance.reporting.plots.captions import (
+    head_lines,
+    no_values_lines,
+    rows_text,
+    unit_text,
+)
 from keras_importance.reporting.plots.figure import (
     FAINT,
-    GRID,
     INK,
-    MAX_NAMED,
     ROW_HEIGHT,
-    by_importance,
     frame_axes,
-    head_lines,
+    head_alone,
     label_x,
     name_rows,
     panels,
     room_for,
-    rows_text,
-    unit_text,
-    without_numbers,
 )
+from keras_importance.reporting.plots.lettering import labels
+from keras_importance.reporting.plots.selection import MAX_NAMED, by_importance
+from keras_importance.statistics.arrays import Floats
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from keras_importance.results.result import ImportanceResult
 
 # Okabe & Ito's blue and vermilion: told apart by colour-blind people, and in print.
 _USEFUL = "#0072B2"
 _HARMFUL = "#D55E00"
 _UNSURE = "#9DB4C6"
+_GRID = "#E3E8EC"
 
-# Of the height of a row.
+# As a fraction of the height of a row.
 _BAR_HEIGHT = 0.68
 
 
@@ -53,50 +58,72 @@ def ranking(result: ImportanceResult, *, max_features: int = MAX_NAMED) -> Figur
         max_features: how many bars; a line below the axis says what the others are.
     """
     order = by_importance(result.importances_mean)[:max_features]
+    if not order:
+        return head_alone(no_values_lines(result))
     mean, low, high = (
         values[order] for values in (result.importances_mean, result.ci_low, result.ci_high)
     )
-    if not order:
-        return without_numbers(result)
-    names = lettering.labels([result.feature_names[i] for i in order])
+    names = labels([result.feature_names[index] for index in order])
     below = [unit_text(result), *_not_shown(result, order)]
-    error = "" if result.error_source == "rows" else " of the shuffling alone"
-    # A gradient's size is above 0 for all that the network touches: no side of 0 to tell apart.
-    key = "" if math.isnan(result.baseline_score) else ": blue above 0, pale around 0, orange below 0"
-    head = head_lines(result, f"{rows_text(result)} · 95% intervals{error}{key}")
-    figure = panels([len(order) * ROW_HEIGHT], head, left=room_for(names), n_lines=len(below))
+    figure = panels(
+        [len(order) * ROW_HEIGHT],
+        head_lines(result, f"{rows_text(result)} · {_key(result)}"),
+        left=room_for(names),
+        n_lines=len(below),
+    )
     axes = figure.axes[0]
-    rows = np.arange(len(order))
-    colours = [
-        _USEFUL if lower > 0 else _HARMFUL if upper < 0 else _UNSURE
-        for lower, upper in zip(low, high, strict=True)
-    ]
-    is_exact = [result.obtained[i] == "exact" for i in order]
-    filled = ["white" if not exact else colour for exact, colour in zip(is_exact, colours, strict=True)]
-    # One collection: matplotlib takes ten times as long for bars of their own.
-    shapes = [_bar(row, width) for row, width in enumerate(mean)]
-    bars = PolyCollection(shapes, facecolors=filled, edgecolors=colours, linewidths=1.0, zorder=2)
-    bars.sticky_edges.x.append(0)  # no margin where bars begin
-    axes.add_collection(bars)
-    axes.autoscale_view()
-    known = np.isfinite(low)
-    axes.hlines(rows[known], low[known], high[known], color=INK, linewidth=1.3, zorder=3)
+    _add_bars(axes, mean, _colours(low, high), [result.obtained[index] == "exact" for index in order])
+    _add_intervals(axes, low, high)
     axes.axvline(0, color=FAINT, linewidth=0.8, zorder=1)
     axes.set_ylim(len(order) - 0.4, -0.6)
     name_rows(axes, names)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     frame_axes(axes)
-    axes.grid(axis="x", color=GRID, zorder=0)
+    axes.grid(axis="x", color=_GRID, zorder=0)
     label_x(axes, *below)
     return figure
 
 
+def _key(result: ImportanceResult) -> str:
+    """What the intervals and the colours mean."""
+    error = "" if result.error_source == "rows" else " of the shuffling alone"
+    # A gradient's size is above 0 for all that the network touches: no side of 0 to tell apart.
+    has_sides = not math.isnan(result.baseline_score)
+    colours = ": blue above 0, pale around 0, orange below 0" if has_sides else ""
+    return f"95% intervals{error}{colours}"
+
+
+def _colours(low: Floats, high: Floats) -> list[str]:
+    """The colour of each bar, by the side of 0 on which its whole interval lies."""
+    return [
+        _USEFUL if lower > 0 else _HARMFUL if upper < 0 else _UNSURE
+        for lower, upper in zip(low, high, strict=True)
+    ]
+
+
+def _add_bars(axes: Axes, widths: Floats, colours: Sequence[str], is_exact: Sequence[bool]) -> None:
+    faces = [colour if exact else "white" for exact, colour in zip(is_exact, colours, strict=True)]
+    # One collection: matplotlib takes ten times as long for bars of their own.
+    shapes = [_bar(row, width) for row, width in enumerate(widths)]
+    bars = PolyCollection(shapes, facecolors=faces, edgecolors=colours, linewidths=1.0, zorder=2)
+    bars.sticky_edges.x.append(0)  # no margin where bars begin
+    axes.add_collection(bars)
+    axes.autoscale_view()
+
+
 def _bar(row: int, width: float) -> list[tuple[float, float]]:
+    """The corners of the bar from 0 to `width`."""
     low, high = row - _BAR_HEIGHT / 2, row + _BAR_HEIGHT / 2
     return [(0, low), (width, low), (width, high), (0, high)]
 
 
+def _add_intervals(axes: Axes, low: Floats, high: Floats) -> None:
+    rows = np.flatnonzero(np.isfinite(low))
+    axes.hlines(rows, low[rows], high[rows], color=INK, linewidth=1.3, zorder=3)
+
+
 def _not_shown(result: ImportanceResult, shown: Sequence[int]) -> list[str]:
+    """Lines on the features without a bar, and on those whose bar is hollow."""
     mean = result.importances_mean
     hidden = np.setdiff1d(np.flatnonzero(np.isfinite(mean)), shown)
     lines = []

@@ -10,6 +10,9 @@ from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.result import ImportanceResult
 from keras_importance.results.verdict import Verdicts
 
+RUN = "importance"
+"""The directory in a log directory that all of ours is written into, and so its run in TensorBoard."""
+
 
 @dataclass(frozen=True, eq=False)
 class EpochReport:
@@ -35,12 +38,12 @@ class EpochReport:
     @property
     def results(self) -> tuple[ImportanceResult, ...]:
         """The results of this epoch, one per method."""
-        return tuple(one for one in self.history if one.epoch == self.epoch)
+        return tuple(result for result in self.history if result.epoch == self.epoch)
 
     @property
     def verdicts(self) -> tuple[Verdicts, ...]:
         """The verdicts of this epoch, one for each detector."""
-        return tuple(one for one in self.history.judged if one.epoch == self.epoch)
+        return tuple(verdicts for verdicts in self.history.judged if verdicts.epoch == self.epoch)
 
     @property
     def seconds(self) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from tensorboard.plugins.custom_scalar import layout_pb2
 
-from keras_importance.reporting.plots.figure import method_title
+from keras_importance.reporting.plots.captions import method_title
 from keras_importance.results.result import ImportanceResult
 
 _MAX_CHARTS = 20
@@ -29,15 +29,15 @@ class CustomScalars:
         self._n_results: dict[str, int] = {}
 
     def scalars(self, result: ImportanceResult) -> Iterator[tuple[str, float]]:
-        """The tags and numbers of the charts of a method, with those that this result adds.
+        """The tags and values of the charts of a method, with those that this result adds.
 
         The value stands beside its bounds once more: TensorBoard draws a band only where all three
         have the same steps, and an importance has more of them.
         """
         self._extend(result)
         charted = set(self._charted[result.method])
-        numbers = zip(result.importances_mean, result.ci_low, result.ci_high, strict=True)
-        for name, of_feature in zip(result.feature_names, numbers, strict=True):
+        values = zip(result.importances_mean, result.ci_low, result.ci_high, strict=True)
+        for name, of_feature in zip(result.feature_names, values, strict=True):
             if name in charted and np.isfinite(of_feature).all():
                 yield from zip(_tags(result.method, name), of_feature, strict=True)
 

@@ -8,12 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from keras_importance.errors import reason_of, warn
-from keras_importance.reporting.writers.base import EpochReport, Writer
-from keras_importance.reporting.writers.tensorboard import RUN
+from keras_importance.reporting.writers.base import RUN, EpochReport, Writer
 from keras_importance.results.history import ImportanceHistory
 
-FOLDER = "history"
-
+_FOLDER = "history"
 _NAME = re.compile(r"epoch_(\d+)\.npz")
 
 
@@ -36,12 +34,12 @@ class HistoryWriter(Writer):
         if not self.folder.exists():
             self._unwritten = set(history.epochs)
             return
-        there = _files(self.folder)
-        for epoch in set(there) - set(history.epochs):
-            there[epoch].unlink()
+        files = _files(self.folder)
+        for epoch in set(files) - set(history.epochs):
+            files[epoch].unlink()
         for scratch in self.folder.glob("*.partial"):  # of a process that was killed while it wrote
             scratch.unlink()
-        self._unwritten = set(history.epochs) - set(there)
+        self._unwritten = set(history.epochs) - set(files)
 
     def write(self, report: EpochReport) -> None:
         """Writes the evaluation, and earlier ones that could not be written or were deleted."""
@@ -57,7 +55,7 @@ class HistoryWriter(Writer):
 
 
 def kept_history(log_dir: str | os.PathLike[str], before: int) -> ImportanceHistory:
-    """What a `HistoryWriter` of an earlier process kept of the epochs before one.
+    """What a `HistoryWriter` of an earlier process kept of the epochs below `before`.
 
     Files that can't be read are left out, with one warning.
     """
@@ -66,11 +64,11 @@ def kept_history(log_dir: str | os.PathLike[str], before: int) -> ImportanceHist
         if epoch >= before:
             continue
         try:
-            found = ImportanceHistory.load(path).at(epoch)
+            evaluation = ImportanceHistory.load(path).at(epoch)
         except Exception as error:  # noqa: BLE001 (a history in part is worth more than none)
             lost.append((epoch, reason_of(error)))
             continue
-        history += [*found.results, *found.judged]
+        history += [*evaluation.results, *evaluation.judged]
     if lost:
         epochs = ", ".join(str(epoch) for epoch, _ in lost)
         warn(f"FeatureImportance goes on without its history of epoch {epochs}. Reason: {lost[0][1]}")
@@ -78,15 +76,15 @@ def kept_history(log_dir: str | os.PathLike[str], before: int) -> ImportanceHist
 
 
 def _folder(log_dir: str | os.PathLike[str]) -> Path:
-    return Path(log_dir) / RUN / FOLDER
+    return Path(log_dir) / RUN / _FOLDER
 
 
 def _files(folder: Path) -> dict[int, Path]:
     """The files of the folder that are ours, by their epochs."""
-    found = {}
+    files = {}
     with suppress(FileNotFoundError, NotADirectoryError):
         for path in folder.iterdir():
             name = _NAME.fullmatch(path.name)
             if name is not None:
-                found[int(name[1])] = path
-    return found
+                files[int(name[1])] = path
+    return files

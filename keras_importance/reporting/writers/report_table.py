@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from keras_importance.results.disagreements import Finding
-from keras_importance.results.drift import Mover, Transition
+from keras_importance.reporting.writers.base import EpochReport
+from keras_importance.results.disagreements import Finding, disagreements
+from keras_importance.results.drift import Mover, Stability, Transition
 from keras_importance.results.result import ImportanceResult
 from keras_importance.results.verdict import Verdict, Verdicts
-
-if TYPE_CHECKING:
-    pass
 
 _MAX_TABLE_ROWS = 200
 _MAX_MOVERS = 5
@@ -21,32 +18,24 @@ _ALWAYS_LISTED = ("useless", "harmful", "redundant", "latent")
 _MARKDOWN = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]()#+!|~<>"})
 
 
-def movement(step: Transition, stable_since: int | None) -> str:
-    """A line on the features that moved since the evaluation before, those that moved furthest first."""
-    movers = list(step.movers())
-    rising = _moved("rises", [one for one in movers if one.direction == "riser"])
-    falling = _moved("falls", [one for one in movers if one.direction == "faller"])
-    moved = "; ".join(filter(None, (rising, falling))) or "no feature by more than noise"
-    stable = "" if stable_since is None else f" Stable since epoch {stable_since}."
-    return f"\n{_escaped(step.later.method)} since epoch {step.earlier.epoch}: {moved}.{stable}"
+def report_text(
+    report: EpochReport, last: Iterable[Transition], stability: Mapping[str, Stability]
+) -> str:
+    """The whole report of an epoch.
 
-
-def _moved(how: str, movers: Sequence[Mover]) -> str:
-    if not movers:
-        return ""
-    furthest = sorted(movers, key=lambda one: -abs(one.change))
-    names = [f"{_escaped(one.feature)} ({one.change:+.3g})" for one in furthest[:_MAX_MOVERS]]
-    more = f" and {len(movers) - _MAX_MOVERS} more" if len(movers) > _MAX_MOVERS else ""
-    return f"{how} {', '.join(names)}{more}"
-
-
-def finding_line(finding: Finding) -> str:
-    """What the gradient and the loss disagree on."""
-    return (
-        f"\n{_escaped(finding.feature)}: {finding.reason} (gradient {finding.gradient:.3g}, that of "
-        f"useful features {finding.usual_gradient:.3g}; importance {finding.ci_low:.3g} to "
-        f"{finding.ci_high:.3g})."
-    )
+    Args:
+        report: what is known after the epoch.
+        last: the last two evaluations of each method beside each other.
+        stability: how long each method has been stable; methods without it have no line on movement.
+    """
+    lines = [table(report.results, report.verdicts)]
+    lines += [
+        movement(transition, stability[transition.later.method].since)
+        for transition in last
+        if transition.later.method in stability
+    ]
+    lines += map(_disagreement, disagreements(report.history))
+    return "\n".join(lines)
 
 
 def table(results: Iterable[ImportanceResult], verdicts: Iterable[Verdicts] = ()) -> str:
@@ -55,48 +44,72 @@ def table(results: Iterable[ImportanceResult], verdicts: Iterable[Verdicts] = ()
     With the verdicts of one detector it says of each feature what it is, since when and on what
     evidence; flagged features are listed even where there are too many others.
     """
-    results, judged = list(results), list(verdicts)
-    judgements = {verdict.feature: verdict for one in judged for verdict in one}
-    leading = results[-1]
-    order = np.argsort(np.nan_to_num(leading.rank, nan=np.inf), kind="stable")
-    is_shown = np.arange(len(order)) < _MAX_TABLE_ROWS
-    is_shown |= [
-        leading.feature_names[row] in judgements
-        and judgements[leading.feature_names[row]].state in _ALWAYS_LISTED
-        for row in order
+    results, verdicts = list(results), list(verdicts)
+    by_feature = {verdict.feature: verdict for judged in verdicts for verdict in judged}
+    order = np.argsort(np.nan_to_num(results[-1].rank, nan=np.inf), kind="stable")
+    ranked = [(rank, int(index)) for rank, index in enumerate(order, start=1)]
+    names = results[-1].feature_names
+    listed = [
+        (rank, index)
+        for rank, index in ranked
+        if rank <= _MAX_TABLE_ROWS or _is_flagged(by_feature.get(names[index]))
     ]
-    shown = [(place, int(row)) for place, row in enumerate(order, start=1) if is_shown[place - 1]]
-    with_notes = any(one.notes for one in results)
-    head = ["rank", "feature", *(f"{one.method} (95% interval)" for one in results)]
-    rules = ["---:", "---", *(["---:"] * len(results))]
-    if judged:
-        head, rules = [*head, "verdict", "since epoch", "evidence"], [*rules, "---", "---:", "---"]
-    lines = [
-        _line([*head, "note"] if with_notes else head),
-        _line([*rules, "---"] if with_notes else rules),
-    ]
-    numbers = [_numbers(one) for one in results]
-    for place, row in shown:
-        name = leading.feature_names[row]
-        cells = [str(place), _escaped(name), *(column[row] for column in numbers)]
-        if judged:
-            cells += _judgement(judgements[name])
-        if with_notes:
-            cells.append(_escaped("; ".join(one.notes[name] for one in results if name in one.notes)))
-        lines.append(_line(cells))
-    if len(order) > len(shown):
-        lines.append(f"\n{len(order) - len(shown):,} less important features are not listed.")
-    for one in judged:
-        names = ", ".join(map(_escaped, one.useless[:_MAX_TABLE_ROWS])) or "none"
-        lines.append(
-            f"\nMay be dropped together: {names}. Chance that any is wrongly called useless in this "
-            f"training: {one.error_rate:.0%} at most; a feature is useless below {one.threshold:.3g}."
-        )
-    return "\n".join(lines)
+    lines = [_line(cells) for cells in _rows(results, by_feature, listed)]
+    if len(order) > len(listed):
+        lines.append(f"\n{len(order) - len(listed):,} less important features are not listed.")
+    return "\n".join([*lines, *map(_droppable, verdicts)])
 
 
-def _judgement(verdict: Verdict) -> list[str]:
-    """Cells for the state, since when, and why."""
+def _is_flagged(verdict: Verdict | None) -> bool:
+    return verdict is not None and verdict.state in _ALWAYS_LISTED
+
+
+def _rows(
+    results: Sequence[ImportanceResult],
+    verdicts: Mapping[str, Verdict],
+    listed: Iterable[tuple[int, int]],
+) -> Iterator[list[str]]:
+    """The cells of the head, of the rule below, and of each feature, by its rank and index."""
+    has_notes = any(result.notes for result in results)
+    head = ["rank", "feature", *(f"{result.method} (95% interval)" for result in results)]
+    rule = ["---:", "---", *(["---:"] * len(results))]
+    if verdicts:
+        head, rule = [*head, "verdict", "since epoch", "evidence"], [*rule, "---", "---:", "---"]
+    yield [*head, "note"] if has_notes else head
+    yield [*rule, "---"] if has_notes else rule
+    columns = [_importance_cells(result) for result in results]
+    for rank, index in listed:
+        name = results[-1].feature_names[index]
+        cells = [str(rank), _escaped(name), *(column[index] for column in columns)]
+        if verdicts:
+            cells += _verdict_cells(verdicts[name])
+        if has_notes:
+            notes = (result.notes[name] for result in results if name in result.notes)
+            cells.append(_escaped("; ".join(notes)))
+        yield cells
+
+
+def _importance_cells(result: ImportanceResult) -> list[str]:
+    """For each feature its importance, with the interval or how it was approximated."""
+    # Computed once: each of these goes over all features.
+    means, lows, highs = result.importances_mean, result.ci_low, result.ci_high
+    cells = []
+    for index, mean in enumerate(means):
+        if not np.isfinite(mean):
+            cells.append("none")
+        elif result.obtained[index] != "exact":
+            epoch = result.exact_epoch[index]
+            since = "" if np.isnan(epoch) else f", exact in epoch {int(epoch)}"
+            cells.append(f"{mean:.4g} ({result.obtained[index]}{since})")
+        elif not np.isfinite(result.std_error[index]):
+            cells.append(f"{mean:.4g}")
+        else:
+            cells.append(f"{mean:.4g} ({lows[index]:.4g} to {highs[index]:.4g})")
+    return cells
+
+
+def _verdict_cells(verdict: Verdict) -> list[str]:
+    """The state, the epoch since when, and the evidence."""
     since = "" if verdict.since is None else str(verdict.since)
     state = verdict.state if verdict.partner is None else f"{verdict.state} with {verdict.partner}"
     if verdict.state == "undecided":
@@ -108,23 +121,43 @@ def _judgement(verdict: Verdict) -> list[str]:
     return [_escaped(state), since, evidence]
 
 
-def _numbers(result: ImportanceResult) -> list[str]:
-    """A cell for each feature."""
-    # Computed once: each of these goes over all features.
-    means, lows, highs = result.importances_mean, result.ci_low, result.ci_high
-    cells = []
-    for row, mean in enumerate(means):
-        if not np.isfinite(mean):
-            cells.append("none")
-        elif result.obtained[row] != "exact":
-            epoch = result.exact_epoch[row]
-            since = "" if np.isnan(epoch) else f", exact in epoch {int(epoch)}"
-            cells.append(f"{mean:.4g} ({result.obtained[row]}{since})")
-        elif not np.isfinite(result.std_error[row]):
-            cells.append(f"{mean:.4g}")
-        else:
-            cells.append(f"{mean:.4g} ({lows[row]:.4g} to {highs[row]:.4g})")
-    return cells
+def _droppable(verdicts: Verdicts) -> str:
+    """A line on the features that may be dropped together, with the error rate."""
+    names = ", ".join(map(_escaped, verdicts.useless[:_MAX_TABLE_ROWS])) or "none"
+    return (
+        f"\nMay be dropped together: {names}. Chance that any is wrongly called useless in this "
+        f"training: {verdicts.error_rate:.0%} at most; a feature is useless below "
+        f"{verdicts.threshold:.3g}."
+    )
+
+
+def movement(transition: Transition, stable_since: int | None) -> str:
+    """A line on the features that moved since the evaluation before, those that moved furthest first."""
+    movers = list(transition.movers())
+    rising = _moved("rises", [mover for mover in movers if mover.direction == "riser"])
+    falling = _moved("falls", [mover for mover in movers if mover.direction == "faller"])
+    moved = "; ".join(filter(None, (rising, falling))) or "no feature by more than noise"
+    stable = "" if stable_since is None else f" Stable since epoch {stable_since}."
+    method, epoch = _escaped(transition.later.method), transition.earlier.epoch
+    return f"\n{method} since epoch {epoch}: {moved}.{stable}"
+
+
+def _moved(how: str, movers: Sequence[Mover]) -> str:
+    if not movers:
+        return ""
+    furthest = sorted(movers, key=lambda mover: -abs(mover.change))[:_MAX_MOVERS]
+    names = [f"{_escaped(mover.feature)} ({mover.change:+.3g})" for mover in furthest]
+    more = f" and {len(movers) - _MAX_MOVERS} more" if len(movers) > _MAX_MOVERS else ""
+    return f"{how} {', '.join(names)}{more}"
+
+
+def _disagreement(finding: Finding) -> str:
+    """A line on a feature on which the gradient and the loss disagree."""
+    return (
+        f"\n{_escaped(finding.feature)}: {finding.reason} (gradient {finding.gradient:.3g}, that of "
+        f"useful features {finding.usual_gradient:.3g}; importance {finding.ci_low:.3g} to "
+        f"{finding.ci_high:.3g})."
+    )
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""TensorBoard summaries: a scalar, an image, a text, a layout, data of the tab."""
+"""The kinds of TensorBoard summaries: a scalar, an image, a text, a layout, data of our tab."""
 
 from __future__ import annotations
 

@@ -1,0 +1,46 @@
+"""Which results and which features a picture shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_importance.statistics.arrays import Floats
+
+if TYPE_CHECKING:
+    from keras_importance.results.history import ImportanceHistory
+    from keras_importance.results.result import ImportanceResult
+
+MAX_NAMED = 40
+"""How many features a picture names; rows of more would not fit on a page."""
+
+
+def comparable_results(
+    history: ImportanceHistory, method: str | None, plot: str
+) -> tuple[ImportanceResult, list[ImportanceResult]]:
+    """The newest result of a method, and all its results on the same features, that one included.
+
+    Args:
+        history: where to look.
+        method: name of the method; None for the first one.
+        plot: name of the public function, for the error.
+
+    Raises:
+        ValueError: for an empty history or a method without results.
+    """
+    if not len(history) or method not in (None, *history.methods):
+        raise ValueError(
+            f"{plot} got method={method!r} and a history with the methods {list(history.methods)}. "
+            "Pass one of them, and a history with results."
+        )
+    method = method or history.methods[0]
+    newest = history.newest[method]
+    results = [result for result in history.of(method) if result.feature_names == newest.feature_names]
+    return newest, results
+
+
+def by_importance(values: Floats) -> list[int]:
+    """The indices of the features that have a value, largest value first."""
+    order = np.argsort(-np.nan_to_num(values), kind="stable")
+    return [int(index) for index in order if np.isfinite(values[index])]

@@ -1,0 +1,162 @@
+"""Reads what a run wrote for the tab, through TensorBoard's data provider alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tensorboard.data.provider import RunTagFilter
+
+from keras_importance.tensorboard_plugin.bundle import json_number
+from keras_importance.tensorboard_plugin.stored import DATA, PLUGIN_NAME, StoredEpoch, unpacked
+
+_SCALARS = "scalars"
+_DRIFT = "importance_drift/"
+_FLOOR = "_floor"
+_MEASURES = ("spearman", "jensen_shannon", "top_k_overlap")
+# More than TensorBoard keeps of any tag of ours, or of a scalar.
+_ALL = 100_000
+
+
+class UnknownRunError(LookupError):
+    """There is no such run, method or epoch."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in TensorBoard a request reads: its context, and the experiment asked for."""
+
+    context: Any
+    experiment: str
+
+
+class Reader:
+    """Reads the summaries of ours in any run.
+
+    Args:
+        provider: TensorBoard's data provider.
+    """
+
+    def __init__(self, provider: Any) -> None:
+        self._provider = provider
+
+    def tags(self, place: Place, runs: Sequence[str] | None = None) -> Mapping[str, Any]:
+        """`{run: {tag: TensorTimeSeries}}` of our tags, in some runs or in all."""
+        listing: Mapping[str, Any] = self._provider.list_tensors(
+            place.context,
+            experiment_id=place.experiment,
+            plugin_name=PLUGIN_NAME,
+            run_tag_filter=None if runs is None else RunTagFilter(runs=runs),
+        )
+        return listing
+
+    def parts(self, place: Place, run: str, tag: str, epoch: int) -> Sequence[bytes]:
+        """The newest summary of an epoch under a tag.
+
+        Raises:
+            UnknownRunError: where there is none.
+        """
+        for datum in reversed(self._read(place, run, [tag]).get(tag, ())):
+            if datum.step == epoch:
+                parts: Sequence[bytes] = list(datum.numpy)
+                return parts
+        raise UnknownRunError(f"There is nothing of epoch {epoch} in {run!r}.")
+
+    def epochs(self, place: Place, run: str, tags: Iterable[str]) -> tuple[list[StoredEpoch], int]:
+        """The epochs in order, and how many summaries could not be read.
+
+        Raises:
+            UnknownRunError: where no tag holds importances.
+        """
+        with_data = [tag for tag in tags if tag.startswith(f"{DATA}/")]
+        if not with_data:
+            raise UnknownRunError(f"There is no run {run!r} with importances.")
+        epochs, n_unreadable = [], 0
+        series = self._read(place, run, with_data).values()
+        for datum in current(datum for data in series for datum in data):
+            try:
+                epochs.append(unpacked(datum.step, list(datum.numpy)))
+            except ValueError:
+                n_unreadable += 1
+        return epochs, n_unreadable
+
+    def drift(self, place: Place, run: str, epochs: set[int]) -> list[dict[str, Any]]:
+        """The drift measures with their floors, from the scalars that the stock dashboards show, too."""
+        points = self._drift_points(place, run)
+        measures = []
+        for tag in sorted(points):
+            method, measure = _method_and_measure(tag.removeprefix(_DRIFT))
+            if measure is None:
+                continue
+            floors = points.get(f"{tag}{_FLOOR}", {})
+            shown = sorted(points[tag].keys() & epochs)
+            measures.append(
+                {
+                    "method": method,
+                    "measure": measure,
+                    "epochs": shown,
+                    "values": [points[tag][epoch] for epoch in shown],
+                    "floors": [floors.get(epoch) for epoch in shown],
+                }
+            )
+        return measures
+
+    def _drift_points(self, place: Place, run: str) -> dict[str, dict[int, float | None]]:
+        """`{tag: {epoch: value}}` of the scalars of drift."""
+        listing = self._provider.list_scalars(
+            place.context,
+            experiment_id=place.experiment,
+            plugin_name=_SCALARS,
+            run_tag_filter=RunTagFilter(runs=[run]),
+        )
+        tags = [tag for tag in listing.get(run, {}) if tag.startswith(_DRIFT)]
+        if not tags:
+            return {}
+        series = self._provider.read_scalars(
+            place.context,
+            experiment_id=place.experiment,
+            plugin_name=_SCALARS,
+            downsample=_ALL,
+            run_tag_filter=RunTagFilter(runs=[run], tags=tags),
+        )[run]
+        return {tag: {datum.step: json_number(datum.value) for datum in series[tag]} for tag in tags}
+
+    def _read(self, place: Place, run: str, tags: Sequence[str]) -> Mapping[str, Any]:
+        # An empty list of tags would be taken for all of them by the fast loader.
+        if not tags:
+            return {}
+        series: Mapping[str, Mapping[str, Any]] = self._provider.read_tensors(
+            place.context,
+            experiment_id=place.experiment,
+            plugin_name=PLUGIN_NAME,
+            downsample=_ALL,
+            run_tag_filter=RunTagFilter(runs=[run], tags=tags),
+        )
+        return series.get(run, {})
+
+
+def current(data: Iterable[Any]) -> list[Any]:
+    """The data in the order of their epochs, without those of an earlier training in the same directory.
+
+    TensorBoard itself forgets what was written over within a tag at most. Whatever is older than an
+    earlier epoch is of an earlier training.
+    """
+    newest: dict[int, Any] = {}
+    for datum in data:
+        known = newest.get(datum.step)
+        if known is None or known.wall_time <= datum.wall_time:
+            newest[datum.step] = datum
+    kept: list[Any] = []
+    for _, datum in sorted(newest.items()):
+        if not kept or kept[-1].wall_time <= datum.wall_time:
+            kept.append(datum)
+    return kept
+
+
+def _method_and_measure(name: str) -> tuple[str, str | None]:
+    """`permutation_spearman` as its two parts; None for what is no measure, such as a floor."""
+    for measure in _MEASURES:
+        if name.endswith(f"_{measure}"):
+            return name.removesuffix(f"_{measure}"), measure
+    return name, None
