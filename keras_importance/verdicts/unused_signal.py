@@ -49,6 +49,7 @@ class UnusedSignalTest:
         self._evaluator = evaluator
         n_rows = min(evaluator.data.n_rows, _MAX_ROWS)
         self._data = evaluator.subsamples.data(n_rows)
+        # These words are part of the seed: others would draw other donors.
         rng = generator(evaluator.seed, "masked score")
         self._donors = Donors.draw(n_rows, 1, rng).rows[0]
         self._n_tested = 0
