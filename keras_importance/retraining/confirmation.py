@@ -21,7 +21,6 @@ from keras_importance.retraining.checks import check_models, in_lock_step_where_
 from keras_importance.retraining.folds import Fold
 from keras_importance.retraining.outcomes import run_study
 from keras_importance.retraining.study import Study
-from keras_importance.retraining.trials import NOTHING
 from keras_importance.statistics.arrays import weighted_mean
 from keras_importance.statistics.quantiles import tail_quantile
 
@@ -74,7 +73,7 @@ def confirmed(
             "got a loss that has no value for a constant prediction, so there is nothing to hold the "
             "increase to. Compile the model with a loss that has."
         )
-    scores = (found.scores(loss, 0, NOTHING), found.scores(loss, 0, 0))
+    scores = (found.scores(loss, 0, None), found.scores(loss, 0, 0))
     losses = np.stack([weighted_mean(one, held_out.weights) for one in scores], axis=1)
     explained = float(weighted_mean(constant, held_out.weights)) - float(losses[:, 0].mean())
     increase, error = float(result.importances_mean[0]), float(result.std_error[0])
