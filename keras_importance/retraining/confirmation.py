@@ -82,8 +82,7 @@ def confirm(
     min_share = share("min_share", min_share, example="a number between 0 and 1", below=1)
     alpha = share("alpha", alpha, example="a number between 0 and 1", below=1)
     started = time.perf_counter()
-    with about("data"):
-        data, fold = _rows(x, y, validation_data, validation_split)
+    data, fold = _rows(x, y, validation_data, validation_split)
     if isinstance(features, str) and features == "correlated":
         features = correlated_groups(data)
     named = FeatureSet.from_argument(features, data.columns, in_written_order=data.in_written_order)
@@ -143,7 +142,8 @@ def _mean_losses(outcomes: StudyOutcomes, loss: Metric) -> Floats:
 
 def _rows(x: Any, y: Any, validation_data: Any, validation_split: float) -> tuple[ValidationData, Fold]:
     """All rows, and the fold that says which are trained on and which are held out."""
-    data = ValidationData.read((x, y))
+    with about("data"):
+        data = ValidationData.read((x, y))
     if validation_data is not None:
         both = data.followed_by(ValidationData.read(validation_data))
         return both, Fold(np.arange(data.n_rows), np.arange(data.n_rows, both.n_rows))

@@ -76,7 +76,7 @@ def lofo_importance(
         y: their targets.
         cv: a number of folds, drawn at random, copies of a row and neighbouring windows together; a
             splitter such as scikit-learn's `KFold`, `GroupKFold` or `TimeSeriesSplit`; or pairs of row
-            numbers `(training, held_out)`.
+            indices `(training, held_out)`.
         metric: as for `FeatureImportance`; or a list of several, measured on the same trainings.
         features: as for `FeatureImportance`; a group leaves together.
         fit_kwargs: further arguments of `fit`, such as `epochs`, `batch_size`, `callbacks`. Callbacks
@@ -134,7 +134,7 @@ def lofo_importance(
             seed,
             warm_start,
         )
-        model, resolved = check_models(study)
+        model, resolved_metrics = check_models(study)
         study = in_lock_step_where_possible(study, model, lock_step)
         outcomes = run_study(
             study,
@@ -142,16 +142,16 @@ def lofo_importance(
             n_jobs=n_jobs,
             checkpoint=checkpoint,
             verbose=bool(verbose),
-            names=[one.name for one in resolved],
+            names=[resolved.name for resolved in resolved_metrics],
         )
-        results = {one.name: outcomes.importance(one) for one in resolved}
+        results = {resolved.name: outcomes.importance(resolved) for resolved in resolved_metrics}
         return results if isinstance(metric, (list, tuple)) else next(iter(results.values()))
 
 
 def _splits(
     cv: Any, data: ValidationData, x: Any, y: Any, groups: Any, sample_weight: Any, seed: int
 ) -> tuple[Fold, ...]:
-    """Folds of the rows that were read: of all but those of weight 0, which the scheme counts, too."""
+    """Folds of the rows that were read; `cv` also counts rows of weight 0, which were not."""
     kept = np.ones(data.n_rows, bool)
     if sample_weight is not None:
         kept = np.asarray(sample_weight).reshape(-1) != 0
