@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_importance.arguments import whole_number
 from keras_importance.data.hidden_columns import HiddenColumns
@@ -204,7 +205,7 @@ def _as_scores(scores: Floats, evaluator: Evaluator) -> Scores:
     )
 
 
-def _draws(worsening: Floats, estimate: HeldOutEstimate, evaluator: Evaluator) -> Floats:
+def _draws(worsening: Floats, estimate: HeldOutEstimate, evaluator: Evaluator) -> NDArray[np.float32]:
     """`(n_features, n_draws)` what the errors of the importances could have been.
 
     Args:
