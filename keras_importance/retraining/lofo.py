@@ -113,14 +113,7 @@ def lofo_importance(
         metrics = checked_metrics(metric)
         check_n_jobs(n_jobs)
         fit_kwargs = checked_fit_kwargs(fit_kwargs)
-        if y is None and sample_weight is not None:
-            raise InvalidArgumentError(
-                "got sample_weight without y. Pass x, y and sample_weight, or all of them in a dataset."
-            )
-        with about("data"):
-            data = ValidationData.read((x, y, sample_weight) if y is not None else x)
-        if data.targets is None:
-            raise InvalidArgumentError("got rows without targets. Pass y, or a dataset of (x, y).")
+        data = _read(x, y, sample_weight)
         if isinstance(features, str) and features == "correlated":
             features = correlated_groups(data)
         named = FeatureSet.from_argument(features, data.columns, in_written_order=data.in_written_order)
@@ -146,6 +139,19 @@ def lofo_importance(
         )
         results = {resolved.name: outcomes.importance(resolved) for resolved in resolved_metrics}
         return results if isinstance(metric, (list, tuple)) else next(iter(results.values()))
+
+
+def _read(x: Any, y: Any, sample_weight: Any) -> ValidationData:
+    """All rows, with targets."""
+    if y is None and sample_weight is not None:
+        raise InvalidArgumentError(
+            "got sample_weight without y. Pass x, y and sample_weight, or all of them in a dataset."
+        )
+    with about("data"):
+        data = ValidationData.read((x, y, sample_weight) if y is not None else x)
+    if data.targets is None:
+        raise InvalidArgumentError("got rows without targets. Pass y, or a dataset of (x, y).")
+    return data
 
 
 def _splits(

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,67 +19,16 @@ from keras_importance.engine.cut.block_sizes import widest_layer
 from keras_importance.engine.keras_internals import get_keras_mask, set_keras_mask
 from keras_importance.engine.metrics.metric import Metric
 from keras_importance.engine.twins.stateless_optimizer import stateless, why_not_stateless
+from keras_importance.engine.twins.tensors import Batches, Hidden, Rows, State, Tensors
 from keras_importance.engine.twins.vectorisable_layers import vectorisable
 from keras_importance.errors import reason_of
 from keras_importance.statistics.arrays import Array
 
-Tensors = list[Any]
 Vectorise = Callable[[Callable[[Any], Any], Any], Any]
 """`vectorise(function, stacked)`: the function of each entry of stacked tensors."""
 
 # Layers and their gradients, held for the backward pass.
 _COPIES_OF_LAYERS = 4
-
-
-class State(NamedTuple):
-    """What twins have come to: values of the variables of the model and of its optimizer.
-
-    Attributes:
-        own: values that each twin has of its own, stacked along a first axis of `n_twins`.
-        shared: values that are the same for all twins: seeds of dropout, the optimizer's count of steps,
-            the learning rate.
-    """
-
-    own: Tensors
-    shared: Tensors
-
-
-class Hidden(NamedTuple):
-    """What twins don't see, with one tensor for each input.
-
-    Attributes:
-        columns: `(n_twins, n_columns)` whether a twin doesn't see a column.
-        fill: `(n_columns,)` what it sees there.
-    """
-
-    columns: Tensors
-    fill: Tensors
-
-
-class Rows(NamedTuple):
-    """Rows that are trained on, or scored.
-
-    Attributes:
-        inputs: one tensor `(n_rows, ...)` for each input.
-        targets: a nest of tensors `(n_rows, ...)`.
-        weights: `(n_rows,)` sample weights; None for equal ones.
-    """
-
-    inputs: Tensors
-    targets: Any
-    weights: Any = None
-
-
-class Batches(NamedTuple):
-    """Which rows each step of an epoch takes, as indices.
-
-    Attributes:
-        full: `(n_steps, batch_size)` rows of the steps.
-        last: rows of a last, smaller step; None where there is none.
-    """
-
-    full: Any
-    last: Any
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,8 @@ from keras_importance.engine.backends import backend
 from keras_importance.engine.cut.block_sizes import evenly
 from keras_importance.engine.metrics.metric import Metric
 from keras_importance.engine.twins.held_out_scores import finished_scores
-from keras_importance.engine.twins.step import Batches, Hidden, Rows, Start, State, TwinStep
+from keras_importance.engine.twins.step import Start, TwinStep
+from keras_importance.engine.twins.tensors import Batches, Hidden, Rows, State
 from keras_importance.errors import reason_of, warn
 from keras_importance.statistics.arrays import Floats, Integers
 
