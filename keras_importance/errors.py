@@ -39,7 +39,7 @@ def speaking_as(who: str) -> Iterator[None]:
 
 @contextmanager
 def about(what: str) -> Iterator[None]:
-    """Says of rows that are read inside what they are, where they are no validation data."""
+    """Replaces "validation data" by `what` in an `InvalidArgumentError` raised while rows are read."""
     try:
         yield
     except InvalidArgumentError as error:

@@ -35,7 +35,7 @@ from keras_importance.results.confirmation import Confirmation
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.result import ImportanceResult
 from keras_importance.results.verdict import Verdict
-from keras_importance.retraining.confirmation import confirmed
+from keras_importance.retraining.confirmation import confirm
 from keras_importance.verdicts.useless_features import detectors_from_argument
 
 # What is left of an evaluation's time for its verdicts.
@@ -189,37 +189,14 @@ class FeatureImportance(keras.callbacks.Callback):
     ) -> Confirmation:
         """Retrains without the useless features, and says whether the loss holds.
 
-        It is `lofo_importance` with the useless features as one, on one split: models are trained in
-        pairs, with all features and with the useless ones set to their mean (or dropped, where
-        `build_model` takes the number of columns), both from the same seed, so with the same weights at
-        first and the same batches. The loss holds if the upper bound of its increase lies below
-        `min_share` of what the full models explain.
-
-        Global random states are seeded for each training, and those of Python, NumPy and Keras put back.
-
-        Args:
-            build_model: `() -> model`, compiled and untrained.
-            x: rows to train on, as `fit` takes them; arrays, a dict or a DataFrame.
-            y: their targets.
-            validation_data: rows for the comparison; best ones that chose nothing before.
-            validation_split: without `validation_data`, the share of the last rows to compare on.
-            fit_kwargs: further arguments of `fit`, such as `epochs` and `batch_size`.
-            n_seeds: how many pairs are trained, 3 or more for a decision.
-            min_share: share of the explained loss that may be lost.
-            alpha: chance that the bound is too low.
-            n_jobs: how many trainings run at once; see `lofo_importance`.
-            verbose: 1 shows a progress bar; None does as the callback.
+        See `keras_importance.retraining.confirmation.confirm` for the arguments. The features and the
+        seed are those of this callback; `verbose=None` does as the callback.
 
         Raises:
             ValueError: without useless features, or for arguments that can't be used.
         """
         with speaking_as("FeatureImportance.confirm"):
-            if not self.useless_features:
-                raise InvalidArgumentError(
-                    "got no useless features to leave out. Train longer or on more validation rows; "
-                    "history.verdicts() says what is known of each feature."
-                )
-            return confirmed(
+            return confirm(
                 build_model,
                 x,
                 y,

@@ -1,4 +1,4 @@
-"""Rows as a model sees them that must do without some columns: masked, or without them."""
+"""Hides columns from a model: filled with a constant, or dropped."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class HiddenColumns:
     """Which columns each of several models doesn't see, and what it sees in their place.
 
     Attributes:
-        hidden: for each input, `(n_models, n_columns)`: the columns that a model doesn't see.
-        fill: for each input, `(n_columns,)`: the one value that a hidden column has in all rows.
+        hidden: for each input `(n_models, n_columns)`, True where a model doesn't see a column.
+        fill: for each input `(n_columns,)`, the value that a hidden column has in all rows.
     """
 
     hidden: tuple[NDArray[np.bool_], ...]
@@ -27,22 +27,22 @@ class HiddenColumns:
 
     @classmethod
     def of(cls, data: ValidationData, sets: Sequence[Sequence[Column]]) -> HiddenColumns:
-        """Masks for one model a set of columns, filled with what is usual in the data."""
-        hidden = [np.zeros((len(sets), len(one.columns)), bool) for one in data.columns]
-        for number, columns in enumerate(sets):
-            for place, column in columns:
-                hidden[place][number, column] = True
-        return cls(tuple(hidden), tuple(usual_values(values) for values in data.inputs))
+        """A model for each set of columns, which it doesn't see; filled with what is usual in `data`."""
+        hidden = [np.zeros((len(sets), len(names.columns)), bool) for names in data.columns]
+        for model, columns in enumerate(sets):
+            for input_index, column in columns:
+                hidden[input_index][model, column] = True
+        return cls(tuple(hidden), tuple(map(usual_values, data.inputs)))
 
-    def applied(self, number: int, data: ValidationData) -> ValidationData:
-        """The rows as one of the models sees them."""
+    def applied(self, model: int, data: ValidationData) -> ValidationData:
+        """The rows as the model with this index sees them."""
         seen = []
         for values, hidden, fill in zip(data.inputs, self.hidden, self.fill, strict=True):
             is_flat = values.ndim == 1
             seen.append(
-                np.where(hidden[number, 0], fill[0], values)
+                np.where(hidden[model, 0], fill[0], values)
                 if is_flat
-                else np.where(hidden[number], fill, values)
+                else np.where(hidden[model], fill, values)
             )
         return data.with_inputs(tuple(seen))
 
@@ -52,15 +52,15 @@ def usual_values(values: Array) -> Array:
     columns = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
     if values.dtype.kind == "f":
         return np.asarray(columns.mean(axis=0, dtype=np.float64), values.dtype)
-    found = []
+    most_frequent = []
     for column in columns.T:
-        known, counts = np.unique(column, return_counts=True)
-        found.append(known[np.argmax(counts)])
-    return np.array(found, values.dtype)
+        distinct, counts = np.unique(column, return_counts=True)
+        most_frequent.append(distinct[np.argmax(counts)])
+    return np.array(most_frequent, values.dtype)
 
 
 def without_columns(data: ValidationData, columns: Sequence[Column]) -> ValidationData:
-    """The rows of a single input without some of its columns."""
+    """Rows of a single input, with some of its columns dropped."""
     (values,), (names,) = data.inputs, data.columns
     dropped = {column for _, column in columns}
     kept = [column for column in range(len(names.columns)) if column not in dropped]

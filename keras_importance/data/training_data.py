@@ -1,4 +1,4 @@
-"""What a running `fit` trains on, read for methods that train networks of their own beside it."""
+"""The rows that a running `fit` trains on, for methods that train networks of their own beside it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class TrainingData:
         data: the rows.
         batch_size: rows in a step.
         is_shuffled: whether each epoch takes them in another order.
-        learning_rates: what the optimizer learnt with in each epoch that is over; NaN where a schedule
-            decides.
+        learning_rates: the optimizer's learning rate at the end of each epoch that is over; NaN where a
+            schedule sets it.
     """
 
     data: ValidationData
@@ -54,21 +54,22 @@ class TrainingData:
             data = ValidationData.read(source, steps=fit.steps_per_epoch)
         batch_size = fit.batch_size or _BATCH_SIZE
         if is_dataset:
-            with closing(batches(fit.x, 1)) as first:
-                batch_size = len(keras.tree.flatten(next(first)[0])[0])
+            with closing(batches(fit.x, 1)) as stream:
+                x, _, _ = next(stream)
+                batch_size = len(keras.tree.flatten(x)[0])
         if fit.class_weight is not None:
             data = replace(data, weights=_with_class_weights(data, fit.class_weight))
         return cls(data, int(batch_size), fit.shuffle is not False and not is_dataset)
 
     def note_epoch(self, optimizer: Any) -> None:
-        """Counts an epoch that is over."""
+        """Notes the end of an epoch, and the learning rate there."""
         rate = getattr(optimizer, "learning_rate", None)
         value = keras.ops.convert_to_numpy(rate.value) if isinstance(rate, keras.Variable) else np.nan
         self.learning_rates.append(float(value))
 
 
 def _with_class_weights(data: ValidationData, class_weight: Mapping[int, float]) -> Floats:
-    """Sample weights times the weight of each row's class, as `fit` does it."""
+    """`(n_rows,)` sample weights times the weight of each row's class, as in `fit`."""
     (targets,) = keras.tree.flatten(data.targets)
     is_one_hot = targets.ndim > 1 and targets.shape[-1] > 1
     labels = targets.argmax(axis=-1) if is_one_hot else targets.reshape(len(targets), -1)[:, 0]

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_importance.arguments import whole_number
 from keras_importance.data.hidden_columns import HiddenColumns
@@ -20,7 +21,7 @@ from keras_importance.engine.twins.twins import TwinPrograms, Twins
 from keras_importance.errors import InvalidArgumentError, reason_of, speaking_as
 from keras_importance.methods.base import ImportanceMethod, Interrupted, Scores, need_targets
 from keras_importance.progress import progress_bar
-from keras_importance.statistics.arrays import Floats, generator, unit_weights, weighted_mean
+from keras_importance.statistics.arrays import Floats, generator, weighted_mean
 from keras_importance.statistics.cross_validation import (
     FoldDifferences,
     HeldOutEstimate,
@@ -41,7 +42,7 @@ class LOFOImportance(ImportanceMethod):
     without, such as a copy of another feature; slightly below 0 for noise. A group of columns leaves
     together. In units of the metric.
 
-    The model that `fit` trains isn't touched. Its own batches come in another order, so `f` is a twin
+    The model that `fit` trains is never changed. Its own batches come in another order, so `f` is a twin
     as well: a difference is never one of order. The twins are trained as one program, tens of times
     faster than one by one, but that still is the training of `n_features + 1` networks: it has been
     asked for, so `time_budget` doesn't limit it, and `importance_cost` shows it. An evaluation trains
@@ -109,7 +110,7 @@ class LOFOImportance(ImportanceMethod):
         return (type(self).__name__, self.name, self.n_seeds)
 
     def _starts(self, evaluator: Evaluator) -> list[Start]:
-        """The model's own weights, and new ones for each further seed."""
+        """The model's own weights, and new weights for each further seed."""
         starts = [Start.of(evaluator.model)]
         for seed in range(1, self.n_seeds):
             random.seed(evaluator.seed + seed)  # from which Keras draws the seeds of weights
@@ -135,8 +136,8 @@ class _LockStep:
 
     def __init__(self, evaluator: Evaluator, training: TrainingData, starts: list[Start]) -> None:
         self._training, self._n_epochs = training, 0
-        self._rngs = [generator(evaluator.seed + i, "batches") for i in range(len(starts))]
-        sets = [(), *(one.columns for one in evaluator.features.features)]
+        self._rngs = [generator(evaluator.seed + seed, "batches") for seed in range(len(starts))]
+        sets = [(), *(feature.columns for feature in evaluator.features.features)]
         programs = TwinPrograms(evaluator.model, training.data, [evaluator.metric])
         n_twins = len(sets) * len(starts)
         if n_twins > programs.n_kept:
@@ -144,11 +145,11 @@ class _LockStep:
                 f"got {n_twins} twins to train for 'lofo', of which {programs.n_kept} fit into 2 GB. "
                 "Pass features as groups, or call lofo_importance, which trains them in parts."
             )
-        masks = HiddenColumns.of(training.data, sets)
-        self._twins = Twins(programs, training.data, masks, training.batch_size, starts)
+        hidden_columns = HiddenColumns.of(training.data, sets)
+        self._twins = Twins(programs, training.data, hidden_columns, training.batch_size, starts)
 
     def catch_up(self, *, shown: bool) -> None:
-        """Trains for the epochs that the model is ahead."""
+        """Trains the twins for the epochs that the model is ahead of them."""
         n_rows, rates = self._training.data.n_rows, self._training.learning_rates
         with progress_bar(len(rates) - self._n_epochs, "lofo", unit="epoch", shown=shown) as bar:
             while self._n_epochs < len(rates):
@@ -162,33 +163,40 @@ class _LockStep:
                 bar.update(1)
 
     def scores(self, evaluator: Evaluator) -> Floats:
-        """`(n_seeds, n_features + 1, n_rows)` scores of the validation rows, the full twin first."""
-        found = self._twins.scores(evaluator.data)
-        return np.array([[np.atleast_1d(one) for (one,) in of_start] for of_start in found])
+        """`(n_seeds, n_features + 1, n_rows)` scores of the validation rows, all features first.
+
+        The last axis is 1 for a metric that is one number for all rows.
+        """
+        of_starts = self._twins.scores(evaluator.data)
+        return np.array(
+            [[np.atleast_1d(of_metric) for (of_metric,) in of_twins] for of_twins in of_starts]
+        )
 
 
 def _as_scores(scores: Floats, evaluator: Evaluator) -> Scores:
+    """Importances from `(n_seeds, n_features + 1, n_rows)` scores, all features first."""
     worsening = np.moveaxis(evaluator.worsening(scores[:, 1:], scores[:, :1]), 0, 1)
     data, n_seeds = evaluator.data, len(scores)
     of_rows = evaluator.metric.row_scores is not None or scores.shape[-1] == data.n_rows
     baseline = float(weighted_mean(scores[:, 0], data.weights if of_rows else None).mean())
-    found: HeldOutEstimate
     draws = None
     if of_rows:
-        found = left_out([FoldDifferences(np.arange(data.n_rows), worsening)], data.weights, data.blocks)
-        centred = worsening.mean(axis=1) - found.importances.mean(axis=1)[:, None]
-        if data.weights is not None:
-            centred = centred * unit_weights(data.weights, data.n_rows)
-        draws = multiplier_draws(centred, evaluator.multipliers, found.std_error, data.blocks)
+        differences = FoldDifferences(np.arange(data.n_rows), worsening)
+        estimate = left_out([differences], data.weights, data.blocks)
+        draws = _draws(worsening, estimate, evaluator)
     else:
-        found = left_out_of_sets(worsening[..., 0])
+        estimate = left_out_of_sets(worsening[..., 0])
     names = evaluator.features.names
-    diverged = [name for name, row in zip(names, found.importances, strict=True) if np.isnan(row).any()]
+    diverged = [
+        name
+        for name, importances in zip(names, estimate.importances, strict=True)
+        if np.isnan(importances).any()
+    ]
     seeds = f"{n_seeds} seed{'s' if n_seeds > 1 else ''}"
     return Scores(
-        importances=found.importances,
-        std_error=found.std_error,
-        degrees=found.degrees,
+        importances=estimate.importances,
+        std_error=estimate.std_error,
+        degrees=estimate.degrees,
         metric=evaluator.metric.name,
         baseline_score=baseline,
         error_source="rows" if of_rows else "repeats",
@@ -196,6 +204,21 @@ def _as_scores(scores: Floats, evaluator: Evaluator) -> Scores:
         notes=dict.fromkeys(diverged, "its twin, or that with all features, has diverged"),
         procedure=f"lock step, {seeds}",
     )
+
+
+def _draws(worsening: Floats, estimate: HeldOutEstimate, evaluator: Evaluator) -> NDArray[np.float32]:
+    """`(n_features, n_draws)` what the errors of the importances could have been.
+
+    Args:
+        worsening: `(n_features, n_seeds, n_rows)` how much worse rows are scored without a feature.
+        estimate: the importances and their standard errors.
+        evaluator: the model on the rows.
+    """
+    data = evaluator.data
+    centred = worsening.mean(axis=1) - estimate.importances.mean(axis=1)[:, None]
+    if data.weights is not None:
+        centred = centred * unit_weights(data.weights, data.n_rows)
+    return multiplier_draws(centred, evaluator.multipliers, estimate.std_error, data.blocks)
 
 
 def _unknown(evaluator: Evaluator) -> Scores:

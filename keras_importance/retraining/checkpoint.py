@@ -17,38 +17,40 @@ from keras_importance.statistics.arrays import Array
 
 _FORMAT = "keras_importance.trials"
 _VERSION = 1
+_ALL_FEATURES = -1  # stands in the file for the model that does without no feature
 
 
 class Checkpoint:
-    """A file to which outcomes are appended, one line each, and from which a second run goes on.
+    """A file with one line for each outcome, from which a second run goes on.
 
-    A line that was cut off by a crash is left out when the file is read, and its trial is run again.
-    Failures are not kept: they are tried again.
+    A last line that a crash cut off is ignored, and its trial is run again. Failures are not kept: they
+    are tried again.
 
     Args:
         path: the file.
-        fingerprint: what the outcomes depend on; a file of another one is refused.
+        fingerprint: hash of all that the outcomes depend on; a file with another one is refused.
 
     Attributes:
-        found: the outcomes that the file held.
+        outcomes: the outcomes that the file held when it was opened.
 
     Raises:
-        InvalidArgumentError: for a file that isn't one, can't be written, or is about something else.
+        InvalidArgumentError: for a file that is no checkpoint, can't be written, or belongs to another
+            study.
     """
 
     def __init__(self, path: str | os.PathLike[str], fingerprint: str) -> None:
         self._path = Path(path)
         header = {"format": _FORMAT, "version": _VERSION, "fingerprint": fingerprint}
-        first = json.dumps(header) + "\n"
+        first_line = json.dumps(header) + "\n"
         try:
             text = self._path.read_bytes().decode() if self._path.exists() else ""
             *lines, cut_off = text.split("\n")
-            # Nothing is written before it is clear that the file is one of these.
-            is_new = not lines and first.startswith(cut_off)
-            self.found = [] if is_new else _outcomes(lines, header, str(path))
+            # Nothing is written before it is clear that the file is a checkpoint.
+            is_new = not lines and first_line.startswith(cut_off)
+            self.outcomes = [] if is_new else _outcomes(lines, header, str(path))
             if is_new:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._path.write_text(first)
+                self._path.write_text(first_line)
             elif cut_off:
                 os.truncate(self._path, len(text.encode()) - len(cut_off.encode()))
         except (OSError, UnicodeDecodeError) as error:
@@ -58,14 +60,16 @@ class Checkpoint:
             ) from error
 
     def add(self, outcome: Outcome) -> None:
-        """Appends an outcome; a failure is passed over."""
+        """Appends an outcome, unless it is a failure."""
         if outcome.failure:
             return
         scores = {
-            name: {"shape": list(np.shape(one)), "float64": _as_text(one)}
-            for name, one in outcome.scores.items()
+            name: {"shape": list(np.shape(values)), "float64": _as_text(values)}
+            for name, values in outcome.scores.items()
         }
-        line = json.dumps({"key": outcome.key, "procedure": outcome.procedure, "scores": scores})
+        left_out = _ALL_FEATURES if outcome.left_out is None else outcome.left_out
+        key = (outcome.fold, outcome.seed, left_out)
+        line = json.dumps({"key": key, "procedure": outcome.procedure, "scores": scores})
         with self._path.open("a") as file:
             file.write(line + "\n")
             file.flush()
@@ -73,9 +77,10 @@ class Checkpoint:
 
 
 def _outcomes(lines: Sequence[str], expected: Mapping[str, Any], path: str) -> list[Outcome]:
+    """The outcomes of the lines of a file, if its header is the expected one."""
     try:
         header = json.loads(lines[0])
-        found = [_outcome(json.loads(line)) for line in lines[1:]]
+        outcomes = [_outcome(json.loads(line)) for line in lines[1:]]
         is_ours = header["format"] == expected["format"] and header["version"] == expected["version"]
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InvalidArgumentError(
@@ -87,17 +92,26 @@ def _outcomes(lines: Sequence[str], expected: Mapping[str, Any], path: str) -> l
             f"got checkpoint={path!r}, which holds trials of other rows, features, folds, models or "
             "settings. Pass the same arguments as before, another path, or delete the file."
         )
-    return found
+    return outcomes
 
 
 def _outcome(line: Mapping[str, Any]) -> Outcome:
-    fold, seed, left_out = (int(number) for number in line["key"])
-    scores = {
-        name: np.frombuffer(base64.b64decode(one["float64"], validate=True), "<f8").reshape(one["shape"])
-        for name, one in line["scores"].items()
-    }
-    return Outcome(fold, seed, left_out, scores, procedure=str(line["procedure"]))
+    fold, seed, left_out = (int(value) for value in line["key"])
+    scores = {name: _as_array(values) for name, values in line["scores"].items()}
+    return Outcome(
+        fold,
+        seed,
+        None if left_out == _ALL_FEATURES else left_out,
+        scores,
+        procedure=str(line["procedure"]),
+    )
 
 
 def _as_text(values: Array) -> str:
+    """Base64 of the values as little-endian doubles."""
     return base64.b64encode(np.asarray(values, "<f8").tobytes()).decode()
+
+
+def _as_array(stored: Mapping[str, Any]) -> Array:
+    content = base64.b64decode(stored["float64"], validate=True)
+    return np.frombuffer(content, "<f8").reshape(stored["shape"])

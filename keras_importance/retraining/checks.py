@@ -1,8 +1,8 @@
-"""Checks of a study before anything is trained."""
+"""Checks of a study, all made before anything is trained."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,17 +14,58 @@ from keras_importance.engine.metrics.metric import Metric
 from keras_importance.engine.twins.held_out_scores import few_rows, resolved_metrics
 from keras_importance.engine.twins.step import why_no_twins
 from keras_importance.errors import InvalidArgumentError, reason_of
-from keras_importance.retraining.study import (
-    Study,
-    not_in_lock_step,
-)
+from keras_importance.retraining.study import Study
 
 _OWN = ("x", "y", "sample_weight")
 _IN_LOCK_STEP = ("epochs", "batch_size", "shuffle", "verbose")
 
 
+# --- arguments ----------------------------------------------------------------------------------
+
+
+def check_build_model(build_model: Any) -> None:
+    """Refuses what is no function."""
+    if not callable(build_model):
+        raise InvalidArgumentError(
+            f"got build_model={build_model!r}. Pass a function that returns a new compiled model."
+        )
+
+
+def checked_metrics(metric: Any) -> tuple[Any, ...]:
+    """One metric, or a list of several, as a tuple; refuses an empty list."""
+    if not isinstance(metric, (list, tuple)):
+        return (metric,)
+    if not metric:
+        raise InvalidArgumentError("got an empty list of metrics. Pass one at least, such as 'loss'.")
+    return tuple(metric)
+
+
+def check_n_jobs(n_jobs: Any) -> None:
+    """Refuses what is neither None nor a whole number other than 0."""
+    if n_jobs is None:
+        return
+    if not isinstance(n_jobs, int) or isinstance(n_jobs, bool) or not n_jobs:
+        raise InvalidArgumentError(
+            f"got n_jobs={n_jobs!r}. Pass a number of jobs, -1 for one per core, or None."
+        )
+
+
+def checked_fit_kwargs(fit_kwargs: Any) -> dict[str, Any]:
+    """Further arguments of `fit` as a dict of their own; empty for None."""
+    if fit_kwargs is None:
+        return {}
+    if not isinstance(fit_kwargs, Mapping):
+        raise InvalidArgumentError(
+            f"got fit_kwargs={fit_kwargs!r}. Pass a dict of arguments of fit: {{'epochs': 5}}."
+        )
+    return dict(fit_kwargs)
+
+
+# --- the study ----------------------------------------------------------------------------------
+
+
 def check_models(study: Study) -> tuple[Any, tuple[Metric, ...]]:
-    """Builds two models, and tries the metrics out, before anything is trained.
+    """Builds two models, and tries the metrics out.
 
     Returns:
         One of the models, and the metrics.
@@ -33,37 +74,33 @@ def check_models(study: Study) -> tuple[Any, tuple[Metric, ...]]:
         InvalidArgumentError: for a function that returns no new compiled model each time, for metrics
             that fail, and for what `fit` can't be given here.
     """
-    _check_fit_kwargs(study.fit_kwargs)
-    if study.drops_columns and len(study.data.inputs) != 1:
+    _check_for_fit(study.fit_kwargs)
+    if study.drops_columns:
+        _check_columns_left(study)
+    held_out = study.data.only(study.folds[0].held_out)
+    first, second = (_checked_model(study, held_out) for _ in range(2))
+    _check_share_nothing(first, second)
+    metrics = resolved_metrics(study.metrics, first, held_out, study.seed)
+    names = [metric.name for metric in metrics]
+    if len(set(names)) < len(names):
+        raise InvalidArgumentError(f"got two metrics of one name in {names}. Give each its own.")
+    return first, metrics
+
+
+def _check_columns_left(study: Study) -> None:
+    """Refuses several inputs, and a feature of all columns, where columns are dropped."""
+    if len(study.data.inputs) != 1:
         raise InvalidArgumentError(
             f"got a build_model with an argument, the number of columns, and {len(study.data.inputs)} "
             "inputs. Pass one without arguments: columns are masked then."
         )
-    n_columns = sum(len(one.columns) for one in study.data.columns)
-    if study.drops_columns and any(len(one.columns) == n_columns for one in study.features.features):
+    n_columns = sum(len(columns_of_input.columns) for columns_of_input in study.data.columns)
+    if any(len(feature.columns) == n_columns for feature in study.features.features):
         raise InvalidArgumentError(
             "got a build_model with an argument, the number of columns, and a feature of all "
             f"{n_columns} columns, without which none are left. Pass one without arguments: columns are "
             "masked then."
         )
-    held_out = study.data.only(study.folds[0].held_out)
-    first, second = (_checked_model(study, held_out) for _ in range(2))
-    shared = {id(one) for one in first.variables} & {id(one) for one in second.variables}
-    if first is second or shared:
-        raise InvalidArgumentError(
-            "got a build_model that returned the same model, or the same layers, twice: what one "
-            "training learns would leak into the next. Make the model and its layers inside of it."
-        )
-    if first.optimizer is not None and first.optimizer is second.optimizer:
-        raise InvalidArgumentError(
-            "got a build_model that compiled two models with the same optimizer, which serves one only. "
-            "Make the optimizer inside of it."
-        )
-    metrics = resolved_metrics(study.metrics, first, held_out, study.seed)
-    names = [one.name for one in metrics]
-    if len(set(names)) < len(names):
-        raise InvalidArgumentError(f"got two metrics of one name in {names}. Give each its own.")
-    return first, metrics
 
 
 def _checked_model(study: Study, data: ValidationData) -> Any:
@@ -91,6 +128,50 @@ def _checked_model(study: Study, data: ValidationData) -> Any:
     return model
 
 
+def _check_share_nothing(first: Any, second: Any) -> None:
+    """Refuses two models with a variable or an optimizer in common."""
+    shared = set(map(id, first.variables)) & set(map(id, second.variables))
+    if first is second or shared:
+        raise InvalidArgumentError(
+            "got a build_model that returned the same model, or the same layers, twice: what one "
+            "training learns would leak into the next. Make the model and its layers inside of it."
+        )
+    if first.optimizer is not None and first.optimizer is second.optimizer:
+        raise InvalidArgumentError(
+            "got a build_model that compiled two models with the same optimizer, which serves one only. "
+            "Make the optimizer inside of it."
+        )
+
+
+def _check_for_fit(fit_kwargs: Mapping[str, Any]) -> None:
+    """Refuses arguments that `fit` is given anyway, and callbacks that would watch nothing."""
+    for name in ("epochs", "batch_size"):
+        if fit_kwargs.get(name) is not None:
+            whole_number(f"{name} in fit_kwargs", fit_kwargs[name], at_least=1)
+    for name in _OWN:
+        if name in fit_kwargs:
+            raise InvalidArgumentError(
+                f"got {name!r} in fit_kwargs, which it sets itself. Pass it as an argument of its own."
+            )
+    if fit_kwargs.get("validation_data") is None and not fit_kwargs.get("validation_split"):
+        _check_watch_no_validation(keras.tree.flatten(fit_kwargs.get("callbacks")))
+
+
+def _check_watch_no_validation(callbacks: Sequence[Any]) -> None:
+    for callback in callbacks:
+        # ModelCheckpoint has a monitor that it watches only where it saves the best.
+        is_watching = getattr(callback, "save_best_only", True)
+        if is_watching and str(getattr(callback, "monitor", "")).startswith("val_"):
+            raise InvalidArgumentError(
+                f"got {type(callback).__name__}(monitor={callback.monitor!r}) in fit_kwargs and nothing "
+                "to validate on: held-out rows only score. Add 'validation_split': 0.1 to fit_kwargs, a "
+                "part of the rows that are trained on."
+            )
+
+
+# --- lock step ----------------------------------------------------------------------------------
+
+
 def in_lock_step_where_possible(study: Study, model: Any, asked: bool | None) -> Study:
     """The study with its models trained as one program, where it can be and isn't asked not to.
 
@@ -103,10 +184,17 @@ def in_lock_step_where_possible(study: Study, model: Any, asked: bool | None) ->
         )
     reason = _why_not_in_lock_step(study, model)
     if asked and reason is not None:
-        raise InvalidArgumentError(not_in_lock_step(reason))
+        raise lock_step_error(reason)
     if asked is False or reason is not None:
         return study
     return replace(study, lock_step=True, insists=asked is True)
+
+
+def lock_step_error(reason: str) -> InvalidArgumentError:
+    """The error of `lock_step=True` where the models can't be trained as one program."""
+    return InvalidArgumentError(
+        f"got lock_step=True, which can't be: {reason}. Pass lock_step=None to train one by one."
+    )
 
 
 def _why_not_in_lock_step(study: Study, model: Any) -> str | None:
@@ -119,24 +207,3 @@ def _why_not_in_lock_step(study: Study, model: Any) -> str | None:
     if study.warm_start is not None:
         return "warm_start is set"
     return why_no_twins(model)
-
-
-def _check_fit_kwargs(given: Mapping[str, Any]) -> None:
-    for name in ("epochs", "batch_size"):
-        if given.get(name) is not None:
-            whole_number(f"{name} in fit_kwargs", given[name], at_least=1)
-    for name in _OWN:
-        if name in given:
-            raise InvalidArgumentError(
-                f"got {name!r} in fit_kwargs, which it sets itself. Pass it as an argument of its own."
-            )
-    has_validation = given.get("validation_data") is not None or bool(given.get("validation_split"))
-    for one in keras.tree.flatten(given.get("callbacks")):
-        # ModelCheckpoint has a monitor that it watches only where it saves the best.
-        is_watching = getattr(one, "save_best_only", True)
-        if is_watching and str(getattr(one, "monitor", "")).startswith("val_") and not has_validation:
-            raise InvalidArgumentError(
-                f"got {type(one).__name__}(monitor={one.monitor!r}) in fit_kwargs and nothing to "
-                "validate on: held-out rows only score. Add 'validation_split': 0.1 to fit_kwargs, a "
-                "part of the rows that are trained on."
-            )

@@ -1,4 +1,4 @@
-"""Fingerprints of values: what a result depends on, as a hash that is the same in another process."""
+"""Fingerprints: hashes of values that are the same in another process."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from keras_importance.data.features import Feature
 
 
 def fingerprint(value: Any) -> str:
-    """A hash of all that can be told of a value."""
+    """A hash of a value: of its content, not of its address in memory."""
     return hashlib.sha256(_told(value).encode()).hexdigest()
 
 
 def _told(value: Any) -> str:
-    """What a value is, as far as it can be told, without an address in memory or a running number."""
+    """A value as text, without addresses in memory and the numbers in names that Keras counts up."""
     if isinstance(value, (str, int, float, bool, type(None))):
         return repr(value)
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{key!r}: {_told(one)}' for key, one in value.items())}}}"
+        return f"{{{', '.join(f'{key!r}: {_told(entry)}' for key, entry in value.items())}}}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_told, value))}]"
     if hasattr(value, "__array__"):
@@ -31,17 +31,19 @@ def _told(value: Any) -> str:
 
 
 def _config(value: Any) -> dict[str, Any]:
-    """The settings of a layer, a metric, ... as Keras has them; of other things the plain ones."""
+    """The settings of a Keras object; of others the attributes that are numbers."""
     try:
         config = value.get_config()
     except Exception:  # noqa: BLE001 (not every layer has one)
-        found = getattr(value, "__dict__", {}).items()
-        return {name: one for name, one in found if isinstance(one, (bool, int, float))}
+        attributes = getattr(value, "__dict__", {}).items()
+        return {name: held for name, held in attributes if isinstance(held, (bool, int, float))}
     return dict(_without_names(config))
 
 
 def _without_names(config: Any) -> Any:
-    """The same without names, which Keras numbers through a process."""
+    """The same without names, which Keras counts up through a process."""
     if isinstance(config, Mapping):
-        return {key: _without_names(one) for key, one in config.items() if key != "name"}
-    return [_without_names(one) for one in config] if isinstance(config, (list, tuple)) else config
+        return {key: _without_names(entry) for key, entry in config.items() if key != "name"}
+    if isinstance(config, (list, tuple)):
+        return [_without_names(entry) for entry in config]
+    return config

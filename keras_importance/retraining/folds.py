@@ -16,7 +16,12 @@ from keras_importance.statistics.arrays import Integers, generator
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """Numbers of the rows that are trained on, and of those that are held out."""
+    """Which rows are trained on, and which are held out.
+
+    Attributes:
+        training: `(n_training,)` indices of rows.
+        held_out: `(n_held_out,)` indices of rows.
+    """
 
     training: Integers
     held_out: Integers
@@ -36,7 +41,7 @@ def folds(
 
     Args:
         cv: a number of folds, whose rows are drawn at random, blocks as a whole; a splitter with
-            `split(X, y, groups)`, as scikit-learn's; or pairs of row numbers `(training, held_out)`.
+            `split(X, y, groups)`, as scikit-learn's; or pairs of row indices `(training, held_out)`.
         n_rows: how many rows there are.
         x: the rows, for splitters that look at them.
         y: their targets, for splitters that stratify.
@@ -82,39 +87,44 @@ def folds(
         )
     if not pairs:
         raise InvalidArgumentError(f"got cv={cv!r}, which makes no fold. Pass one that makes some.")
-    return [_checked(number, pair, n_rows) for number, pair in enumerate(pairs)]
+    return [_checked(index, pair, n_rows) for index, pair in enumerate(pairs)]
 
 
 def among(schemed: Sequence[Fold], kept: NDArray[np.bool_]) -> list[Fold]:
-    """Folds of all rows as folds of those that are kept, which are numbered anew.
+    """Folds of all rows as folds of the rows that are kept, with the indices these have among the kept.
+
+    Args:
+        schemed: folds of all rows.
+        kept: `(n_rows,)` True for the rows that are kept.
 
     Raises:
         InvalidArgumentError: for a fold of which no rows are kept.
     """
-    number_of = np.cumsum(kept) - 1
-    found = []
-    for number, one in enumerate(schemed):
-        parts = [number_of[rows[kept[rows]]] for rows in (one.training, one.held_out)]
+    index_among_kept = np.cumsum(kept) - 1
+    folds_of_kept = []
+    for index, fold in enumerate(schemed):
+        parts = [index_among_kept[rows[kept[rows]]] for rows in (fold.training, fold.held_out)]
         if not all(map(len, parts)):
             raise InvalidArgumentError(
-                f"got no rows of a weight above 0 in a part of fold {number} of cv. Pass fewer folds."
+                f"got no rows of a weight above 0 in a part of fold {index} of cv. Pass fewer folds."
             )
-        found.append(Fold(*parts))
-    return found
+        folds_of_kept.append(Fold(*parts))
+    return folds_of_kept
 
 
 def _random_folds(n_folds: int, blocks: Integers, seed: int) -> list[Fold]:
+    """Folds of nearly equal numbers of blocks, drawn at random."""
     if n_folds < 2:
         raise InvalidArgumentError(f"got cv={n_folds}. Pass 2 folds or more, or a splitter.")
-    known = np.unique(blocks)
-    if len(known) < n_folds:
-        what = "rows" if len(known) == len(blocks) else "separate blocks of rows"
+    labels = np.unique(blocks)
+    if len(labels) < n_folds:
+        what = "rows" if len(labels) == len(blocks) else "separate blocks of rows"
         raise InvalidArgumentError(
-            f"got {len(known)} {what} for cv={n_folds} folds. Pass more rows, or fewer folds."
+            f"got {len(labels)} {what} for cv={n_folds} folds. Pass more rows, or fewer folds."
         )
-    parts = np.array_split(generator(seed, "folds").permutation(known), n_folds)
+    parts = np.array_split(generator(seed, "folds").permutation(labels), n_folds)
     is_held_out = [np.isin(blocks, part) for part in parts]
-    return [Fold(np.flatnonzero(~one), np.flatnonzero(one)) for one in is_held_out]
+    return [Fold(np.flatnonzero(~of_rows), np.flatnonzero(of_rows)) for of_rows in is_held_out]
 
 
 def _rows_for_splitter(x: Any, n_rows: int) -> Any:
@@ -123,37 +133,38 @@ def _rows_for_splitter(x: Any, n_rows: int) -> Any:
     return x if is_table else np.zeros((n_rows, 1))
 
 
-def _checked(number: int, pair: Any, n_rows: int) -> Fold:
+def _checked(index: int, pair: Any, n_rows: int) -> Fold:
+    """A pair of index lists or masks of rows as a fold; refuses what is none."""
     try:
         training, held_out = (np.asarray(part) for part in pair)
     except (TypeError, ValueError) as error:
         raise InvalidArgumentError(
-            f"got {reprlib.repr(pair)} as fold {number} of cv. Pass pairs of row numbers (training, "
+            f"got {reprlib.repr(pair)} as fold {index} of cv. Pass pairs of row numbers (training, "
             "held_out)."
         ) from error
     training, held_out = (
-        np.flatnonzero(one) if one.dtype == bool and one.shape == (n_rows,) else one
-        for one in (training, held_out)
+        np.flatnonzero(rows) if rows.dtype == bool and rows.shape == (n_rows,) else rows
+        for rows in (training, held_out)
     )
     for what, rows in (("training", training), ("held-out", held_out)):
         if rows.ndim != 1 or rows.dtype == bool:
             raise InvalidArgumentError(
-                f"got {what} rows of shape {rows.shape} and type {rows.dtype} in fold {number} of cv. "
+                f"got {what} rows of shape {rows.shape} and type {rows.dtype} in fold {index} of cv. "
                 f"Pass a list of row numbers, or a mask of {n_rows} booleans."
             )
         if not len(rows):
             raise InvalidArgumentError(
-                f"got no {what} rows in fold {number} of cv. Pass a scheme with rows in both parts."
+                f"got no {what} rows in fold {index} of cv. Pass a scheme with rows in both parts."
             )
         if rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= n_rows:
             raise InvalidArgumentError(
-                f"got {what} rows in fold {number} of cv that are no row numbers from 0 to "
+                f"got {what} rows in fold {index} of cv that are no row numbers from 0 to "
                 f"{n_rows - 1}. Pass numbers of rows of x."
             )
     n_shared = len(np.intersect1d(training, held_out))
     if n_shared:
         raise InvalidArgumentError(
-            f"got {n_shared} rows in fold {number} of cv that are trained on and held out. Held-out "
+            f"got {n_shared} rows in fold {index} of cv that are trained on and held out. Held-out "
             "rows must be new to the model: leave them out of the training part."
         )
     return Fold(training.astype(np.int64), held_out.astype(np.int64))

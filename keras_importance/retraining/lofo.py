@@ -14,7 +14,14 @@ from keras_importance.data.features import FeatureSet
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.footprint import no_footprint
 from keras_importance.errors import InvalidArgumentError, about, speaking_as
-from keras_importance.retraining.checks import check_models, in_lock_step_where_possible
+from keras_importance.retraining.checks import (
+    check_build_model,
+    check_models,
+    check_n_jobs,
+    checked_fit_kwargs,
+    checked_metrics,
+    in_lock_step_where_possible,
+)
 from keras_importance.retraining.folds import Fold, among, folds
 from keras_importance.retraining.outcomes import run_study
 from keras_importance.retraining.study import Study
@@ -54,7 +61,8 @@ def lofo_importance(
     as callbacks, where `build_model` takes the number of columns, or with `warm_start`.
     `ImportanceResult.procedure` says which.
 
-    The standard error is for new held-out rows and new trainings, paired; see `held_out.left_out`. With
+    The standard error is for new held-out rows and new trainings, paired; see
+    `statistics.cross_validation.left_out`. With
     one seed the noise of training shows in it only as a difference between folds: for a decision pass
     `n_seeds=3`.
 
@@ -68,7 +76,7 @@ def lofo_importance(
         y: their targets.
         cv: a number of folds, drawn at random, copies of a row and neighbouring windows together; a
             splitter such as scikit-learn's `KFold`, `GroupKFold` or `TimeSeriesSplit`; or pairs of row
-            numbers `(training, held_out)`.
+            indices `(training, held_out)`.
         metric: as for `FeatureImportance`; or a list of several, measured on the same trainings.
         features: as for `FeatureImportance`; a group leaves together.
         fit_kwargs: further arguments of `fit`, such as `epochs`, `batch_size`, `callbacks`. Callbacks
@@ -101,34 +109,11 @@ def lofo_importance(
         seed = whole_number("seed", seed, at_least=0)
         if warm_start is not None:
             warm_start = whole_number("warm_start", warm_start, at_least=1)
-        if not callable(build_model):
-            raise InvalidArgumentError(
-                f"got build_model={build_model!r}. Pass a function that returns a new compiled model."
-            )
-        several = isinstance(metric, (list, tuple))
-        if several and not metric:
-            raise InvalidArgumentError(
-                "got an empty list of metrics. Pass one at least, such as 'loss'."
-            )
-        if n_jobs is not None and (
-            not isinstance(n_jobs, int) or isinstance(n_jobs, bool) or not n_jobs
-        ):
-            raise InvalidArgumentError(
-                f"got n_jobs={n_jobs!r}. Pass a number of jobs, -1 for one per core, or None."
-            )
-        fit_kwargs = {} if fit_kwargs is None else fit_kwargs
-        if not isinstance(fit_kwargs, Mapping):
-            raise InvalidArgumentError(
-                f"got fit_kwargs={fit_kwargs!r}. Pass a dict of arguments of fit: {{'epochs': 5}}."
-            )
-        if y is None and sample_weight is not None:
-            raise InvalidArgumentError(
-                "got sample_weight without y. Pass x, y and sample_weight, or all of them in a dataset."
-            )
-        with about("data"):
-            data = ValidationData.read((x, y, sample_weight) if y is not None else x)
-        if data.targets is None:
-            raise InvalidArgumentError("got rows without targets. Pass y, or a dataset of (x, y).")
+        check_build_model(build_model)
+        metrics = checked_metrics(metric)
+        check_n_jobs(n_jobs)
+        fit_kwargs = checked_fit_kwargs(fit_kwargs)
+        data = _read(x, y, sample_weight)
         if isinstance(features, str) and features == "correlated":
             features = correlated_groups(data)
         named = FeatureSet.from_argument(features, data.columns, in_written_order=data.in_written_order)
@@ -137,29 +122,42 @@ def lofo_importance(
             data,
             _splits(cv, data, x, data.targets if y is None else y, groups, sample_weight, seed),
             named,
-            tuple(metric) if several else (metric,),
-            dict(fit_kwargs),
+            metrics,
+            fit_kwargs,
             seed,
             warm_start,
         )
-        model, metrics = check_models(study)
+        model, resolved_metrics = check_models(study)
         study = in_lock_step_where_possible(study, model, lock_step)
-        found = run_study(
+        outcomes = run_study(
             study,
             n_seeds=n_seeds,
             n_jobs=n_jobs,
             checkpoint=checkpoint,
             verbose=bool(verbose),
-            names=[one.name for one in metrics],
+            names=[resolved.name for resolved in resolved_metrics],
         )
-        results = {one.name: found.importance(one) for one in metrics}
-        return results if several else next(iter(results.values()))
+        results = {resolved.name: outcomes.importance(resolved) for resolved in resolved_metrics}
+        return results if isinstance(metric, (list, tuple)) else next(iter(results.values()))
+
+
+def _read(x: Any, y: Any, sample_weight: Any) -> ValidationData:
+    """All rows, with targets."""
+    if y is None and sample_weight is not None:
+        raise InvalidArgumentError(
+            "got sample_weight without y. Pass x, y and sample_weight, or all of them in a dataset."
+        )
+    with about("data"):
+        data = ValidationData.read((x, y, sample_weight) if y is not None else x)
+    if data.targets is None:
+        raise InvalidArgumentError("got rows without targets. Pass y, or a dataset of (x, y).")
+    return data
 
 
 def _splits(
     cv: Any, data: ValidationData, x: Any, y: Any, groups: Any, sample_weight: Any, seed: int
 ) -> tuple[Fold, ...]:
-    """Folds of the rows that were read: of all but those of weight 0, which the scheme counts, too."""
+    """Folds of the rows that were read; `cv` also counts rows of weight 0, which were not."""
     kept = np.ones(data.n_rows, bool)
     if sample_weight is not None:
         kept = np.asarray(sample_weight).reshape(-1) != 0

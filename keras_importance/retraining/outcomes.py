@@ -1,10 +1,10 @@
-"""Runs a study, and turns what became of its models into importances."""
+"""Runs a study, and turns the outcomes of its models into importances."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,8 @@ from keras_importance.errors import InvalidArgumentError, warn
 from keras_importance.results.result import ImportanceResult
 from keras_importance.retraining.checkpoint import Checkpoint
 from keras_importance.retraining.study import Study
-from keras_importance.retraining.trials import NOTHING, Outcome, run_trials
+from keras_importance.retraining.trainers import trainer_of
+from keras_importance.retraining.trials import ModelKey, Outcome, run_trials
 from keras_importance.statistics.arrays import Floats, n_blocks, weighted_mean
 from keras_importance.statistics.cross_validation import (
     FoldDifferences,
@@ -28,7 +29,7 @@ _MAX_NAMED = 5
 
 @dataclass(frozen=True, eq=False)
 class StudyOutcomes:
-    """What became of every model of a study.
+    """The outcome of every model of a study.
 
     Attributes:
         study: the study.
@@ -38,61 +39,68 @@ class StudyOutcomes:
 
     study: Study
     n_seeds: int
-    outcomes: dict[tuple[int, int, int], Outcome]
+    outcomes: Mapping[ModelKey, Outcome]
 
     def importance(self, metric: Metric) -> ImportanceResult:
         """How much worse held-out rows are scored without each feature."""
         study, data = self.study, self.study.data
         worse_is = metric.worse_is or 1
+        fold_indices = range(len(study.folds))
         of_rows = all(
-            one.scores[metric.name].ndim == 1 for one in self.outcomes.values() if not one.failure
+            outcome.scores[metric.name].ndim == 1
+            for outcome in self.outcomes.values()
+            if not outcome.failure
         )
         if of_rows:
             folds = [
-                FoldDifferences(fold.held_out, worse_is * self._worsening(metric, number))
-                for number, fold in enumerate(study.folds)
+                FoldDifferences(study.folds[index].held_out, worse_is * self._worsening(metric, index))
+                for index in fold_indices
             ]
             found = left_out(folds, data.weights, data.blocks)
         else:
-            means = [self._worsening_of_means(metric, number) for number in range(len(study.folds))]
+            means = [self._worsening_of_means(metric, index) for index in fold_indices]
             found = left_out_of_sets(worse_is * np.concatenate(means, axis=1), len(study.folds))
         return _result(self, metric, found, self._failed(), of_rows=of_rows)
 
     @property
     def procedure(self) -> str:
-        """How features were left out, in words; in more than one way where lock step failed half way."""
-        found = {one.procedure for one in self.outcomes.values() if one.procedure}
-        return "; ".join(sorted(found)) or self.study.procedure
+        """How features were left out, in words; in two ways where lock step failed half way."""
+        procedures = {outcome.procedure for outcome in self.outcomes.values() if outcome.procedure}
+        return "; ".join(sorted(procedures)) or self.study.procedure
 
     def baseline(self, metric: Metric) -> float:
         """The metric on held-out rows of the models with all features."""
         means = [
-            self._mean(metric, one)
-            for one in self.outcomes.values()
-            if one.left_out == NOTHING and not one.failure
+            self._mean(metric, outcome)
+            for outcome in self.outcomes.values()
+            if outcome.left_out is None and not outcome.failure
         ]
         return float(np.mean(means)) if means else math.nan
 
-    def scores(self, metric: Metric, fold: int, left_out: int) -> Floats:
+    def scores(self, metric: Metric, fold: int, left_out: int | None) -> Floats:
         """`(n_seeds, n_held_out)` scores of the rows, or `(n_seeds, 1)`; NaN for a failure."""
-        n_rows = len(self.study.folds[fold].held_out)
-        found = [self.outcomes[fold, seed, left_out] for seed in range(self.n_seeds)]
-        known = [None if one.failure else np.atleast_1d(one.scores[metric.name]) for one in found]
-        width = next((len(one) for one in known if one is not None), n_rows)
-        return np.stack([np.full(width, math.nan) if one is None else one for one in known])
+        outcomes = [self.outcomes[fold, seed, left_out] for seed in range(self.n_seeds)]
+        of_seeds = [
+            None if outcome.failure else np.atleast_1d(outcome.scores[metric.name])
+            for outcome in outcomes
+        ]
+        n_held_out = len(self.study.folds[fold].held_out)
+        n_scores = next((len(scores) for scores in of_seeds if scores is not None), n_held_out)
+        unknown = np.full(n_scores, math.nan)
+        return np.stack([unknown if scores is None else scores for scores in of_seeds])
 
     def _worsening(self, metric: Metric, fold: int) -> Floats:
         """`(n_features, n_seeds, n_held_out)` scores without each feature minus scores with it."""
-        full = self.scores(metric, fold, NOTHING)
-        numbers = range(len(self.study.features))
-        return np.stack([self.scores(metric, fold, number) - full for number in numbers])
+        full = self.scores(metric, fold, None)
+        features = range(len(self.study.features))
+        return np.stack([self.scores(metric, fold, feature) - full for feature in features])
 
     def _worsening_of_means(self, metric: Metric, fold: int) -> Floats:
         """`(n_features, n_seeds)` the same for the metric of all rows that the fold holds out."""
         means = np.array(
             [
-                [self._mean(metric, self.outcomes[fold, seed, one]) for seed in range(self.n_seeds)]
-                for one in (NOTHING, *range(len(self.study.features)))
+                [self._mean(metric, self.outcomes[fold, seed, left_out]) for seed in range(self.n_seeds)]
+                for left_out in (None, *range(len(self.study.features)))
             ]
         )
         return np.asarray(means[1:] - means[0])
@@ -107,15 +115,15 @@ class StudyOutcomes:
         return float(np.mean(scores))
 
     def _failed(self) -> dict[str, str]:
-        """Why a feature has no number, by its name."""
+        """By the name of a feature without a number, why it has none."""
         names = self.study.features.names
-        found: dict[str, str] = {}
+        reasons: dict[str, str] = {}
         for outcome in self.outcomes.values():
             if outcome.failure:
-                without = names if outcome.left_out == NOTHING else (names[outcome.left_out],)
+                without = names if outcome.left_out is None else (names[outcome.left_out],)
                 for name in without:
-                    found.setdefault(name, f"{_place(outcome, names)} failed: {outcome.failure}")
-        return found
+                    reasons.setdefault(name, f"{_described(outcome, names)} failed: {outcome.failure}")
+        return reasons
 
 
 def run_study(
@@ -127,7 +135,7 @@ def run_study(
     verbose: bool,
     names: Sequence[str] = (),
 ) -> StudyOutcomes:
-    """Trains and scores all models of a study, those apart that a checkpoint has already.
+    """Trains and scores all models of a study, except those already in the checkpoint.
 
     Args:
         study: the study.
@@ -142,11 +150,10 @@ def run_study(
         InvalidArgumentError: for a checkpoint of something else, and where every model fails.
     """
     kept = None if checkpoint is None else Checkpoint(checkpoint, study.fingerprint(n_seeds))
-    found = [
-        replace(one, scores=dict(zip(names, one.scores.values(), strict=True)))
-        for one in (kept.found if kept else [])
-    ]
-    outcomes = {one.key: one for one in found}
+    outcomes = {
+        outcome.key: replace(outcome, scores=dict(zip(names, outcome.scores.values(), strict=True)))
+        for outcome in (kept.outcomes if kept else [])
+    }
 
     def note(outcome: Outcome) -> None:
         if kept is not None and outcome.key not in outcomes:
@@ -154,24 +161,30 @@ def run_study(
         outcomes[outcome.key] = outcome
 
     for part in study.trials(n_seeds, set(outcomes)):
-        weights = {one.key[:2]: one.weights for one in outcomes.values() if one.weights is not None}
-        run_trials(
-            replace(study, full_weights=weights).run,
-            part,
-            n_jobs=n_jobs,
-            on_outcome=note,
-            verbose=verbose,
-        )
+        weights = {
+            outcome.key[:2]: outcome.weights
+            for outcome in outcomes.values()
+            if outcome.weights is not None
+        }
+        run = trainer_of(study, weights).run
+        run_trials(run, part, n_jobs=n_jobs, on_outcome=note, verbose=verbose)
     _tell_failures(study, list(outcomes.values()))
     return StudyOutcomes(study, n_seeds, outcomes)
 
 
 def _tell_failures(study: Study, outcomes: Sequence[Outcome]) -> None:
+    """Warns of trainings that failed.
+
+    Raises:
+        InvalidArgumentError: where all failed.
+    """
     names = study.features.names
-    failed = [one for one in outcomes if one.failure]
+    failed = [outcome for outcome in outcomes if outcome.failure]
     if not failed:
         return
-    told = "; ".join(f"{_place(one, names)} ({one.failure})" for one in failed[:_MAX_NAMED])
+    told = "; ".join(
+        f"{_described(outcome, names)} ({outcome.failure})" for outcome in failed[:_MAX_NAMED]
+    )
     if len(failed) == len(outcomes):
         raise InvalidArgumentError(f"got a build_model none of whose trainings succeeded: {told}.")
     more = f"; and {len(failed) - _MAX_NAMED} more" if len(failed) > _MAX_NAMED else ""
@@ -181,8 +194,9 @@ def _tell_failures(study: Study, outcomes: Sequence[Outcome]) -> None:
     )
 
 
-def _place(outcome: Outcome, names: Sequence[str]) -> str:
-    what = "all features" if outcome.left_out == NOTHING else f"all but {names[outcome.left_out]}"
+def _described(outcome: Outcome, names: Sequence[str]) -> str:
+    """Which model it was, in words."""
+    what = "all features" if outcome.left_out is None else f"all but {names[outcome.left_out]}"
     return f"{what} in fold {outcome.fold}, seed {outcome.seed}"
 
 

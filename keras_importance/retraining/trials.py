@@ -1,4 +1,4 @@
-"""The trainings of a study: one by one, or several at once through joblib."""
+"""Trials: the trainings of a study as tasks, run one by one or several at once through joblib."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from keras_importance.errors import InvalidArgumentError
 from keras_importance.progress import progress_bar
 from keras_importance.statistics.arrays import Array
 
-NOTHING = -1
-"""In place of the number of a feature: the model that sees all of them."""
+ModelKey = tuple[int, int, int | None]
+"""`(fold, seed, left_out)`: one model of a study."""
 
 
 @dataclass(frozen=True)
@@ -19,40 +19,41 @@ class Trial:
     """A task: models of one fold, trained from one seed, each without one feature.
 
     Attributes:
-        fold: number of the fold.
+        fold: index of the fold.
         seed: seed of weights, batches and dropout, counted from that of the study.
-        left_out: for each model the number of the feature that it does without, or `NOTHING`.
+        left_out: for each model the index of the feature that it does without; None for the model with
+            all features.
     """
 
     fold: int
     seed: int
-    left_out: tuple[int, ...]
+    left_out: tuple[int | None, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What became of one model of a trial.
+    """The scores of one model of a trial, or why it has none.
 
     Attributes:
         fold, seed: as in `Trial`.
-        left_out: the feature that the model did without, or `NOTHING`.
+        left_out: index of the feature that the model did without; None for the model with all features.
         scores: for each metric, by name, `(n_held_out,)` scores of the rows, or one number.
-        failure: why there are none; empty where there are some.
+        failure: why there are no scores; empty where there are some.
         procedure: how the feature was left out.
-        weights: the trained weights, where later trials start from them.
+        weights: the trained weights, where later trials start from them; else None.
     """
 
     fold: int
     seed: int
-    left_out: int
+    left_out: int | None
     scores: Mapping[str, Array] = field(default_factory=dict)
     failure: str = ""
     procedure: str = ""
     weights: tuple[Array, ...] | None = None
 
     @property
-    def key(self) -> tuple[int, int, int]:
-        """Which model it was."""
+    def key(self) -> ModelKey:
+        """Which model of the study it was."""
         return self.fold, self.seed, self.left_out
 
 
@@ -64,10 +65,10 @@ def run_trials(
     on_outcome: Callable[[Outcome], None],
     verbose: bool,
 ) -> None:
-    """Runs all trials through joblib, and hands on what becomes of each as soon as it is known.
+    """Runs all trials through joblib, and hands on each outcome as soon as it is known.
 
     Args:
-        run: runs one trial; picklable, if there is more than one process.
+        run: runs one trial; picklable if there is more than one process.
         trials: the trials.
         n_jobs: as joblib's; None takes what `joblib.parallel_config` says, else one.
         on_outcome: called in this process for each model.
@@ -89,6 +90,7 @@ def run_trials(
 def _in_parallel(
     run: Callable[[Trial], list[Outcome]], trials: Iterable[Trial], n_jobs: int | None
 ) -> Iterator[list[Outcome]]:
+    """The outcomes of each trial, in the order in which the trials end."""
     try:
         joblib = importlib.import_module("joblib")
     except ImportError as error:
@@ -99,5 +101,5 @@ def _in_parallel(
             "pip install 'keras_importance[lofo]'."
         ) from error
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-    found: Iterator[list[Outcome]] = parallel(joblib.delayed(run)(trial) for trial in trials)
-    return found
+    outcomes: Iterator[list[Outcome]] = parallel(joblib.delayed(run)(trial) for trial in trials)
+    return outcomes

@@ -20,7 +20,7 @@ class FoldDifferences:
     """How much worse the rows that a fold held out are scored without each feature.
 
     Attributes:
-        rows: `(n_rows,)` their numbers.
+        rows: `(n_rows,)` indices of the rows.
         values: `(n_features, n_seeds, n_rows)` the score without the feature minus that with it, turned
             so that more is worse; NaN where a training failed.
     """
@@ -31,12 +31,12 @@ class FoldDifferences:
 
 @dataclass(frozen=True, eq=False)
 class HeldOutEstimate:
-    """Importances by leaving features out.
+    """Importances by leaving features out, from rows that were held out.
 
     Attributes:
         importances: `(n_features, n_folds * n_seeds)` mean worsening in each fold, for each seed.
-        std_error: `(n_features,)` standard errors of their means.
-        degrees: `(n_features,)` degrees of freedom of these.
+        std_error: `(n_features,)` standard errors of the means over folds and seeds.
+        degrees: `(n_features,)` degrees of freedom of the standard errors.
     """
 
     importances: Floats
@@ -51,34 +51,34 @@ def left_out(
 
         variance = variance over rows + variance over trainings
 
-    The rows' part is that of a mean of means of folds, paired: the row's score without the feature and
-    with it come from twins. A row that several folds hold out counts once, with all that it adds. The
-    other part is how much the trainings differ beyond what their rows explain: between seeds of a fold
-    where there are several, else between folds. It is unknown, and taken for 0, for one fold and one
-    seed.
+    The variance over rows is that of the mean over folds of paired differences: the scores of a row with
+    and without the feature come from models trained alike. A row that several folds hold out counts
+    once, with the sum of what it adds. The variance over trainings is how much the trainings differ
+    beyond what their rows explain: between the seeds of a fold where there are several, else between
+    folds. For one fold and one seed it is unknown, and taken as 0.
 
     Degrees of freedom are Satterthwaite's. Where trainings differ less than their rows explain, that is
-    partly chance: the spread then counts with the square of its degrees. So 95% intervals cover .93 to
-    .98 for three trainings or more, whatever their noise; for two that differ much more than their rows
-    do, only .88 to .91.
+    partly chance: the variance between trainings then counts with the square of its degrees of freedom.
+    So 95% intervals cover .93 to .98 for three trainings or more, whatever their noise; for two that
+    differ much more than their rows do, only .88 to .91.
 
-    The error is for new rows and new trainings on these training rows; what other training rows would
-    change is only seen in so far as the folds differ.
+    The error is for new rows and new trainings on these training rows. What other training rows would
+    change shows only as far as the folds differ.
 
     Args:
         folds: how much worse the held-out rows of each fold are scored.
         weights: `(n_data,)` weights of all rows; None for equal ones.
         blocks: `(n_data,)` blocks of rows that depend on one another; None for separate rows.
     """
-    parts = [_FoldSums.of(one, weights, blocks) for one in folds]
-    means = np.stack([one.means for one in parts], axis=1)  # (features, folds, seeds)
+    sums = [_FoldSums.of(fold, weights, blocks) for fold in folds]
+    means = np.stack([of_fold.means for of_fold in sums], axis=1)  # (n_features, n_folds, n_seeds)
     n_features, n_folds, n_seeds = means.shape
-    units = np.unique(np.concatenate([one.units for one in parts]))
-    by_rows, explained = _variances_by_rows(parts, units, means.mean(axis=(1, 2)))
+    units = np.unique(np.concatenate([of_fold.units for of_fold in sums]))
+    by_rows, explained = _variances_by_rows(sums, units, means.mean(axis=(1, 2)))
     between, degrees_of_training = np.zeros(n_features), 1
     if n_seeds > 1:
         between = means.var(axis=2, ddof=1).sum(axis=1) / (n_folds**2 * n_seeds)
-        explained = sum(one.between_seeds() for one in parts) / (n_folds**2 * n_seeds)
+        explained = sum(of_fold.between_seeds() for of_fold in sums) / (n_folds**2 * n_seeds)
         degrees_of_training = n_folds * (n_seeds - 1)
     elif n_folds > 1:
         between = means[..., 0].var(axis=1, ddof=1) / n_folds
@@ -95,12 +95,13 @@ def left_out(
 
 
 def left_out_of_sets(worsening: Floats, n_folds: int = 1) -> HeldOutEstimate:
-    """The same for a metric that is one number for all held-out rows: its error is that of the repeats.
+    """The same for a metric that is one number for all held-out rows.
 
-    Between folds where there are several, as the seeds of a fold share its rows; else between seeds.
+    The standard error is that of a mean over folds where there are several, as the seeds of a fold share
+    its rows; else over seeds.
 
     Args:
-        worsening: `(n_features, n_folds * n_seeds)`, fold by fold.
+        worsening: `(n_features, n_folds * n_seeds)` how much worse the metric is, fold by fold.
         n_folds: how many folds there are.
     """
     repeats = worsening
@@ -115,25 +116,25 @@ class _FoldSums:
     """What each row, or block of rows, adds to the means of the trainings of one fold.
 
     Attributes:
-        units: `(n_units,)` numbers of the rows or blocks, in order.
+        units: `(n_units,)` labels of the rows or blocks, in order.
         sums: `(n_features, n_seeds, n_units)` what they add; their sum is the mean of a training.
-        shares: `(n_units,)` their shares of the weight.
+        fractions: `(n_units,)` their fractions of the fold's weight.
     """
 
     units: Integers
     sums: Floats
-    shares: Floats
+    fractions: Floats
 
     @classmethod
     def of(cls, fold: FoldDifferences, weights: Floats | None, blocks: Integers | None) -> _FoldSums:
-        """The parts of a fold's rows."""
-        shares = np.ones(len(fold.rows)) if weights is None else weights[fold.rows]
-        shares = shares / shares.sum()
+        """The sums of a fold."""
+        fractions = np.ones(len(fold.rows)) if weights is None else weights[fold.rows]
+        fractions = fractions / fractions.sum()
         labels = fold.rows if blocks is None else blocks[fold.rows]
         order = np.argsort(labels, kind="stable")
         units, first = np.unique(labels[order], return_index=True)
-        sums = np.add.reduceat(fold.values[..., order] * shares[order], first, axis=-1)
-        return cls(units, sums, np.add.reduceat(shares[order], first))
+        sums = np.add.reduceat(fold.values[..., order] * fractions[order], first, axis=-1)
+        return cls(units, sums, np.add.reduceat(fractions[order], first))
 
     @property
     def means(self) -> Floats:
@@ -141,8 +142,8 @@ class _FoldSums:
         return np.asarray(self.sums.sum(axis=-1))
 
     def around(self, centre: Floats) -> Floats:
-        """What the units add beyond a centre `(n_features, n_seeds)`."""
-        return np.asarray(self.sums - centre[..., None] * self.shares)
+        """`(n_features, n_seeds, n_units)` what units add beyond a centre `(n_features, n_seeds)`."""
+        return np.asarray(self.sums - centre[..., None] * self.fractions)
 
     def between_seeds(self) -> Floats:
         """`(n_features,)` variance of the mean between seeds that rows explain, which vary with them."""
@@ -152,21 +153,27 @@ class _FoldSums:
 
 
 def _variances_by_rows(
-    parts: Sequence[_FoldSums], units: Integers, centre: Floats
+    sums: Sequence[_FoldSums], units: Integers, centre: Floats
 ) -> tuple[Floats, Floats]:
-    """Variances by rows of the mean of all trainings, and of the mean of folds as their spread tells it.
+    """Variances due to rows: of the mean of all trainings, and of that mean as told by the fold means.
 
-    They are equal where no row is held out twice.
+    `(n_features,)` each. The second is what rows explain of the variance between folds, divided by the
+    number of folds. The two are equal where no row is held out twice.
+
+    Args:
+        sums: what rows add, fold by fold.
+        units: `(n_units,)` labels of all rows or blocks that a fold holds out.
+        centre: `(n_features,)` means of all trainings.
     """
-    n_folds, n_units = len(parts), len(units)
+    n_folds, n_units = len(sums), len(units)
     if n_units < 2:
         return np.full(len(centre), math.nan), np.full(len(centre), math.nan)
     added, squares = np.zeros((len(centre), n_units)), np.zeros(len(centre))
-    for one in parts:
-        of_fold = one.around(centre[:, None]).mean(axis=1)
-        added[:, np.searchsorted(units, one.units)] += of_fold / n_folds
-        squares += np.sum(of_fold**2, axis=1)
+    for of_fold in sums:
+        of_units = of_fold.around(centre[:, None]).mean(axis=1)
+        added[:, np.searchsorted(units, of_fold.units)] += of_units / n_folds
+        squares += np.sum(of_units**2, axis=1)
     few = n_units / (n_units - 1)
     of_mean = np.sum(added**2, axis=1)
-    spread = (squares - n_folds * of_mean) / (n_folds * max(n_folds - 1, 1))
-    return few * of_mean, few * spread
+    between = (squares - n_folds * of_mean) / (n_folds * max(n_folds - 1, 1))
+    return few * of_mean, few * between

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pickle
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import joblib
@@ -13,7 +15,13 @@ import pytest
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit
 
 from keras_importance import ImportanceWarning, compute_importance, lofo_importance
+from keras_importance.data.features import FeatureSet
+from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.twins.twins import Twins
+from keras_importance.retraining.folds import Fold
+from keras_importance.retraining.study import Study
+from keras_importance.retraining.trainers import trainer_of
+from keras_importance.retraining.trials import Trial
 
 layers = keras.layers
 TRAININGS = []
@@ -1057,3 +1065,23 @@ def test_a_dask_cluster_finds_what_one_process_finds(data, tmp_path):
             spread = lofo(*data, **settings)
     assert {int(one.name) for one in tmp_path.iterdir()} == workers
     assert_same(spread, lofo(*data, **settings), rtol=1e-6, atol=0)
+
+
+def trained_by_steps():
+    return sgd(mlp)()
+
+
+@pytest.mark.parametrize("lock_step", [True, False], ids=["lock step", "refit"])
+def test_a_trainer_that_has_trained_can_be_sent_to_another_process(data, lock_step):
+    """Compiled programs stay behind, and the copy finds the same scores."""
+    rows = ValidationData.read(data)
+    features = FeatureSet.from_argument({"x0": [0], "others": [1, 2]}, rows.columns)
+    study = Study(trained_by_steps, rows, (Fold(*halves(60)[0]),), features, ("loss",), {}, 0)
+    trainer = trainer_of(replace(study, lock_step=lock_step, insists=lock_step), {})
+    trial = Trial(0, 0, (None, 0))
+    outcomes = trainer.run(trial)
+    copy = pickle.loads(pickle.dumps(trainer))
+    for first, second in zip(outcomes, copy.run(trial), strict=True):
+        assert first.key == second.key
+        assert first.procedure == second.procedure
+        np.testing.assert_allclose(first.scores["loss"], second.scores["loss"], rtol=1e-6)

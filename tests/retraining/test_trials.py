@@ -17,17 +17,21 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.retraining.checkpoint import Checkpoint
-from keras_importance.retraining.trials import NOTHING, Outcome, Trial, run_trials
+from keras_importance.retraining.trials import Outcome, Trial, run_trials
 
-TRIALS = [Trial(fold, seed, (NOTHING, 0, 1)) for fold in range(3) for seed in range(2)]
+TRIALS = [Trial(fold, seed, (None, 0, 1)) for fold in range(3) for seed in range(2)]
+
+
+def in_numbers(key):
+    """The key of a model with -1 for the model with all features."""
+    fold, seed, left_out = key
+    return fold, seed, -1 if left_out is None else left_out
 
 
 def scored(trial):
     """Scores that say of which model they are, and in which process they were made."""
-    return [
-        Outcome(trial.fold, trial.seed, one, {"loss": np.array([trial.fold, trial.seed, one, os.getpid()])})
-        for one in trial.left_out
-    ]  # fmt: skip
+    keys = [(trial.fold, trial.seed, left_out) for left_out in trial.left_out]
+    return [Outcome(*key, {"loss": np.array([*in_numbers(key), os.getpid()])}) for key in keys]
 
 
 def run(trials, function=scored, n_jobs=None):
@@ -38,7 +42,7 @@ def run(trials, function=scored, n_jobs=None):
 
 def numbers(outcomes):
     """What became of each model, whatever the order and the process."""
-    return sorted((*one.key, *one.scores["loss"][:3].tolist()) for one in outcomes)
+    return sorted((*in_numbers(one.key), *one.scores["loss"][:3].tolist()) for one in outcomes)
 
 
 # --- running ------------------------------------------------------------------------------------
@@ -47,7 +51,7 @@ def numbers(outcomes):
 def test_every_model_has_one_outcome():
     found = run(TRIALS)
     assert len({one.key for one in found}) == len(found) == 18
-    assert all(np.array_equal(one.scores["loss"][:3], one.key) for one in found)
+    assert all(np.array_equal(one.scores["loss"][:3], in_numbers(one.key)) for one in found)
 
 
 def test_an_outcome_is_handed_on_before_the_next_trial_is_run():
@@ -123,7 +127,7 @@ def test_several_jobs_without_joblib_are_an_error(without_joblib, n_jobs):
 
 # --- the file -----------------------------------------------------------------------------------
 
-keys = st.tuples(st.integers(0, 20), st.integers(0, 9), st.integers(-1, 300))
+keys = st.tuples(st.integers(0, 20), st.integers(0, 9), st.none() | st.integers(0, 300))
 values = arrays(np.float64, array_shapes(min_dims=0, max_dims=2, max_side=5), elements=st.floats())
 some_scores = st.dictionaries(st.text(max_size=8), values, max_size=3)
 
@@ -150,14 +154,14 @@ def test_what_was_added_is_found_again_bit_by_bit(drawn):
         checkpoint = Checkpoint(path, "a")
         for one in outcomes:
             checkpoint.add(one)
-        found = Checkpoint(path, "a").found
+        found = Checkpoint(path, "a").outcomes
     assert len(found) == len(outcomes)
     assert all(map(same, found, outcomes))
 
 
 def test_a_new_file_holds_nothing(path):
-    assert Checkpoint(path, "a").found == []
-    assert Checkpoint(path, "a").found == []
+    assert Checkpoint(path, "a").outcomes == []
+    assert Checkpoint(path, "a").outcomes == []
 
 
 def test_the_folder_of_a_new_file_is_made(tmp_path):
@@ -167,7 +171,7 @@ def test_the_folder_of_a_new_file_is_made(tmp_path):
 
 def test_a_failure_is_not_kept(path):
     Checkpoint(path, "a").add(Outcome(0, 0, 1, failure="ValueError: no"))
-    assert Checkpoint(path, "a").found == []
+    assert Checkpoint(path, "a").outcomes == []
 
 
 def filled(path):
@@ -183,10 +187,10 @@ def test_a_file_cut_off_anywhere_holds_its_whole_lines(path):
     content = filled(path)
     for length in range(len(content) + 1):
         path.write_bytes(content[:length])
-        found = Checkpoint(path, "a").found
+        found = Checkpoint(path, "a").outcomes
         assert len(found) == max(content[:length].count(b"\n") - 1, 0), length
         Checkpoint(path, "a").add(scored(TRIALS[5])[0])
-        assert [one.key for one in Checkpoint(path, "a").found][-1] == (2, 1, NOTHING), length
+        assert [one.key for one in Checkpoint(path, "a").outcomes][-1] == (2, 1, None), length
 
 
 FOREIGN = {
@@ -256,3 +260,10 @@ def test_a_line_is_plain_json(path):
         "procedure": "refit",
         "scores": {"loss": {"shape": [1], "float64": "AAAAAAAA8D8="}},
     }
+
+
+def test_the_model_with_all_features_is_written_as_minus_one(path):
+    """So a file of an earlier version is read, and the other way round."""
+    Checkpoint(path, "a").add(Outcome(1, 2, None, {"loss": np.array([1.0])}, procedure="refit"))
+    assert json.loads(path.read_text().splitlines()[1])["key"] == [1, 2, -1]
+    assert [outcome.key for outcome in Checkpoint(path, "a").outcomes] == [(1, 2, None)]

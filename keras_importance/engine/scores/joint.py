@@ -14,7 +14,7 @@ from keras_importance.engine.cut.block_sizes import declared_batch, rows_at_once
 from keras_importance.engine.cut.cut import whole_model
 from keras_importance.engine.scores.context import ScoringContext
 from keras_importance.engine.scores.programs import prepared, row_scores
-from keras_importance.engine.scores.sample import Block, FeatureScores, Sample, Values
+from keras_importance.engine.scores.sample import Block, FeatureScores, Sample, Values, rows_of
 from keras_importance.statistics.arrays import Array, Integers
 
 
@@ -92,9 +92,7 @@ class JointScorer:
         return np.asarray(self._scored(joined, sample))
 
     def _scored(self, outputs: Any, sample: Sample) -> Array:
-        targets = keras.tree.map_structure(
-            lambda leaf: leaf[sample.rows], self._data.targets, none_is_leaf=False
-        )
+        targets = rows_of(self._data.targets, sample.rows)
         return self._metric.checked_score(targets, outputs, None)
 
     def _score(self, call: Inference, values: Values, targets: Any, joint: _Set, block: Block) -> Any:

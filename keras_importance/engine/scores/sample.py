@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 
+from keras_importance.data.arrays import mapped
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.statistics.arrays import Array, Integers
@@ -119,7 +119,7 @@ class DeviceData:
         self._on_device = compiler.on_device
         self._arrays = data.inputs
         self.inputs = [self._on_device(values) for values in data.inputs]
-        self.targets = keras.tree.map_structure(self._on_device, data.targets, none_is_leaf=False)
+        self.targets = mapped(self._on_device, data.targets)
 
     def sample(self, request: ScoreRequest) -> Sample:
         """The rows that are asked for, their donors, and the tensors of the replacement."""
@@ -157,4 +157,4 @@ class FeatureScores:
 
 def rows_of(nest: Any, rows: Any) -> Any:
     """The rows of each array of a nest."""
-    return keras.tree.map_structure(lambda leaf: leaf[rows], nest, none_is_leaf=False)
+    return mapped(lambda leaf: leaf[rows], nest)

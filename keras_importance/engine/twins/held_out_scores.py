@@ -21,15 +21,15 @@ from keras_importance.statistics.arrays import Floats
 def resolved_metrics(
     arguments: Sequence[Any], model: Any, data: ValidationData, seed: int
 ) -> tuple[Metric, ...]:
-    """The metrics that the user's arguments mean, tried out on the targets of some rows.
+    """The metrics that the user's arguments name, tried out on the targets of some rows.
 
     Raises:
         InvalidArgumentError: for metrics that are unknown, fail or can't be told from noise.
     """
     outputs = keras.tree.flatten(model(few_rows(model, data), training=False))
-    shapes = [(data.n_rows, *one.shape[1:]) for one in outputs]
-    named = (metric_from_argument(one, model) for one in arguments)
-    return tuple(one.resolved(data.targets, shapes, data.weights, seed) for one in named)
+    shapes = [(data.n_rows, *output.shape[1:]) for output in outputs]
+    metrics = (metric_from_argument(argument, model) for argument in arguments)
+    return tuple(metric.resolved(data.targets, shapes, data.weights, seed) for metric in metrics)
 
 
 def few_rows(model: Any, data: ValidationData) -> Any:
@@ -46,7 +46,8 @@ def held_out_scores(model: Any, data: ValidationData, metrics: Sequence[Metric])
     def scored(call: Any, inputs: Any, targets: Any) -> list[Any]:
         outputs = call(data.pack(inputs))
         return [
-            outputs if one.row_scores is None else one.row_scores(targets, outputs) for one in metrics
+            outputs if metric.row_scores is None else metric.row_scores(targets, outputs)
+            for metric in metrics
         ]
 
     program = compiler(scored, fuse=False)
@@ -54,22 +55,22 @@ def held_out_scores(model: Any, data: ValidationData, metrics: Sequence[Metric])
     for first in range(0, data.n_rows, n_at_once):
         # The last part is padded with the last row: one static shape.
         part = data.only(np.minimum(np.arange(first, first + n_at_once), data.n_rows - 1))
-        found = program(*mapped(compiler.on_device, [list(part.inputs), part.targets]))
-        pieces.append(mapped(ops.convert_to_numpy, found))
+        of_part = program(*mapped(compiler.on_device, [list(part.inputs), part.targets]))
+        pieces.append(mapped(ops.convert_to_numpy, of_part))
     joined = keras.tree.map_structure(lambda *leaves: np.concatenate(leaves)[: data.n_rows], *pieces)
     return finished_scores(joined, data, metrics)
 
 
 def finished_scores(
-    found: Sequence[Any], data: ValidationData, metrics: Sequence[Metric]
+    computed: Sequence[Any], data: ValidationData, metrics: Sequence[Metric]
 ) -> list[Floats]:
-    """Scores of rows as they are; of outputs the metric of all rows."""
+    """For each metric the scores `(n_rows,)` as computed, or the metric of all rows from the outputs."""
     return [
         np.asarray(
-            one
+            scores_or_outputs
             if metric.row_scores is not None
-            else metric.checked_score(data.targets, one, data.weights),
+            else metric.checked_score(data.targets, scores_or_outputs, data.weights),
             np.float64,
         )
-        for metric, one in zip(metrics, found, strict=True)
+        for metric, scores_or_outputs in zip(metrics, computed, strict=True)
     ]

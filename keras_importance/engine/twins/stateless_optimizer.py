@@ -12,6 +12,17 @@ from keras_importance.errors import InvalidArgumentError
 _BRANCHES = ("gradient_accumulation_steps", "ema_overwrite_frequency")
 
 
+def why_not_stateless(optimizer: Any) -> str | None:
+    """Why an optimizer has no stateless copy; None where nothing is known against it."""
+    config = optimizer.get_config()
+    branch = next((name for name in _BRANCHES if config.get(name)), None)
+    if branch is not None:
+        return f"an optimizer with {branch}={config[branch]}, which twins can't be trained with"
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return "an optimizer with a scaled loss, which twins can't be trained with"
+    return None
+
+
 def stateless(optimizer: Any, variables: list[Any]) -> Any:
     """A copy of an optimizer, built for some variables, whose `stateless_apply` works on every backend.
 
@@ -20,28 +31,26 @@ def stateless(optimizer: Any, variables: list[Any]) -> Any:
     from the class that knows no backend.
 
     Raises:
-        InvalidArgumentError: for one that updates by the number of the step, or scales its loss.
+        InvalidArgumentError: for one that updates by the count of steps, or scales its loss.
     """
-    config = optimizer.get_config()
-    given = [name for name in _BRANCHES if config.get(name)]
-    if given or isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        what = f"{given[0]}={config[given[0]]}" if given else "a scaled loss"
-        raise InvalidArgumentError(f"got an optimizer with {what}, which twins can't be trained with.")
+    reason = why_not_stateless(optimizer)
+    if reason is not None:
+        raise InvalidArgumentError(f"got {reason}.")
     kind = type(optimizer)
     if keras.backend.backend() != "jax":
         kind = type(kind.__name__, (kind,), _without_backend(kind))
-    copy = kind.from_config(config)
+    copy = kind.from_config(optimizer.get_config())
     copy.build(variables)
     return copy
 
 
 def _without_backend(kind: type[Any]) -> dict[str, Any]:
     """The methods that a backend overrides, as the classes without a backend have them."""
-    found: dict[str, Any] = {}
-    of_backend = [one for one in kind.__mro__ if ".backend." in one.__module__]
-    others = [one for one in kind.__mro__ if one not in of_backend and one is not object]
-    for name in {name for one in of_backend for name in vars(one) if name != "__init__"}:
-        owner = next((one for one in others if name in vars(one)), None)
+    methods: dict[str, Any] = {}
+    of_backend = [base for base in kind.__mro__ if ".backend." in base.__module__]
+    others = [base for base in kind.__mro__ if base not in of_backend and base is not object]
+    for name in {name for base in of_backend for name in vars(base) if name != "__init__"}:
+        owner = next((base for base in others if name in vars(base)), None)
         if owner is not None and callable(vars(owner)[name]):
-            found[name] = vars(owner)[name]
-    return found
+            methods[name] = vars(owner)[name]
+    return methods

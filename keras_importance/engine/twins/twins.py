@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_importance.data.arrays import mapped
 from keras_importance.data.hidden_columns import HiddenColumns
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends import backend
@@ -20,6 +21,7 @@ from keras_importance.engine.cut.block_sizes import evenly
 from keras_importance.engine.metrics.metric import Metric
 from keras_importance.engine.twins.held_out_scores import finished_scores
 from keras_importance.engine.twins.step import Start, TwinStep
+from keras_importance.engine.twins.tensors import Batches, Hidden, Rows, State
 from keras_importance.errors import reason_of, warn
 from keras_importance.statistics.arrays import Floats, Integers
 
@@ -44,7 +46,7 @@ class TwinPrograms:
         step: one step of the training.
         metrics: the metrics.
         is_vectorised: whether a program trains several twins at once, not one after the other.
-        calls_at_once: how many programs are best run at once.
+        calls_at_once: how many programs are best run concurrently.
         epoch: `TwinStep.epoch`, compiled.
         scores: `TwinStep.scores`, compiled.
     """
@@ -75,7 +77,7 @@ class TwinPrograms:
 
     def on_device(self, nest: Any) -> Any:
         """The arrays of a nest as tensors."""
-        return keras.tree.map_structure(self._backend.on_device, nest, none_is_leaf=False)
+        return mapped(self._backend.on_device, nest)
 
     def _compile(self, *, is_vectorised: bool) -> None:
         self.is_vectorised = is_vectorised
@@ -86,19 +88,19 @@ class TwinPrograms:
 
 @dataclass(eq=False)
 class _Block:
-    """Some twins that begin alike; the last block of a start is padded to the size of the others.
+    """Some twins of one start; the last block of a start is padded to the size of the others.
 
     Attributes:
-        start: number of what they begin with.
-        twins: their numbers, without the padding.
-        hidden: for each input, which columns they don't see, as tensors.
+        start: index of the start.
+        twins: `(n_twins,)` indices of the twins, without the padding.
+        hidden: what they don't see.
         state: what they have come to.
     """
 
     start: int
     twins: Integers
-    hidden: list[Any]
-    state: tuple[list[Any], list[Any]]
+    hidden: Hidden
+    state: State
 
 
 class Twins:
@@ -112,30 +114,34 @@ class Twins:
     Args:
         programs: the compiled training of the model.
         data: the rows to train on.
-        masks: what each twin doesn't see.
+        hidden_columns: what each twin doesn't see.
         batch_size: rows in a step.
-        starts: what the twins begin with; there is a set of twins for each.
+        starts: where the twins begin; there is a set of twins for each.
     """
 
     def __init__(
         self,
         programs: TwinPrograms,
         data: ValidationData,
-        masks: HiddenColumns,
+        hidden_columns: HiddenColumns,
         batch_size: int,
         starts: Sequence[Start],
     ) -> None:
         self._programs = programs
-        self._masks, self._batch_size, self._starts = masks, batch_size, tuple(starts)
+        self._hidden_columns, self._batch_size = hidden_columns, batch_size
+        self._starts = tuple(starts)
         weights = None if data.weights is None else data.weights.astype(keras.config.floatx())
-        self._rows = programs.on_device([list(data.inputs), data.targets, weights])
-        self._fill = programs.on_device(list(masks.fill))
-        self._n_twins = len(masks.hidden[0])
+        self._rows = Rows(*programs.on_device([list(data.inputs), data.targets, weights]))
+        self._n_twins = len(hidden_columns.hidden[0])
         self._has_trained = False
         self._blocks = self._arranged()
 
     def train(self, orders: Sequence[Integers]) -> None:
-        """One epoch over the rows, in an order of their own for the twins of each start."""
+        """Trains for one epoch.
+
+        Args:
+            orders: for each start `(n_rows,)` indices of the rows in the order in which they are taken.
+        """
         try:
             self._train(orders)
         except Exception as error:
@@ -146,7 +152,7 @@ class Twins:
             self._train(orders)
 
     def set_learning_rate(self, value: float) -> None:
-        """Sets what the optimizers learn with from now on; where a schedule does, it stays."""
+        """Sets the learning rate of all twins; without effect where a schedule sets it."""
         for block in self._blocks:
             block.state = self._programs.step.with_learning_rate(block.state, value)
 
@@ -160,40 +166,42 @@ class Twins:
             data.only(np.minimum(np.arange(first, first + n_at_once), data.n_rows - 1))
             for first in range(0, data.n_rows, n_at_once)
         ]
-        found: list[list[list[Floats]]] = [[] for _ in self._starts]
+        scores: list[list[list[Floats]]] = [[] for _ in self._starts]
         for block in self._blocks:
             pieces = [self._scored(block, part) for part in parts]
             of_block = keras.tree.map_structure(
                 lambda *leaves: np.concatenate(leaves, axis=1)[:, : data.n_rows], *pieces
             )
-            for place in range(len(block.twins)):
-                of_twin = keras.tree.map_structure(lambda leaf: leaf[place], of_block)  # noqa: B023
-                found[block.start].append(finished_scores(of_twin, data, self._programs.metrics))
-        return found
+            for index in range(len(block.twins)):
+                of_twin = keras.tree.map_structure(lambda leaf: leaf[index], of_block)  # noqa: B023
+                scores[block.start].append(finished_scores(of_twin, data, self._programs.metrics))
+        return scores
 
     # --- blocks of twins --------------------------------------------------------------------------
 
     def _arranged(self) -> list[_Block]:
-        """Blocks of one size, of twins as they are at first."""
+        """Blocks of equal size, of all twins as they begin."""
         programs = self._programs
         fitting = max(1, _MAX_VALUES // programs.step.values_of_twin(self._batch_size))
         at_once = max(1, -(-self._n_twins * len(self._starts) // programs.calls_at_once))
         size = evenly(self._n_twins, min(fitting, at_once)) if programs.is_vectorised else 1
-        found = []
-        for number, start in enumerate(self._starts):
+        fill = programs.on_device(list(self._hidden_columns.fill))
+        blocks = []
+        for index, start in enumerate(self._starts):
             for first in range(0, self._n_twins, size):
                 twins = np.arange(first, min(first + size, self._n_twins))
                 padded = twins[np.minimum(np.arange(size), len(twins) - 1)]
-                hidden = programs.on_device([one[padded] for one in self._masks.hidden])
-                found.append(_Block(number, twins, hidden, programs.step.state(start, size)))
-        return found
+                columns = programs.on_device([hidden[padded] for hidden in self._hidden_columns.hidden])
+                state = programs.step.state(start, size)
+                blocks.append(_Block(index, twins, Hidden(columns, fill), state))
+        return blocks
 
     def _train(self, orders: Sequence[Integers]) -> None:
-        given = [self._in_steps(order) for order in orders]
+        batches = [self._batches(order) for order in orders]
 
         def train(block: _Block) -> None:
             block.state = self._programs.epoch(
-                block.state, block.hidden, self._fill, *self._rows, *given[block.start]
+                block.state, block.hidden, self._rows, batches[block.start]
             )
 
         blocks = self._blocks
@@ -203,21 +211,23 @@ class Twins:
                 self._has_trained, blocks = True, blocks[1:]
             list(pool.map(train, blocks))
 
-    def _in_steps(self, order: Integers) -> tuple[Any, Any]:
-        """`(n_steps, batch_size)` rows of the steps, and those of a last, smaller one, or None."""
+    def _batches(self, order: Integers) -> Batches:
         n_full = len(order) // self._batch_size
-        full, rest = np.split(order.astype(np.int32), [n_full * self._batch_size])
-        steps = self._programs.on_device(full.reshape(n_full, self._batch_size))
-        return steps, self._programs.on_device(rest) if len(rest) else None
+        full, last = np.split(order.astype(np.int32), [n_full * self._batch_size])
+        on_device = self._programs.on_device
+        return Batches(
+            on_device(full.reshape(n_full, self._batch_size)), on_device(last) if len(last) else None
+        )
 
     def _scored(self, block: _Block, data: ValidationData) -> Any:
-        rows = self._programs.on_device([list(data.inputs), data.targets])
+        """For each metric, scores `(n_twins, n_rows)` or outputs, of a block with its padding."""
+        rows = Rows(*self._programs.on_device([list(data.inputs), data.targets]))
         with self._programs.traced():
-            found = self._programs.scores(block.state, block.hidden, self._fill, *rows)
-        return keras.tree.map_structure(ops.convert_to_numpy, found)
+            computed = self._programs.scores(block.state, block.hidden, rows)
+        return keras.tree.map_structure(ops.convert_to_numpy, computed)
 
 
 def _alone(function: Callable[[Any], Any], stacked: Any) -> Any:
     """The function of the only entry of stacked tensors."""
-    found = function(keras.tree.map_structure(lambda leaf: leaf[0], stacked))
-    return keras.tree.map_structure(lambda leaf: ops.expand_dims(leaf, 0), found)
+    result = function(keras.tree.map_structure(lambda leaf: leaf[0], stacked))
+    return keras.tree.map_structure(lambda leaf: ops.expand_dims(leaf, 0), result)

@@ -20,8 +20,8 @@ def vectorisable(model: Any, n_steps: int) -> Iterator[None]:
     """Lets layers compute the same in another way: one that is fast, or possible at all, for twins.
 
     Convolutions with weights of their own for each twin become grouped ones, which TensorFlow refuses
-    and XLA runs slowly: they are written as matrix products instead, one for each place in the kernel.
-    TensorFlow can't vectorise the loop of a recurrent layer: it is unrolled.
+    and XLA runs slowly: they are written as matrix products instead, one for each position in the
+    kernel. TensorFlow can't vectorise the loop of a recurrent layer: it is unrolled.
 
     Args:
         model: the model, whose layers are as before at the end.
@@ -60,21 +60,21 @@ def _is_channels_last(layer: Any) -> bool:
 
 
 def _convolution(layer: Any, inputs: Any) -> Any:
-    """What a convolution returns, as a sum of matrix products over the places of its kernel."""
+    """What a convolution returns, as a sum of matrix products over the positions in its kernel."""
     inputs = ops.pad(inputs, [(0, 0), *_padding(layer, inputs.shape[1:-1]), (0, 0)])
     reaches = [
         (size - 1) * dilation + 1
         for size, dilation in zip(layer.kernel_size, layer.dilation_rate, strict=True)
     ]
     kernel, total = layer.kernel, None
-    for place in itertools.product(*map(range, layer.kernel_size)):
+    for position in itertools.product(*map(range, layer.kernel_size)):
         window = tuple(
             slice(at * dilation, length - reach + at * dilation + 1, stride)
             for at, dilation, length, reach, stride in zip(
-                place, layer.dilation_rate, inputs.shape[1:-1], reaches, layer.strides, strict=True
+                position, layer.dilation_rate, inputs.shape[1:-1], reaches, layer.strides, strict=True
             )
         )
-        product = ops.matmul(inputs[(slice(None), *window)], kernel[place])
+        product = ops.matmul(inputs[(slice(None), *window)], kernel[position])
         total = product if total is None else total + product
     if layer.use_bias:
         total = total + layer.bias
@@ -83,16 +83,16 @@ def _convolution(layer: Any, inputs: Any) -> Any:
 
 def _padding(layer: Any, lengths: tuple[int, ...]) -> list[tuple[int, int]]:
     """Zeros before and after each axis, as "valid", "same" and "causal" mean them."""
-    found = []
+    padding = []
     for length, size, dilation, stride in zip(
         lengths, layer.kernel_size, layer.dilation_rate, layer.strides, strict=True
     ):
         reach = (size - 1) * dilation
         if layer.padding == "valid":
-            found.append((0, 0))
+            padding.append((0, 0))
         elif layer.padding == "causal":
-            found.append((reach, 0))
+            padding.append((reach, 0))
         else:
             needed = max((-(-length // stride) - 1) * stride + reach + 1 - length, 0)
-            found.append((needed // 2, needed - needed // 2))
-    return found
+            padding.append((needed // 2, needed - needed // 2))
+    return padding
