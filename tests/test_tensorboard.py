@@ -408,7 +408,14 @@ def test_many_movers_are_counted():
 
 def test_the_report_says_where_the_methods_disagree(tmp_path):
     gradient = ImportanceResult(
-        "gradient", 0, ("a*", "b"), np.array([[2.0], [3.0]]), np.full(2, 0.1), 1.0, "output", 500
+        method="gradient",
+        epoch=0,
+        feature_names=("a*", "b"),
+        importances=np.array([[2.0], [3.0]]),
+        std_error=np.full(2, 0.1),
+        baseline_score=1.0,
+        metric="output",
+        n_samples=500,
     )
     writer = TensorBoardWriter(tmp_path)
     history = ImportanceHistory() + [gradient, moving(0, (5, 0))]

@@ -11,7 +11,7 @@ from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine import Evaluator, FeatureScores, Replacement
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.ablation import AblationImportance
-from keras_importance.methods.base import ImportanceMethod, Interrupted, Scores
+from keras_importance.methods.base import ImportanceMethod, Interrupted
 from keras_importance.methods.conditional_lofo import ConditionalLOFO
 from keras_importance.methods.conditional_permutation import ConditionalPermutation
 from keras_importance.methods.gradient import GradientImportance
@@ -20,6 +20,7 @@ from keras_importance.methods.linearised_permutation import LinearisedPermutatio
 from keras_importance.methods.lofo import LOFOImportance
 from keras_importance.methods.permutation import PermutationImportance
 from keras_importance.methods.perturbation import PerturbationMethod
+from keras_importance.results.scores import Scores
 
 METHODS: dict[str, type[ImportanceMethod]] = {
     "gradient": GradientImportance,

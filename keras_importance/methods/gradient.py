@@ -13,7 +13,6 @@ from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.gradients.differentiator import InputGradients
 from keras_importance.engine.gradients.moments import Moments
-from keras_importance.methods.base import Scores
 from keras_importance.methods.differentiation import (
     DifferentiatingMethod,
     FeaturePart,
@@ -24,6 +23,7 @@ from keras_importance.methods.differentiation import (
     notes_of,
     parts_of,
 )
+from keras_importance.results.scores import Scores
 from keras_importance.statistics.arrays import Array, weighted_mean
 
 Aggregation = Literal["mean", "rms"]

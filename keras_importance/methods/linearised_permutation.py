@@ -14,9 +14,9 @@ from keras_importance.engine.scores.linearised import MAX_OUTPUTS
 from keras_importance.engine.scores.sample import FeatureScores, Replacement
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.affordable_work import Work
-from keras_importance.methods.base import Scores
 from keras_importance.methods.differentiation import false_zeros
 from keras_importance.methods.permutation import PermutationImportance
+from keras_importance.results.scores import Scores
 
 
 class LinearisedPermutation(PermutationImportance):
@@ -66,7 +66,7 @@ class LinearisedPermutation(PermutationImportance):
         for wrong, reason in false_zeros(evaluator, importances).items():
             importances[wrong], std_error[wrong] = math.nan, math.nan
             notes[evaluator.features.names[wrong]] = reason
-        evaluator.learn_rate(self.name, started, scores.n_rows)
+        evaluator.learn_rate(self.name, started, scores.n_samples)
         return replace(scores, importances=importances, std_error=std_error, notes=notes)
 
     def affordable_work(

@@ -13,8 +13,7 @@ from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.scores.linearised import MAX_OUTPUTS
 from keras_importance.engine.scores.sample import FeatureScores, Replacement
 from keras_importance.methods.affordable_work import Work
-from keras_importance.methods.base import Scores
-from keras_importance.results.result import Explained
+from keras_importance.results.scores import Explained, Scores
 from keras_importance.statistics.arrays import Array, Floats, Integers, weighted_mean
 from keras_importance.statistics.donors import Donors
 from keras_importance.statistics.influence import (
@@ -155,7 +154,7 @@ class PartialScores:
             error_source="rows" if self._of_rows else "repeats",
             notes={names[number]: reason for number in np.flatnonzero(is_unknown)},
             obtained=tuple(obtained),
-            n_rows=self._n_rows,
+            n_samples=self._n_rows,
             degrees=self.degrees,
             explained=self.explained,
             draws=self._draws,

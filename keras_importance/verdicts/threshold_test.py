@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from keras_importance.results.joint_importance import JointImportance
 from keras_importance.results.result import ImportanceResult
 from keras_importance.results.verdict import Verdicts
 from keras_importance.statistics.arrays import Array, Floats, Integers
@@ -26,7 +27,7 @@ class ThresholdTest:
     rows, and their errors move together.
     """
 
-    result: ImportanceResult
+    result: ImportanceResult | JointImportance
     min_share: float
     quantile: float
 
@@ -35,9 +36,8 @@ class ThresholdTest:
         """Whether there is an exact number with an error, and a threshold to hold it to."""
         result = self.result
         if not self.has_threshold:
-            return np.zeros(len(result.feature_names), bool)
-        is_exact = np.array(result.obtained) == "exact"
-        return np.asarray(is_exact & np.isfinite(self._error))
+            return np.zeros(len(result.std_error), bool)
+        return np.asarray(result.is_exact & np.isfinite(self._error))
 
     @property
     def has_threshold(self) -> bool:
@@ -106,7 +106,7 @@ class ThresholdTest:
     def _error(self) -> Floats:
         explained, k = self.result.explained, self.min_share
         if explained is None:
-            return np.full(len(self.result.feature_names), math.nan)
+            return np.full(len(self.result.std_error), math.nan)
         variance = self.result.std_error**2 - 2 * k * explained.covariance
         return np.asarray(np.sqrt(np.maximum(variance + (k * explained.std_error) ** 2, 0.0)))
 
@@ -114,7 +114,7 @@ class ThresholdTest:
     def _third(self) -> Floats:
         explained, k = self.result.explained, self.min_share
         if explained is None:
-            return np.zeros(len(self.result.feature_names))
+            return np.zeros(len(self.result.std_error))
         return np.asarray(explained.third @ np.array([1.0, -3 * k, 3 * k**2, -(k**3)]))
 
 

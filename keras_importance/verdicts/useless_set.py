@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from keras_importance.results.history import ImportanceHistory
+from keras_importance.results.joint_importance import JointImportance
 from keras_importance.results.result import ImportanceResult
 from keras_importance.statistics.arrays import Integers
 from keras_importance.verdicts.threshold_test import ThresholdTest, quantile_for
@@ -45,8 +46,8 @@ class JointTests:
     level: float
     min_share: float
     result: ImportanceResult
-    jointly: Callable[[Sequence[Sequence[int]]], ImportanceResult]
-    _known: dict[frozenset[int], ImportanceResult] = field(default_factory=dict)
+    jointly: Callable[[Sequence[Sequence[int]]], JointImportance]
+    _known: dict[frozenset[int], JointImportance] = field(default_factory=dict)
 
     def bound(self, members: Sequence[int], n_held: int) -> float:
         """How far the upper bound of a set lies above the threshold; it passes below 0.
@@ -74,7 +75,7 @@ class JointTests:
         apart = self.result.importances_mean[[one, other]].sum()
         return bool(self._jointly([one, other]).ci_low[0] > apart)
 
-    def _jointly(self, members: Sequence[int]) -> ImportanceResult:
+    def _jointly(self, members: Sequence[int]) -> JointImportance:
         key = frozenset(members)
         if key not in self._known:
             self._known[key] = self.jointly([members])

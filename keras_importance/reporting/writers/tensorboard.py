@@ -31,7 +31,6 @@ from keras_importance.reporting.writers.summaries import (
     tab_summary,
     text_summary,
 )
-from keras_importance.results.disagreements import disagreements
 from keras_importance.results.drift import Stability, Transition, transitions
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.tensorboard_plugin import stored
@@ -268,5 +267,5 @@ def _table(report: EpochReport, last: Iterable[Transition], stability: Mapping[s
         for step in last
         if step.later.method in stability
     ]
-    lines += map(finding_line, disagreements(report.history))
+    lines += map(finding_line, report.history.disagreements())
     return text_summary("importance_report/flags", "\n".join(lines))
