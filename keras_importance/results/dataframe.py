@@ -27,4 +27,4 @@ def as_dataframe(tables: Sequence[Mapping[str, Any]], names: Sequence[str]) -> p
         ) from error
     if not tables:
         return pd.DataFrame(columns=list(names))
-    return pd.concat([pd.DataFrame(one).sort_values("rank") for one in tables], ignore_index=True)
+    return pd.concat([pd.DataFrame(table).sort_values("rank") for table in tables], ignore_index=True)

@@ -106,10 +106,10 @@ class Transition:
     def is_compared(self) -> NDArray[np.bool_]:
         """`(n_features,)` which features take part."""
         exact = np.ones(len(self.later.feature_names), bool)
-        for one in self._both:
-            exact &= one.is_exact & np.isfinite(one.importances_mean)
-            if one.draws is not None:
-                exact &= np.isfinite(one.draws[:, 0])
+        for result in self._both:
+            exact &= result.is_exact & np.isfinite(result.importances_mean)
+            if result.draws is not None:
+                exact &= np.isfinite(result.draws[:, 0])
         return exact
 
     @cached_property
@@ -144,7 +144,7 @@ class Transition:
     @cached_property
     def _margins(self) -> list[Floats]:
         """By how much each importance must exceed 0 for its interval to lie above."""
-        return [(one.importances_mean - one.ci_low)[self.is_compared] for one in self._both]
+        return [(result.importances_mean - result.ci_low)[self.is_compared] for result in self._both]
 
     def _rank_agreement(self, before: Floats, now: Floats) -> Floats:
         """Over the features whose interval lies above 0 on either side."""
@@ -301,7 +301,7 @@ class Stability:
             results: the results, at least one.
             known: the stability after some of the first results, to go on from.
         """
-        seen = [i for i, one in enumerate(results) if known is not None and one is known.newest]
+        seen = [i for i, result in enumerate(results) if known is not None and result is known.newest]
         stability = known if known is not None and seen else cls(results[0], results[0])
         for later in results[seen[0] + 1 if seen else 1 :]:
             stability = stability.then(Transition(stability.newest, later))
@@ -309,7 +309,7 @@ class Stability:
 
 
 def _is_stable(step: Transition) -> bool:
-    """Whether the later result lies within the noise of the earlier one; not where nothing says so."""
+    """Whether the later result lies within the noise of the earlier one; False without a floor."""
     if step.earlier.feature_names != step.later.feature_names:
         return False
     drift = step.divergence

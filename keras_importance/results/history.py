@@ -49,8 +49,8 @@ class ImportanceHistory:
     ) -> ImportanceHistory:
         """This history with more; what is there for the same method and epoch is replaced."""
         more = [more] if isinstance(more, (ImportanceResult, Verdicts)) else list(more)
-        results = [one for one in more if isinstance(one, ImportanceResult)]
-        judged = [one for one in more if isinstance(one, Verdicts)]
+        results = [fact for fact in more if isinstance(fact, ImportanceResult)]
+        judged = [fact for fact in more if isinstance(fact, Verdicts)]
         return ImportanceHistory(_merged(self.results, results), _merged(self.judged, judged))
 
     def __len__(self) -> int:
@@ -62,29 +62,29 @@ class ImportanceHistory:
     @property
     def methods(self) -> tuple[str, ...]:
         """Names of the methods, in order of appearance."""
-        return tuple(dict.fromkeys(one.method for one in self.results))
+        return tuple(dict.fromkeys(result.method for result in self.results))
 
     @property
     def epochs(self) -> tuple[int, ...]:
         """The epochs that were evaluated, in order."""
-        return tuple(sorted({one.epoch for one in self.results if one.epoch is not None}))
+        return tuple(sorted({result.epoch for result in self.results if result.epoch is not None}))
 
     @property
     def newest(self) -> dict[str, ImportanceResult]:
         """The newest result of each method."""
-        return {one.method: one for one in self.results}
+        return {result.method: result for result in self.results}
 
     def of(self, method: str) -> ImportanceHistory:
         """The results of one method."""
-        return self._only(lambda one: one.method == method)
+        return self._only(lambda fact: fact.method == method)
 
     def before(self, epoch: int) -> ImportanceHistory:
         """The results of earlier epochs."""
-        return self._only(lambda one: _epoch_of(one) < epoch)
+        return self._only(lambda fact: _epoch_of(fact) < epoch)
 
     def at(self, epoch: int) -> ImportanceHistory:
         """The results of one epoch."""
-        return self._only(lambda one: one.epoch == epoch)
+        return self._only(lambda fact: fact.epoch == epoch)
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """The verdicts after each evaluation on each feature, in that order."""
@@ -98,18 +98,18 @@ class ImportanceHistory:
     def verdicts_before(self, result: ImportanceResult) -> Verdicts | None:
         """The newest verdicts by the same method on the same features from an earlier epoch."""
         earlier = [
-            one
-            for one in self.judged
-            if one.method == result.method
-            and one.feature_names == result.feature_names
-            and _epoch_of(one) < _epoch_of(result)
+            verdicts
+            for verdicts in self.judged
+            if verdicts.method == result.method
+            and verdicts.feature_names == result.feature_names
+            and _epoch_of(verdicts) < _epoch_of(result)
         ]
         return earlier[-1] if earlier else None
 
     def _only(self, condition: Callable[[ImportanceResult | Verdicts], bool]) -> ImportanceHistory:
         return ImportanceHistory(
-            tuple(one for one in self.results if condition(one)),
-            tuple(one for one in self.judged if condition(one)),
+            tuple(result for result in self.results if condition(result)),
+            tuple(verdicts for verdicts in self.judged if condition(verdicts)),
         )
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -121,8 +121,8 @@ class ImportanceHistory:
         Raises:
             ImportError: without pandas.
         """
-        verdicts = {(one.method, one.epoch): {"verdict": one.states} for one in self.judged}
-        tables = [one.columns() | verdicts.get((one.method, one.epoch), {}) for one in self.results]
+        states = {_key(verdicts): {"verdict": verdicts.states} for verdicts in self.judged}
+        tables = [result.columns() | states.get(_key(result), {}) for result in self.results]
         return as_dataframe(tables, tuple(COLUMNS))
 
     def drift(self) -> tuple[Drift, ...]:
@@ -182,7 +182,7 @@ class ImportanceHistory:
         Args:
             method: name of the method; None for all that have floors.
         """
-        with_draws = [name for name, one in self.newest.items() if one.draws is not None]
+        with_draws = [name for name, result in self.newest.items() if result.draws is not None]
         names = with_draws if method is None else [method]
         since = [Stability.of(results).since for name in names if (results := self.of(name).results)]
         known = [epoch for epoch in since if epoch is not None]
@@ -213,7 +213,7 @@ class ImportanceHistory:
             return ()
         if (slope.epoch, slope.feature_names) != (loss.epoch, loss.feature_names):
             return ()
-        judged = [one for one in self.judged if (one.method, one.epoch) == (permutation, loss.epoch)]
+        judged = [verdicts for verdicts in self.judged if _key(verdicts) == (permutation, loss.epoch)]
         return disagreeing_features(slope, loss, judged[-1] if judged else None)
 
     def memorised_features(
@@ -295,9 +295,13 @@ class ImportanceHistory:
 
 def _merged(old: Iterable[_Dated], new: Iterable[_Dated]) -> tuple[_Dated, ...]:
     """All of them by epoch; of two for the same method and epoch the newer."""
-    merged: dict[tuple[str, int | None], _Dated] = {(one.method, one.epoch): one for one in (*old, *new)}
+    merged: dict[tuple[str, int | None], _Dated] = {_key(fact): fact for fact in (*old, *new)}
     return tuple(sorted(merged.values(), key=_epoch_of))
 
 
-def _epoch_of(one: ImportanceResult | Verdicts) -> float:
-    return math.inf if one.epoch is None else one.epoch
+def _key(fact: ImportanceResult | Verdicts) -> tuple[str, int | None]:
+    return fact.method, fact.epoch
+
+
+def _epoch_of(fact: ImportanceResult | Verdicts) -> float:
+    return math.inf if fact.epoch is None else fact.epoch

@@ -41,8 +41,8 @@ def write(
 ) -> None:
     """Writes results and verdicts into an open file."""
     arrays: dict[str, Any] = {}
-    headers = [_taken_apart(one, f"{index}", arrays) for index, one in enumerate(results)]
-    verdicts = [_taken_apart(one, f"verdicts/{index}", arrays) for index, one in enumerate(judged)]
+    headers = [_taken_apart(result, f"{index}", arrays) for index, result in enumerate(results)]
+    verdicts = [_taken_apart(each, f"verdicts/{index}", arrays) for index, each in enumerate(judged)]
     header = {
         "format": _FORMAT,
         "version": _VERSION,
@@ -81,26 +81,26 @@ def _taken_apart(value: Any, place: str, arrays: dict[str, Any]) -> dict[str, An
         arrays: the arrays of the file by name.
     """
     plain = {}
-    for one in fields(value):
-        part, name = getattr(value, one.name), f"{place}/{one.name}"
-        if isinstance(part, np.ndarray) or one.name in _NUMBERS_AMONG_ARRAYS:
+    for field in fields(value):
+        part, name = getattr(value, field.name), f"{place}/{field.name}"
+        if isinstance(part, np.ndarray) or field.name in _NUMBERS_AMONG_ARRAYS:
             arrays[name] = part
         elif is_dataclass(part):
-            plain[one.name] = _taken_apart(part, name, arrays)
+            plain[field.name] = _taken_apart(part, name, arrays)
         else:
-            plain[one.name] = dict(part) if isinstance(part, Mapping) else part
+            plain[field.name] = dict(part) if isinstance(part, Mapping) else part
     return plain
 
 
 def _put_together(kind: type[_Kind], plain: dict[str, Any], place: str, stored: _Stored) -> _Kind:
     """The dataclass that `_taken_apart` made JSON and arrays of; what the file lacks has its default."""
     given = dict(plain)
-    for one in fields(kind):  # type: ignore[arg-type]
-        name = f"{place}/{one.name}"
+    for field in fields(kind):  # type: ignore[arg-type]
+        name = f"{place}/{field.name}"
         if (array := stored(name)) is not None:
-            given[one.name] = array if array.ndim else array.item()
-        elif one.name in _PARTS and plain.get(one.name) is not None:
-            given[one.name] = _put_together(_PARTS[one.name], plain[one.name], name, stored)
+            given[field.name] = array if array.ndim else array.item()
+        elif field.name in _PARTS and plain.get(field.name) is not None:
+            given[field.name] = _put_together(_PARTS[field.name], plain[field.name], name, stored)
     return kind(**given)
 
 

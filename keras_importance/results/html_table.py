@@ -58,7 +58,7 @@ def rows_table(result: ImportanceResult, verdicts: Iterable[Verdict], at_most: i
             method is shown.
         at_most: how many features are shown.
     """
-    states = {one.feature: one.state for one in verdicts if one.method == result.method}
+    states = {each.feature: each.state for each in verdicts if each.method == result.method}
     ranks = result.rank
     order = np.argsort(np.nan_to_num(ranks, nan=math.inf), kind="stable")
     means, lows, highs = result.importances_mean, result.ci_low, result.ci_high

@@ -12,5 +12,5 @@ LEVEL = 0.95
 
 def half_width(std_error: Floats, degrees: Floats) -> Floats:
     """Half the width of each interval: Student's quantile at the degrees of freedom times the error."""
-    quantiles = [tail_quantile((1 - LEVEL) / 2, one) for one in degrees]
+    quantiles = [tail_quantile((1 - LEVEL) / 2, df) for df in degrees]
     return np.asarray(np.array(quantiles) * std_error)

@@ -77,10 +77,10 @@ class ImportanceResult(Scores):
             feature_names: names of the features, in the order of the scores.
             n_samples: how many rows were used, unless the scores say.
             n_blocks: how many independent blocks of rows there are; None where each row is one.
-            previous: the result before, which the features that weren't scored exactly keep the epoch
-                of their last exact score from, and those carried over the number of rows.
+            previous: the result before, or None. Features that were not scored exactly take the epoch of
+                their last exact score from it, and those carried over also their number of rows.
         """
-        given = {one.name: getattr(scores, one.name) for one in fields(Scores)}
+        given = {part.name: getattr(scores, part.name) for part in fields(Scores)}
         given = {name: value for name, value in given.items() if value is not None}
         n_samples = given.setdefault("n_samples", n_samples)
         obtained = np.array(given.get("obtained") or ["exact"] * len(feature_names))
@@ -114,9 +114,9 @@ class ImportanceResult(Scores):
         self._set("feature_names", tuple(self.feature_names))
         self._set("obtained", tuple(self.obtained) or ("exact",) * len(self.feature_names))
         self._check_obtained()
-        for one in fields(self):
-            if "axes" in one.metadata and getattr(self, one.name) is not None:
-                self._set(one.name, self._array(one.name, **one.metadata))
+        for part in fields(self):
+            if "axes" in part.metadata and getattr(self, part.name) is not None:
+                self._set(part.name, self._array(part.name, **part.metadata))
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)

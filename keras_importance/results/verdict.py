@@ -120,4 +120,6 @@ class Verdicts:
     def changes(self, before: Verdicts | None) -> tuple[Verdict, ...]:
         """The verdicts whose state differs from that of the evaluation before."""
         past = ("undecided",) * len(self.states) if before is None else before.states
-        return tuple(one for one, state in zip(self, past, strict=True) if one.state != state)
+        return tuple(
+            verdict for verdict, state in zip(self, past, strict=True) if verdict.state != state
+        )
