@@ -516,10 +516,13 @@ import threading
 import time
 sys.modules["tensorflow"] = None
 import numpy as np
-from keras_importance.history import ImportanceHistory
-from keras_importance.result import ImportanceResult
-from keras_importance.writers import EpochReport, TensorBoardWriter
-one = ImportanceResult("permutation", 0, ("a", "b"), np.ones((2, 1)), np.ones(2), 0.1, "loss", 5)
+from keras_importance.results.history import ImportanceHistory
+from keras_importance.results.result import ImportanceResult
+from keras_importance.reporting.writers import EpochReport, TensorBoardWriter
+one = ImportanceResult(
+    method="permutation", epoch=0, feature_names=("a", "b"), importances=np.ones((2, 1)),
+    std_error=np.ones(2), baseline_score=0.1, metric="loss", n_samples=5,
+)
 writer = TensorBoardWriter({str(tmp_path)!r})
 writer.write(EpochReport(0, ImportanceHistory((one,)), 1.0))
 writer.close()
