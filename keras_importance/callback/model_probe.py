@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.methods.perturbation import PerturbationMethod
+from keras_importance.results.joint_importance import JointImportance
 from keras_importance.results.result import ImportanceResult
 from keras_importance.statistics.arrays import Floats
 from keras_importance.verdicts.unused_signal import UnusedSignalTest
@@ -32,7 +33,7 @@ class ModelProbe:
     masked: UnusedSignalTest
     is_time_left: Callable[[], bool] = lambda: True
 
-    def jointly(self, sets: Sequence[Sequence[int]]) -> ImportanceResult:
+    def jointly(self, sets: Sequence[Sequence[int]]) -> JointImportance:
         """Importance of sets of features that are replaced together."""
         return self.evaluator.within_memory(
             lambda: self.method.jointly(self.evaluator, sets, self.result)

@@ -13,7 +13,7 @@ from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.scores.sample import FeatureScores, Replacement
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.ablation import AblationImportance
-from keras_importance.methods.base import ImportanceMethod, Interrupted, Scores
+from keras_importance.methods.base import ImportanceMethod, Interrupted
 from keras_importance.methods.conditional_lofo import ConditionalLOFO
 from keras_importance.methods.conditional_permutation import ConditionalPermutation
 from keras_importance.methods.gradient import GradientImportance
@@ -22,6 +22,7 @@ from keras_importance.methods.linearised_permutation import LinearisedPermutatio
 from keras_importance.methods.lofo import LOFOImportance
 from keras_importance.methods.permutation import PermutationImportance
 from keras_importance.methods.perturbation import PerturbationMethod
+from keras_importance.results.scores import Scores
 
 METHODS: dict[str, type[ImportanceMethod]] = {
     "gradient": GradientImportance,

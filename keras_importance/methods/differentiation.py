@@ -16,7 +16,8 @@ from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.gradients.differentiator import Scalar, Scalars
 from keras_importance.engine.metrics.outputs import Output, outputs_of
 from keras_importance.errors import InvalidArgumentError
-from keras_importance.methods.base import ImportanceMethod, Scores, need_targets
+from keras_importance.methods.base import ImportanceMethod, need_targets
+from keras_importance.results.scores import Scores
 from keras_importance.statistics.arrays import Array, Floats, Integers
 from keras_importance.statistics.influence import influence_standard_error
 
@@ -110,7 +111,7 @@ class DifferentiatingMethod(ImportanceMethod):
         return Scores(
             metric="loss" if of_loss else "output",
             notes={**notes, **{names[number]: reason for number, reason in wrong.items()}},
-            n_rows=data.n_rows,
+            n_samples=data.n_rows,
             **arrays,
         )
 

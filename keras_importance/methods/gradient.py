@@ -14,7 +14,6 @@ from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.gradients.differentiator import InputGradients
 from keras_importance.engine.gradients.moments import Moments
-from keras_importance.methods.base import Scores
 from keras_importance.methods.differentiation import (
     DifferentiatingMethod,
     FeaturePart,
@@ -25,6 +24,7 @@ from keras_importance.methods.differentiation import (
     notes_of,
     parts_of,
 )
+from keras_importance.results.scores import Scores
 from keras_importance.statistics.arrays import Array, unit_weights, weighted_mean
 
 Aggregation = Literal["mean", "rms"]

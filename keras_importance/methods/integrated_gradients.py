@@ -11,7 +11,6 @@ from keras_importance.data.hidden_columns import usual_values
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
-from keras_importance.methods.base import Scores
 from keras_importance.methods.differentiation import (
     DifferentiatingMethod,
     FeaturePart,
@@ -22,6 +21,7 @@ from keras_importance.methods.differentiation import (
     notes_of,
     parts_of,
 )
+from keras_importance.results.scores import Scores
 from keras_importance.statistics.arrays import Array, unit_weights, weighted_mean
 
 Gradients = list[list[Array | None]]

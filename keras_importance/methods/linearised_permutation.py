@@ -14,9 +14,9 @@ from keras_importance.engine.scores.sample import Replacement
 from keras_importance.engine.scores.scoring import LINEARISED
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.affordable_work import Work
-from keras_importance.methods.base import Scores
 from keras_importance.methods.differentiation import false_zeros
 from keras_importance.methods.permutation import PermutationImportance
+from keras_importance.results.scores import Scores
 
 
 class LinearisedPermutation(PermutationImportance):
@@ -68,7 +68,7 @@ class LinearisedPermutation(PermutationImportance):
         for wrong, reason in false_zeros(evaluator, importances).items():
             importances[wrong], std_error[wrong] = math.nan, math.nan
             notes[evaluator.features.names[wrong]] = reason
-        evaluator.clock.note_rate(self.name, started, scores.n_rows or evaluator.data.n_rows)
+        evaluator.clock.note_rate(self.name, started, scores.n_samples or evaluator.data.n_rows)
         return replace(scores, importances=importances, std_error=std_error, notes=notes)
 
     def affordable_work(

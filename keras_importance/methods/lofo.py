@@ -19,9 +19,10 @@ from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.twins.step import Start, why_no_twins
 from keras_importance.engine.twins.twins import TwinPrograms, Twins
 from keras_importance.errors import InvalidArgumentError, reason_of, speaking_as
-from keras_importance.methods.base import ImportanceMethod, Interrupted, Scores, need_targets
+from keras_importance.methods.base import ImportanceMethod, Interrupted, need_targets
 from keras_importance.progress import progress_bar
-from keras_importance.statistics.arrays import Floats, generator, weighted_mean
+from keras_importance.results.scores import Scores
+from keras_importance.statistics.arrays import Floats, generator, unit_weights, weighted_mean
 from keras_importance.statistics.cross_validation import (
     FoldDifferences,
     HeldOutEstimate,

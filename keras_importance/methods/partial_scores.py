@@ -14,8 +14,8 @@ from keras_importance.engine.scores.linearised import MAX_OUTPUTS
 from keras_importance.engine.scores.sample import FeatureScores, Replacement, ScoreRequest
 from keras_importance.engine.scores.scoring import LINEARISED
 from keras_importance.methods.affordable_work import Work
-from keras_importance.methods.base import Scores
-from keras_importance.results.result import Explained, ImportanceResult
+from keras_importance.results.result import ImportanceResult
+from keras_importance.results.scores import Explained, Scores
 from keras_importance.statistics.arrays import Array, Floats, Integers, unit_weights, weighted_mean
 from keras_importance.statistics.donors import Donors
 from keras_importance.statistics.influence import (
@@ -163,7 +163,7 @@ class PartialScores:
             error_source="rows" if self._of_rows else "repeats",
             notes={names[index]: reason for index in np.flatnonzero(is_unknown)},
             obtained=tuple(obtained),
-            n_rows=self._n_rows,
+            n_samples=self._n_rows,
             degrees=self.degrees,
             explained=self.explained,
             draws=self._draws,

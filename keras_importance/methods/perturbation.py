@@ -16,10 +16,12 @@ from keras_importance.engine.scores.sample import Replacement, ScoreRequest
 from keras_importance.engine.scores.scoring import EXACT, Scoring
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.affordable_work import Work, affordable, most_urgent
-from keras_importance.methods.base import ImportanceMethod, Interrupted, Scores, need_targets
+from keras_importance.methods.base import ImportanceMethod, Interrupted, need_targets
 from keras_importance.methods.partial_scores import PartialScores
 from keras_importance.progress import progress_bar
+from keras_importance.results.joint_importance import JointImportance
 from keras_importance.results.result import ImportanceResult
+from keras_importance.results.scores import Scores
 from keras_importance.statistics.donors import Donors
 
 
@@ -104,12 +106,12 @@ class PerturbationMethod(ImportanceMethod):
 
     def jointly(
         self, evaluator: Evaluator, sets: Sequence[Sequence[int]], like: ImportanceResult
-    ) -> ImportanceResult:
+    ) -> JointImportance:
         """How much the metric worsens when the features of a set are replaced together.
 
         Args:
             evaluator: the evaluator.
-            sets: numbers of the features of each set, which takes the place of a feature in the result.
+            sets: indices of the features of each set.
             like: a result of this method, whose rows and donors are used again.
 
         Raises:
@@ -124,21 +126,15 @@ class PerturbationMethod(ImportanceMethod):
         table = PartialScores(
             evaluator, replacement, Work(like.n_samples, like.n_repeats, len(sets)), len(sets)
         )
-        members = [np.array(one, np.int64) for one in sets]
+        members = [np.array(indices, np.int64) for indices in sets]
         table.enter(evaluator.scores_of_sets(table.request, members))
-        names = like.feature_names
-        return replace(
-            like,
-            feature_names=tuple(" + ".join(names[number] for number in one) for one in sets),
+        usual = np.full(len(sets), like.usual_degrees, np.float64)
+        return JointImportance(
+            sets=tuple(tuple(like.feature_names[i] for i in indices) for indices in sets),
             importances=table.importances,
             std_error=table.std_error,
-            degrees=np.empty(0) if table.degrees is None else table.degrees,
+            degrees=usual if table.degrees is None else table.degrees,
             explained=table.explained,
-            draws=None,
-            notes={},
-            obtained=(),
-            exact_epoch=np.empty(0),
-            n_rows=np.empty(0),
         )
 
     def affordable_work(self, evaluator: Evaluator, replacement: Replacement, effort: Effort) -> Work:

@@ -55,7 +55,7 @@ def _section(result: ImportanceResult, history: ImportanceHistory) -> str:
     return (
         f"<h2>{escape(heading(result))}</h2>"
         f'<p class="facts">{escape(facts_line(result))}</p>{pictures}'
-        f"{rows_table(result, history, _MAX_LISTED)}"
+        f"{rows_table(result, history.verdicts(), _MAX_LISTED)}"
     )
 
 

@@ -4,7 +4,9 @@ from keras_importance.results.confirmation import Confirmation
 from keras_importance.results.disagreements import Finding, Gap
 from keras_importance.results.drift import Drift, Mover
 from keras_importance.results.history import ImportanceHistory
-from keras_importance.results.result import Explained, ImportanceResult
+from keras_importance.results.joint_importance import JointImportance
+from keras_importance.results.result import ImportanceResult
+from keras_importance.results.scores import Explained, Scores
 from keras_importance.results.verdict import Verdict, Verdicts
 
 __all__ = [
@@ -15,7 +17,9 @@ __all__ = [
     "Gap",
     "ImportanceHistory",
     "ImportanceResult",
+    "JointImportance",
     "Mover",
+    "Scores",
     "Verdict",
     "Verdicts",
 ]

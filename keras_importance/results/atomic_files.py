@@ -10,10 +10,14 @@ from typing import IO
 
 
 def in_a_folder(path: str | os.PathLike[str], method: str) -> Path:
-    """The path, whose folder must exist.
+    """The path of a file in a folder that exists.
+
+    Args:
+        path: the path.
+        method: name of the method of `ImportanceHistory` that an error speaks of.
 
     Raises:
-        FileNotFoundError: in the words of a method of `ImportanceHistory`.
+        FileNotFoundError: without the folder.
     """
     target = Path(path)
     if not target.parent.is_dir():
@@ -26,7 +30,7 @@ def in_a_folder(path: str | os.PathLike[str], method: str) -> Path:
 
 @contextmanager
 def whole_or_not_at_all(target: Path) -> Iterator[IO[bytes]]:
-    """A file beside the target, which takes its place when all is written."""
+    """A temporary file beside the target, renamed to the target when the block ends without an error."""
     scratch = target.with_name(f"{target.name}.{os.getpid()}.partial")
     try:
         with scratch.open("wb") as file:

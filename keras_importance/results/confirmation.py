@@ -14,13 +14,14 @@ class Confirmation:
     Attributes:
         features: names of the features that were left out together.
         losses: `(n_seeds, 2)` validation losses with all features, and without these.
-        increase: mean over seeds and rows of the loss without minus the loss with them.
-        std_error: its standard error, from rows and seeds.
+        increase: mean over seeds and rows of the loss without these features minus the loss with all.
+        std_error: standard error of the increase, from rows and seeds.
         bound: one-sided upper bound of the increase, at `1 - alpha`.
-        threshold: `min_share` times what the full models explain beyond the best constant prediction.
-        n_trainings: how many trainings it took.
-        seconds: how long they took.
-        procedure: how: `"lock step"`, or `"refit, columns masked"`.
+        threshold: `min_share` times what the full models explain beyond the best constant prediction, in
+            the unit of the loss.
+        n_trainings: how many models were trained.
+        seconds: how long their training took.
+        procedure: how features were left out: `"lock step"`, or `"refit, columns masked"`.
     """
 
     features: tuple[str, ...]
@@ -35,7 +36,7 @@ class Confirmation:
 
     @property
     def holds(self) -> bool:
-        """Whether the loss stays within the threshold without the features."""
+        """Whether the loss surely increases by less than the threshold without the features."""
         return self.bound < self.threshold
 
     def __str__(self) -> str:

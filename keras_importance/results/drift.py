@@ -25,7 +25,7 @@ AGREEMENTS = ("spearman", "top_k_overlap")
 _LEVEL = 0.05
 _STEADY_STEPS = 3
 # As many as stay in a core's cache.
-_NUMBERS_AT_ONCE = 25_000
+_VALUES_AT_ONCE = 25_000
 # The measures are sums of rounded numbers.
 _ROUNDING = 1e-9
 
@@ -42,7 +42,8 @@ class Drift(NamedTuple):
         epoch: epoch of the later evaluation.
         method: name of the method.
         measure: `"spearman"`, `"jensen_shannon"` or `"top_k_overlap"`; see `ImportanceHistory.drift`.
-        value: the measure; NaN where it is undefined.
+        value: the measure; NaN where it is undefined. `"spearman"` lies between -1 and 1,
+            `"jensen_shannon"` between 0 and 1 bit, `"top_k_overlap"` is a fraction.
         floor: how far noise alone would move it, in 19 of 20 cases; NaN where the errors aren't known.
     """
 
@@ -67,8 +68,8 @@ class Mover(NamedTuple):
         epoch: epoch of the later evaluation.
         method: name of the method.
         feature: name of the feature.
-        change: of its importance.
-        std_error: of the change, both evaluations seen together.
+        change: the later importance minus the earlier one, in the unit of the metric.
+        std_error: standard error of the change, which counts how the errors of both move together.
         z: `change / std_error`.
         direction: `"riser"` or `"faller"`.
     """
@@ -84,10 +85,14 @@ class Mover(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Transition:
-    """Two results of a method on the same features, the later beside the earlier one.
+    """A result of a method beside the one before, on the same features.
 
     Features that weren't scored exactly in both take no part: the jump from an approximation to an
     exact score says nothing of the model.
+
+    Attributes:
+        earlier: the result before.
+        later: the result.
     """
 
     earlier: ImportanceResult
@@ -101,11 +106,10 @@ class Transition:
     def is_compared(self) -> NDArray[np.bool_]:
         """`(n_features,)` which features take part."""
         exact = np.ones(len(self.later.feature_names), bool)
-        for one in self._both:
-            exact &= np.array(one.obtained) == "exact"
-            exact &= np.isfinite(one.importances_mean)
-            if one.draws is not None:
-                exact &= np.isfinite(one.draws[:, 0])
+        for result in self._both:
+            exact &= result.is_exact & np.isfinite(result.importances_mean)
+            if result.draws is not None:
+                exact &= np.isfinite(result.draws[:, 0])
         return exact
 
     @cached_property
@@ -140,7 +144,7 @@ class Transition:
     @cached_property
     def _margins(self) -> list[Floats]:
         """By how much each importance must exceed 0 for its interval to lie above."""
-        return [(one.importances_mean - one.ci_low)[self.is_compared] for one in self._both]
+        return [(result.importances_mean - result.ci_low)[self.is_compared] for result in self._both]
 
     def _rank_agreement(self, before: Floats, now: Floats) -> Floats:
         """Over the features whose interval lies above 0 on either side."""
@@ -166,9 +170,9 @@ class Transition:
         The change is replaced by noise, while the part of the two that is independent of the change
         stays as it is:
 
-            kept = now - share · change,       share = Cov(now, change) / Var(change)
+            kept = now - fraction · change,       fraction = Cov(now, change) / Var(change)
 
-            before* = kept - (1 - share) · noise,        now* = kept + share · noise
+            before* = kept - (1 - fraction) · noise,        now* = kept + fraction · noise
 
         Given what is kept, this is how the two are distributed where the importances are equal, whatever
         they are: no noise is added to noise. On nested rows the larger evaluation is kept whole.
@@ -186,24 +190,24 @@ class Transition:
         variance = _variance(change)
         is_larger = variance > _variance(least_exact)
         noise = np.where(is_larger[:, None], change, least_exact)
-        share = np.divide(
+        fraction = np.divide(
             _covariance(second, change), variance, out=np.ones_like(variance), where=variance > 0
         )
-        share = np.clip(share, 0.0, 1.0)
-        kept = self.now - share * (self.now - self.before)
+        fraction = np.clip(fraction, 0.0, 1.0)
+        kept = self.now - fraction * (self.now - self.before)
         # Contiguous, as all that is made of them runs along the features.
         noises = np.ascontiguousarray(noise.T)
-        return kept - (1 - share) * noises, kept + share * noises
+        return kept - (1 - fraction) * noises, kept + fraction * noises
 
     def _floor(self, name: str, measure: Measure) -> float:
         """The quantile of the measure that noise exceeds one time in twenty."""
         if self._pairs is None:
             return math.nan
         before, now = self._pairs
-        size = max(1, _NUMBERS_AT_ONCE // now.shape[1])
+        size = max(1, _VALUES_AT_ONCE // now.shape[1])
         blocks = (slice(start, start + size) for start in range(0, len(now), size))
-        found = np.concatenate([measure(before[block], now[block]) for block in blocks])
-        known = found[np.isfinite(found)]
+        values = np.concatenate([measure(before[block], now[block]) for block in blocks])
+        known = values[np.isfinite(values)]
         if not len(known):
             return math.nan
         # The draw beyond the level: of finitely many, it is never passed too often.
@@ -223,12 +227,12 @@ class Transition:
         explained = self.later.explained
         least = 0.0 if explained is None else min_share * max(explained.loss, 0.0)
         limit = tail_quantile(alpha / 2 / len(change), first.shape[1])
-        numbers = np.flatnonzero(self.is_compared)
+        indices = np.flatnonzero(self.is_compared)
         for i in np.flatnonzero((np.abs(z) > limit) & (np.abs(change) >= least)):
             yield Mover(
                 self.later.epoch,
                 self.later.method,
-                self.later.feature_names[numbers[i]],
+                self.later.feature_names[indices[i]],
                 float(change[i]),
                 float(error[i]),
                 float(z[i]),
@@ -243,7 +247,7 @@ class Transition:
 
 
 def _covariance(first: Singles, second: Singles) -> Floats:
-    """Of each feature; the draws have mean 0."""
+    """`(n_features,)` covariance of the draws of each feature, which have mean 0."""
     return np.asarray(np.einsum("fd,fd->f", first, second) / first.shape[1], np.float64)
 
 
@@ -281,7 +285,7 @@ class Stability:
         return self.first.epoch if self.n_steps >= _STEADY_STEPS else None
 
     def then(self, step: Transition) -> Stability:
-        """The same after one more evaluation, the later one of a step from the newest."""
+        """The stability after one more evaluation, the later one of a step from the newest."""
         is_stable = _is_stable(step) and (
             self.first is self.newest or _is_stable(Transition(self.first, step.later))
         )
@@ -291,16 +295,21 @@ class Stability:
 
     @classmethod
     def of(cls, results: Sequence[ImportanceResult], known: Stability | None = None) -> Stability:
-        """After one result of a method or more, going on from what is known of the first ones."""
-        places = [i for i, one in enumerate(results) if known is not None and one is known.newest]
-        found = known if known is not None and places else cls(results[0], results[0])
-        for later in results[places[0] + 1 if places else 1 :]:
-            found = found.then(Transition(found.newest, later))
-        return found
+        """The stability after all results of a method.
+
+        Args:
+            results: the results, at least one.
+            known: the stability after some of the first results, to go on from.
+        """
+        seen = [i for i, result in enumerate(results) if known is not None and result is known.newest]
+        stability = known if known is not None and seen else cls(results[0], results[0])
+        for later in results[seen[0] + 1 if seen else 1 :]:
+            stability = stability.then(Transition(stability.newest, later))
+        return stability
 
 
 def _is_stable(step: Transition) -> bool:
-    """Whether the later result lies within the noise of the earlier one; not where nothing says so."""
+    """Whether the later result lies within the noise of the earlier one; False without a floor."""
     if step.earlier.feature_names != step.later.feature_names:
         return False
     drift = step.divergence

@@ -1,4 +1,4 @@
-"""What all evaluations of a training found: ImportanceHistory."""
+"""The results of all evaluations of a training: ImportanceHistory."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from keras_importance.errors import speaking_as
-from keras_importance.results import history_file
+from keras_importance.results import history_file, html_table
 from keras_importance.results.atomic_files import in_a_folder, whole_or_not_at_all
 from keras_importance.results.dataframe import as_dataframe
+from keras_importance.results.disagreements import (
+    Finding,
+    Gap,
+    disagreeing_features,
+    memorised_features,
+)
 from keras_importance.results.drift import Drift, Mover, Stability, transitions
-from keras_importance.results.html_table import history_table
-from keras_importance.results.result import ImportanceResult
+from keras_importance.results.result import COLUMNS, ImportanceResult
 from keras_importance.results.verdict import Verdict, Verdicts
 
 if TYPE_CHECKING:
@@ -25,7 +30,12 @@ _Dated = TypeVar("_Dated", bound="ImportanceResult | Verdicts")
 
 @dataclass(frozen=True, eq=False)
 class ImportanceHistory:
-    """The results of all evaluations so far: immutable; adding results makes a new history."""
+    """The results of all evaluations so far: immutable; adding results makes a new history.
+
+    Attributes:
+        results: all results in the order of their epochs, those outside training last.
+        judged: the verdicts after each evaluation, in the same order.
+    """
 
     results: tuple[ImportanceResult, ...] = ()
     judged: tuple[Verdicts, ...] = ()
@@ -35,12 +45,12 @@ class ImportanceHistory:
         return f"<ImportanceHistory: {self.methods} in the epochs {self.epochs}>"
 
     def __add__(
-        self, found: ImportanceResult | Verdicts | Iterable[ImportanceResult | Verdicts]
+        self, more: ImportanceResult | Verdicts | Iterable[ImportanceResult | Verdicts]
     ) -> ImportanceHistory:
         """This history with more; what is there for the same method and epoch is replaced."""
-        found = [found] if isinstance(found, (ImportanceResult, Verdicts)) else list(found)
-        results = [one for one in found if isinstance(one, ImportanceResult)]
-        judged = [one for one in found if isinstance(one, Verdicts)]
+        more = [more] if isinstance(more, (ImportanceResult, Verdicts)) else list(more)
+        results = [fact for fact in more if isinstance(fact, ImportanceResult)]
+        judged = [fact for fact in more if isinstance(fact, Verdicts)]
         return ImportanceHistory(_merged(self.results, results), _merged(self.judged, judged))
 
     def __len__(self) -> int:
@@ -52,29 +62,29 @@ class ImportanceHistory:
     @property
     def methods(self) -> tuple[str, ...]:
         """Names of the methods, in order of appearance."""
-        return tuple(dict.fromkeys(one.method for one in self.results))
+        return tuple(dict.fromkeys(result.method for result in self.results))
 
     @property
     def epochs(self) -> tuple[int, ...]:
         """The epochs that were evaluated, in order."""
-        return tuple(sorted({one.epoch for one in self.results if one.epoch is not None}))
+        return tuple(sorted({result.epoch for result in self.results if result.epoch is not None}))
 
     @property
     def newest(self) -> dict[str, ImportanceResult]:
         """The newest result of each method."""
-        return {one.method: one for one in self.results}
+        return {result.method: result for result in self.results}
 
     def of(self, method: str) -> ImportanceHistory:
         """The results of one method."""
-        return self._only(lambda one: one.method == method)
+        return self._only(lambda fact: fact.method == method)
 
     def before(self, epoch: int) -> ImportanceHistory:
         """The results of earlier epochs."""
-        return self._only(lambda one: _epoch_of(one) < epoch)
+        return self._only(lambda fact: _epoch_of(fact) < epoch)
 
     def at(self, epoch: int) -> ImportanceHistory:
         """The results of one epoch."""
-        return self._only(lambda one: one.epoch == epoch)
+        return self._only(lambda fact: fact.epoch == epoch)
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """The verdicts after each evaluation on each feature, in that order."""
@@ -88,41 +98,41 @@ class ImportanceHistory:
     def verdicts_before(self, result: ImportanceResult) -> Verdicts | None:
         """The newest verdicts by the same method on the same features from an earlier epoch."""
         earlier = [
-            one
-            for one in self.judged
-            if one.method == result.method
-            and one.feature_names == result.feature_names
-            and _epoch_of(one) < _epoch_of(result)
+            verdicts
+            for verdicts in self.judged
+            if verdicts.method == result.method
+            and verdicts.feature_names == result.feature_names
+            and _epoch_of(verdicts) < _epoch_of(result)
         ]
         return earlier[-1] if earlier else None
 
     def _only(self, condition: Callable[[ImportanceResult | Verdicts], bool]) -> ImportanceHistory:
         return ImportanceHistory(
-            tuple(one for one in self.results if condition(one)),
-            tuple(one for one in self.judged if condition(one)),
+            tuple(result for result in self.results if condition(result)),
+            tuple(verdicts for verdicts in self.judged if condition(verdicts)),
         )
 
     def to_dataframe(self) -> pd.DataFrame:
         """A tidy table: one row for each epoch, method and feature, most important first.
 
-        Columns: `epoch, method, feature, importance, std_error, ci_low, ci_high, rank,
-        importance_std, direction, metric, baseline_score, n_samples, error_source, obtained,
-        exact_epoch, n_rows, procedure, verdict, note`. The verdict stands beside the method that
-        it is about.
+        The columns, `epoch`, `method`, `feature`, `importance` to `verdict` and `note`, are those of
+        `ImportanceResult.columns`. A verdict stands beside the method whose importance was judged.
 
         Raises:
             ImportError: without pandas.
         """
-        states = {(one.method, one.epoch): one.states for one in self.judged}
-        return as_dataframe(self.results, states)
+        states = {_key(verdicts): {"verdict": verdicts.states} for verdicts in self.judged}
+        tables = [result.columns() | states.get(_key(result), {}) for result in self.results]
+        return as_dataframe(tables, tuple(COLUMNS))
 
     def drift(self) -> tuple[Drift, ...]:
         """How far the importances moved from each evaluation to the next one of the same method.
 
         `spearman`: rank correlation over the features whose interval lies above 0 in either of the
         two evaluations; over all features it would follow the noise of the useless ones.
-        `jensen_shannon`: divergence in bits of the positive importances as shares of their sum.
-        `top_k_overlap`: what the k largest have in common, k a third of the features and 10 at most.
+        `jensen_shannon`: divergence in bits of the positive importances as fractions of their sum.
+        `top_k_overlap`: the fraction of the k largest that both have in common, k a third of the
+        features and 10 at most.
         A measure that is undefined for a pair of evaluations is NaN. Features that weren't scored
         exactly in both take no part.
 
@@ -172,11 +182,76 @@ class ImportanceHistory:
         Args:
             method: name of the method; None for all that have floors.
         """
-        with_draws = [name for name, one in self.newest.items() if one.draws is not None]
+        with_draws = [name for name, result in self.newest.items() if result.draws is not None]
         names = with_draws if method is None else [method]
         since = [Stability.of(results).since for name in names if (results := self.of(name).results)]
         known = [epoch for epoch in since if epoch is not None]
         return max(known) if known and len(known) == len(since) else None
+
+    def disagreements(
+        self, *, gradient: str = "gradient", permutation: str = "permutation"
+    ) -> tuple[Finding, ...]:
+        """The features whose newest importances move the output as useful ones do, and not the loss.
+
+        A feature is named where
+
+        - its gradient importance lies above the median of the useful features' gradients,
+        - its interval reaches down to 0, or it is in the set that may be dropped,
+        - and its interval stays below the median importance of the useful features: else there are too
+          few rows to say that it has none.
+
+        Useful features are those with that verdict; without verdicts those whose interval lies above 0.
+        Redundant and latent features are left out, as their verdicts say why they don't count. Empty
+        where the two methods have no results on the same features at the same epoch.
+
+        Args:
+            gradient: name of the method that tells how the output moves.
+            permutation: name of the method that tells how the loss moves.
+        """
+        slope, loss = self.newest.get(gradient), self.newest.get(permutation)
+        if slope is None or loss is None:
+            return ()
+        if (slope.epoch, slope.feature_names) != (loss.epoch, loss.feature_names):
+            return ()
+        judged = [verdicts for verdicts in self.judged if _key(verdicts) == (permutation, loss.epoch)]
+        return disagreeing_features(slope, loss, judged[-1] if judged else None)
+
+    def memorised_features(
+        self,
+        training: ImportanceHistory,
+        *,
+        method: str = "permutation",
+        min_share: float = 0.01,
+        alpha: float = 0.05,
+    ) -> tuple[Gap, ...]:
+        """The features that the model has memorised, largest gap first; called on the validation rows.
+
+        Two callbacks in one `fit`, one with the training rows as `validation_data=`, give both
+        histories: this one is about the validation rows.
+        A feature is named where its importance on the training rows is larger than on the validation
+        rows, by more than `min_share` of what the model explains, and its interval on the validation
+        rows reaches down to 0. The rows are independent, so the variances add up; one-sided, at
+        `alpha / n_features`.
+
+        Args:
+            training: importances of the same features on training rows.
+            method: name of the method to compare.
+            min_share: share of the explained loss that a gap must exceed.
+            alpha: chance of naming any feature without a gap.
+
+        Raises:
+            ValueError: where the two have no results of the method for the same features.
+        """
+        seen, unseen = training.newest.get(method), self.newest.get(method)
+        if seen is None or unseen is None:
+            raise ValueError(
+                f"memorised_features got no results of {method!r} on both sides. Compute it."
+            )
+        if seen.feature_names != unseen.feature_names:
+            raise ValueError(
+                "memorised_features got results on different features. Pass the same features= to both."
+            )
+        return memorised_features(seen, unseen, min_share=min_share, alpha=alpha)
 
     def to_html(self, path: str | os.PathLike[str], *, title: str = "Feature importance") -> None:
         """Writes a page that needs no other file: pictures, tables and verdicts of each method.
@@ -193,7 +268,7 @@ class ImportanceHistory:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the newest results."""
-        return history_table(self)
+        return html_table.newest_table(tuple(self.newest.values()), self.verdicts())
 
     def save(self, path: str | os.PathLike[str], *, compressed: bool = True) -> None:
         """Writes the history to one file, whole or not at all: a NumPy archive without pickles.
@@ -220,9 +295,13 @@ class ImportanceHistory:
 
 def _merged(old: Iterable[_Dated], new: Iterable[_Dated]) -> tuple[_Dated, ...]:
     """All of them by epoch; of two for the same method and epoch the newer."""
-    merged: dict[tuple[str, int | None], _Dated] = {(one.method, one.epoch): one for one in (*old, *new)}
+    merged: dict[tuple[str, int | None], _Dated] = {_key(fact): fact for fact in (*old, *new)}
     return tuple(sorted(merged.values(), key=_epoch_of))
 
 
-def _epoch_of(one: ImportanceResult | Verdicts) -> float:
-    return math.inf if one.epoch is None else one.epoch
+def _key(fact: ImportanceResult | Verdicts) -> tuple[str, int | None]:
+    return fact.method, fact.epoch
+
+
+def _epoch_of(fact: ImportanceResult | Verdicts) -> float:
+    return math.inf if fact.epoch is None else fact.epoch

@@ -6,29 +6,28 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import numpy as np
 
 from keras_importance.errors import InvalidArgumentError, reason_of
-from keras_importance.results.result import Explained, ImportanceResult
+from keras_importance.results.result import ImportanceResult
+from keras_importance.results.scores import Explained
 from keras_importance.results.verdict import Verdicts
 
 _FORMAT = "keras_importance.history"
 _VERSION = 2
-_ARRAYS = (
-    "importances", "std_error", "direction", "by_step", "exact_epoch", "n_rows", "degrees",
-    "baseline_score", "draws",
-)  # fmt: skip
-_HEADER = (
-    "method", "epoch", "feature_names", "metric", "n_samples", "error_source", "notes",
-    "obtained", "n_blocks", "procedure",
-)  # fmt: skip
+# Version 2 keeps it among the arrays, and not in the header.
+_NUMBERS_AMONG_ARRAYS = ("baseline_score",)
+# Fields that are dataclasses themselves.
+_PARTS = {"explained": Explained}
 
 _Kind = TypeVar("_Kind")
+_Stored = Callable[[str], Any]
+"""The array of a name; None where the file has none."""
 
 Content = tuple[tuple[ImportanceResult, ...], tuple[Verdicts, ...]]
 
@@ -42,15 +41,8 @@ def write(
 ) -> None:
     """Writes results and verdicts into an open file."""
     arrays: dict[str, Any] = {}
-    headers = []
-    for number, one in enumerate(results):
-        headers.append({name: _plain(getattr(one, name)) for name in _HEADER})
-        for name in _ARRAYS:
-            if getattr(one, name) is not None:
-                arrays[f"{number}/{name}"] = getattr(one, name)
-        if one.explained is not None:
-            headers[-1]["explained"] = _plain_parts(one.explained, f"{number}/explained", arrays)
-    verdicts = [_plain_parts(one, f"verdicts/{number}", arrays) for number, one in enumerate(judged)]
+    headers = [_taken_apart(result, f"{index}", arrays) for index, result in enumerate(results)]
+    verdicts = [_taken_apart(each, f"verdicts/{index}", arrays) for index, each in enumerate(judged)]
     header = {
         "format": _FORMAT,
         "version": _VERSION,
@@ -80,29 +72,36 @@ def read(path: str | os.PathLike[str]) -> Content:
         ) from error
 
 
-def _plain(value: Any) -> Any:
-    """The value as JSON knows it."""
-    return dict(value) if isinstance(value, Mapping) else value
+def _taken_apart(value: Any, place: str, arrays: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a dataclass as JSON knows them; its arrays are put into `arrays`.
 
-
-def _plain_parts(value: Any, place: str, arrays: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a dataclass as JSON knows them; its arrays are put into `arrays`."""
+    Args:
+        value: a dataclass.
+        place: what the names of its arrays begin with.
+        arrays: the arrays of the file by name.
+    """
     plain = {}
-    for one in fields(value):
-        part = getattr(value, one.name)
-        if isinstance(part, np.ndarray):
-            arrays[f"{place}/{one.name}"] = part
+    for field in fields(value):
+        part, name = getattr(value, field.name), f"{place}/{field.name}"
+        if isinstance(part, np.ndarray) or field.name in _NUMBERS_AMONG_ARRAYS:
+            arrays[name] = part
+        elif is_dataclass(part):
+            plain[field.name] = _taken_apart(part, name, arrays)
         else:
-            plain[one.name] = _plain(part)
+            plain[field.name] = dict(part) if isinstance(part, Mapping) else part
     return plain
 
 
-def _from_parts(kind: type[_Kind], plain: dict[str, Any], place: str, archive: Any) -> _Kind:
-    """The dataclass that `_plain_parts` took apart."""
-    stored = {
-        name.removeprefix(f"{place}/"): archive[name] for name in archive if name.startswith(f"{place}/")
-    }
-    return kind(**plain, **stored)
+def _put_together(kind: type[_Kind], plain: dict[str, Any], place: str, stored: _Stored) -> _Kind:
+    """The dataclass that `_taken_apart` made JSON and arrays of; what the file lacks has its default."""
+    given = dict(plain)
+    for field in fields(kind):  # type: ignore[arg-type]
+        name = f"{place}/{field.name}"
+        if (array := stored(name)) is not None:
+            given[field.name] = array if array.ndim else array.item()
+        elif field.name in _PARTS and plain.get(field.name) is not None:
+            given[field.name] = _put_together(_PARTS[field.name], plain[field.name], name, stored)
+    return kind(**given)
 
 
 class _LaterVersionError(Exception):
@@ -122,10 +121,18 @@ def _read(content: bytes) -> Content:
         # A few changed bytes can hide an array from an archive that is otherwise sound.
         if "arrays" in header and set(header["arrays"]) != set(archive) - {"header"}:
             raise ValueError("arrays are missing")
-        results = [_result_from(archive, *numbered) for numbered in enumerate(header["results"])]
+        names = set(archive)
+
+        def stored(name: str) -> Any:
+            return archive[name] if name in names else None
+
+        results = [
+            _put_together(ImportanceResult, plain, f"{index}", stored)
+            for index, plain in enumerate(header["results"])
+        ]
         judged = [
-            _from_parts(Verdicts, parts, f"verdicts/{number}", archive)
-            for number, parts in enumerate(header["verdicts"])
+            _put_together(Verdicts, plain, f"verdicts/{index}", stored)
+            for index, plain in enumerate(header["verdicts"])
         ]
     return tuple(results), tuple(judged)
 
@@ -148,12 +155,3 @@ def _kind_of(content: bytes) -> str:
     if "header.npy" in names:
         return "a damaged history"
     return f"an archive of something else: {', '.join(map(repr, names[:3])) or 'nothing'}"
-
-
-def _result_from(archive: Any, number: int, header: dict[str, Any]) -> ImportanceResult:
-    arrays = {name: archive[f"{number}/{name}"] for name in _ARRAYS if f"{number}/{name}" in archive}
-    score = float(arrays.pop("baseline_score"))
-    explained = header.pop("explained", None)
-    if explained is not None:
-        explained = _from_parts(Explained, explained, f"{number}/explained", archive)
-    return ImportanceResult(**header, **arrays, baseline_score=score, explained=explained)

@@ -1,4 +1,4 @@
-"""What is known of the use of each feature after an evaluation: Verdict, Verdicts."""
+"""Whether each feature is of use, as judged after an evaluation: Verdict, Verdicts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ _ARRAYS: dict[str, Any] = {
 
 
 class Verdict(NamedTuple):
-    """What is known of the use of one feature after an evaluation, and on what evidence.
+    """Whether one feature is of use, as judged after one evaluation, and the evidence.
+
+    `estimate`, `bound` and `threshold` are in the unit of the metric.
 
     Attributes:
         epoch: epoch of the evaluation; None outside training.
@@ -28,14 +30,14 @@ class Verdict(NamedTuple):
         feature: name of the feature.
         state: `"useful"`, `"useless"`, `"harmful"`, `"redundant"`, `"latent"` or `"undecided"`; see
             `UselessFeatureDetector`.
-        since: epoch in which it reached this state.
+        since: epoch in which it reached this state; None outside training.
         estimate: its importance.
-        bound: of a useful feature the lower bound of the importance, else the upper one; moved by the
-            error of the threshold, so that it is to be compared with `threshold`.
+        bound: lower bound of the importance of a useful feature, upper bound of the others. It also
+            covers the error of the threshold: compare it with `threshold` itself.
         threshold: the importance below which a feature is useless.
         error_rate: chance that any feature is wrongly called useless in the training.
-        p_value: of the test for signal that the network does not use; NaN where it wasn't asked.
-        partner: of a redundant feature the one that is in the set in its place; else None.
+        p_value: of the test for signal that the network does not use; NaN where it wasn't made.
+        partner: name of the set member that makes this feature redundant; None for other states.
         reason: why there is no verdict; empty where there is one.
     """
 
@@ -59,11 +61,14 @@ class Verdicts:
 
     Attributes:
         epoch, method, threshold, error_rate: as in `Verdict`.
-        feature_names, states: of each feature.
-        since, estimate, bound, p_value: `(n_features,)`.
-        streak: `(n_features,)` evaluations running in which a feature was below the threshold.
-        partners: of redundant features, by name.
-        reasons: of features without a verdict, by name.
+        feature_names: names of the features, in the order of every array here.
+        states: `(n_features,)` state of each feature.
+        since: `(n_features,)` epoch in which each feature reached its state; negative for none.
+        estimate, bound, p_value: `(n_features,)` as in `Verdict`.
+        streak: `(n_features,)` in how many evaluations up to this one, without a gap, the upper bound of
+            a feature lay below the threshold.
+        partners: the set member that makes a feature redundant, by the name of the redundant feature.
+        reasons: why a feature has no verdict, by its name.
     """
 
     epoch: int | None
@@ -115,4 +120,6 @@ class Verdicts:
     def changes(self, before: Verdicts | None) -> tuple[Verdict, ...]:
         """The verdicts whose state differs from that of the evaluation before."""
         past = ("undecided",) * len(self.states) if before is None else before.states
-        return tuple(one for one, state in zip(self, past, strict=True) if one.state != state)
+        return tuple(
+            verdict for verdict, state in zip(self, past, strict=True) if verdict.state != state
+        )

@@ -27,6 +27,14 @@ PLUGIN_NAME = "keras_importance"
 DATA = "importance_data"
 STEPS = "importance_steps"
 
+_OF_RESULTS = (
+    "method", "metric", "n_samples", "error_source", "procedure", "baseline_score", "feature_names",
+    "obtained", "notes",
+)  # fmt: skip
+_OF_VERDICTS = (
+    "method", "threshold", "error_rate", "feature_names", "states", "partners", "reasons",
+)  # fmt: skip
+
 _VERSION = 1
 _EPOCHS_PER_TAG = 10
 # A map of time steps takes two bytes a cell; of more features the most important ones are kept.
@@ -52,8 +60,8 @@ def packed(results: Iterable[ImportanceResult], verdicts: Iterable[Verdicts]) ->
     results, verdicts = list(results), list(verdicts)
     header = {
         "version": _VERSION,
-        "results": [_result_header(one) for one in results],
-        "verdicts": [_verdicts_header(one) for one in verdicts],
+        "results": [_header_of(one, _OF_RESULTS) for one in results],
+        "verdicts": [_header_of(one, _OF_VERDICTS) for one in verdicts],
     }
     arrays = [
         *((one.importances_mean, one.ci_low, one.ci_high, one.exact_epoch) for one in results),
@@ -62,30 +70,15 @@ def packed(results: Iterable[ImportanceResult], verdicts: Iterable[Verdicts]) ->
     return [_compressed(header), *(np.asarray(rows, "<f4").tobytes() for rows in arrays)]
 
 
-def _result_header(one: ImportanceResult) -> dict[str, Any]:
-    return {
-        "method": one.method,
-        "metric": one.metric,
-        "n_samples": one.n_samples,
-        "error_source": one.error_source,
-        "procedure": one.procedure,
-        "baseline_score": one.baseline_score if math.isfinite(one.baseline_score) else None,
-        "feature_names": one.feature_names,
-        "obtained": one.obtained,
-        "notes": dict(one.notes),
-    }
+def _header_of(value: ImportanceResult | Verdicts, names: Sequence[str]) -> dict[str, Any]:
+    """The fields of the names, as JSON knows them."""
+    return {name: _plain(getattr(value, name)) for name in names}
 
 
-def _verdicts_header(one: Verdicts) -> dict[str, Any]:
-    return {
-        "method": one.method,
-        "threshold": one.threshold if math.isfinite(one.threshold) else None,
-        "error_rate": one.error_rate,
-        "feature_names": one.feature_names,
-        "states": one.states,
-        "partners": dict(one.partners),
-        "reasons": dict(one.reasons),
-    }
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def packed_steps(result: ImportanceResult, by_step: NDArray[np.float64]) -> list[bytes]:

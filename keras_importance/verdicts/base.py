@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from keras_importance.results.history import ImportanceHistory
-from keras_importance.results.result import ImportanceResult
+from keras_importance.results.joint_importance import JointImportance
 from keras_importance.results.verdict import Verdicts
 from keras_importance.statistics.arrays import Floats
 
@@ -19,7 +19,7 @@ class Probe(Protocol):
     def n_evaluations(self) -> int | None:
         """How many evaluations are planned; None where that isn't known."""
 
-    def jointly(self, sets: Sequence[Sequence[int]]) -> ImportanceResult:
+    def jointly(self, sets: Sequence[Sequence[int]]) -> JointImportance:
         """The importance of each set of features, given by their indices, replaced together."""
 
     def unused_signal(self, indices: Sequence[int]) -> Floats:

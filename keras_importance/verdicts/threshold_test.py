@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from keras_importance.results.joint_importance import JointImportance
 from keras_importance.results.result import ImportanceResult
 from keras_importance.results.verdict import Verdicts
 from keras_importance.statistics.arrays import Array, Floats, Integers
@@ -36,7 +37,7 @@ class ThresholdTest:
         quantile: of the standard normal distribution, or of Student's t, for one-sided bounds.
     """
 
-    result: ImportanceResult
+    result: ImportanceResult | JointImportance
     min_share: float
     quantile: float
 
@@ -45,9 +46,8 @@ class ThresholdTest:
         """`(n_features,)` whether an importance is exact, with an error, and has a threshold."""
         result = self.result
         if not self.has_threshold:
-            return np.zeros(len(result.feature_names), bool)
-        is_exact = np.array(result.obtained) == "exact"
-        return np.asarray(is_exact & np.isfinite(self._error))
+            return np.zeros(len(result.std_error), bool)
+        return np.asarray(result.is_exact & np.isfinite(self._error))
 
     @property
     def has_threshold(self) -> bool:
@@ -119,7 +119,7 @@ class ThresholdTest:
     def _error(self) -> Floats:
         explained, k = self.result.explained, self.min_share
         if explained is None:
-            return np.full(len(self.result.feature_names), math.nan)
+            return np.full(len(self.result.std_error), math.nan)
         variance = self.result.std_error**2 - 2 * k * explained.covariance
         return np.asarray(np.sqrt(np.maximum(variance + (k * explained.std_error) ** 2, 0.0)))
 
@@ -128,7 +128,7 @@ class ThresholdTest:
         """`E c³ = E I³ - 3 k E I² R + 3 k² E I R² - k³ E R³`, all of them central moments."""
         explained, k = self.result.explained, self.min_share
         if explained is None:
-            return np.zeros(len(self.result.feature_names))
+            return np.zeros(len(self.result.std_error))
         return np.asarray(explained.third @ np.array([1.0, -3 * k, 3 * k**2, -(k**3)]))
 
 

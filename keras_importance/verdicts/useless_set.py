@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from keras_importance.results.history import ImportanceHistory
+from keras_importance.results.joint_importance import JointImportance
 from keras_importance.results.result import ImportanceResult
 from keras_importance.statistics.arrays import Integers
 from keras_importance.verdicts.threshold_test import ThresholdTest, quantile_for
@@ -45,13 +46,13 @@ class JointTests:
         level: float,
         min_share: float,
         result: ImportanceResult,
-        jointly: Callable[[Sequence[Sequence[int]]], ImportanceResult],
+        jointly: Callable[[Sequence[Sequence[int]]], JointImportance],
     ) -> None:
         self._level = level
         self._min_share = min_share
         self._result = result
         self._jointly = jointly
-        self._result_of: dict[frozenset[int], ImportanceResult] = {}
+        self._result_of: dict[frozenset[int], JointImportance] = {}
 
     def bound(self, members: Sequence[int], n_held_back: int) -> float:
         """The upper bound of a set's importance minus the threshold; the set passes if it is below 0.
@@ -90,7 +91,7 @@ class JointTests:
         alone = self._result.importances_mean[[first, second]].sum()
         return bool(self._of([first, second]).ci_low[0] > alone)
 
-    def _of(self, members: Sequence[int]) -> ImportanceResult:
+    def _of(self, members: Sequence[int]) -> JointImportance:
         key = frozenset(members)
         if key not in self._result_of:
             self._result_of[key] = self._jointly([members])

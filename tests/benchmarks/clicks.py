@@ -345,7 +345,16 @@ def results() -> Iterator[ImportanceResult]:
         left = np.where(falls, 1 - 0.6 * max(0, epoch - SINCE) / (N_EPOCHS - 1 - SINCE), 1.0)
         noise = 0.9 * rows + 0.43 * rng.standard_normal(N_FEATURES)
         mean = strength * grown * left + error * noise
-        yield ImportanceResult("permutation", epoch, NAMES, mean[:, None], error, 1.0, "loss", 1000)
+        yield ImportanceResult(
+            method="permutation",
+            epoch=epoch,
+            feature_names=NAMES,
+            importances=mean[:, None],
+            std_error=error,
+            baseline_score=1.0,
+            metric="loss",
+            n_samples=1000,
+        )
 
 
 def significant(found: Sequence[ImportanceResult]) -> frozenset[str]:

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_importance.results.history import ImportanceHistory
-from keras_importance.results.result import Explained, ImportanceResult
+from keras_importance.results.result import ImportanceResult
+from keras_importance.results.scores import Explained
 from keras_importance.statistics.arrays import Integers, generator
 from keras_importance.statistics.donors import Donors
 from keras_importance.statistics.influence import Influence

@@ -34,12 +34,13 @@ from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.scores.sample import ScoreRequest
-from keras_importance.methods.base import ImportanceMethod, Scores
+from keras_importance.methods.base import ImportanceMethod
 from keras_importance.methods.gradient import GradientImportance
 from keras_importance.methods.linearised_permutation import LinearisedPermutation
 from keras_importance.methods.permutation import PermutationImportance
 from keras_importance.methods.preparation import prepared_evaluator
 from keras_importance.reporting.writers import EpochReport
+from keras_importance.results.scores import Scores
 from keras_importance.statistics.arrays import Floats
 from keras_importance.statistics.distances import spearman
 from keras_importance.statistics.donors import Donors
@@ -497,7 +498,7 @@ class _CompilerOf(ImportanceMethod):
 
     def compute(self, evaluator: Evaluator, effort: Effort) -> Scores:
         self.compiler = evaluator.compiler
-        return Scores(np.full((len(evaluator.features), 1), np.nan), metric="nothing")
+        return Scores(importances=np.full((len(evaluator.features), 1), np.nan), metric="nothing")
 
 
 def compilation_table(options: Options) -> None:

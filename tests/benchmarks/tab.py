@@ -162,10 +162,10 @@ def write_logs(directory: Path, n_features: int, n_epochs: int, seed: int) -> No
         by_step = np.abs(mean) * np.linspace(0.2, 1.0, N_STEPS)[:, None]
         results = (
             ImportanceResult(
-                "gradient", epoch, names, np.abs(mean)[:, None], error, np.nan, "output", 1000,
+                method="gradient", epoch=epoch, feature_names=names, importances=np.abs(mean)[:, None], std_error=error, baseline_score=np.nan, metric="output", n_samples=1000,
                 by_step=by_step,
             ),
-            ImportanceResult("permutation", epoch, names, mean[:, None], error, 1.0, "loss", 1000),
+            ImportanceResult(method="permutation", epoch=epoch, feature_names=names, importances=mean[:, None], std_error=error, baseline_score=1.0, metric="loss", n_samples=1000),
         )  # fmt: skip
         judged = _judged(epoch, results[1])
         history = ImportanceHistory(results, (judged,))

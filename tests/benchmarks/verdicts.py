@@ -24,7 +24,9 @@ from numpy.typing import NDArray
 
 from keras_importance import FeatureImportance, UselessFeatureDetector
 from keras_importance.results.history import ImportanceHistory
-from keras_importance.results.result import Explained, ImportanceResult
+from keras_importance.results.joint_importance import JointImportance
+from keras_importance.results.result import ImportanceResult
+from keras_importance.results.scores import Explained
 from keras_importance.statistics.arrays import Floats
 from keras_importance.statistics.donors import Donors
 from keras_importance.statistics.influence import Influence, influence_standard_error
@@ -95,14 +97,14 @@ class Evaluations:
         lost = (self.y - self.y.mean()) ** 2 - error**2
         covariance, third = influence.moments_with(lost - lost.mean())
         return ImportanceResult(
-            "permutation",
-            number,
-            tuple("+".join(map(str, one)) for one in members),
-            differences.mean(axis=2),
-            influence.standard_error(),
-            float(np.mean(error**2)),
-            "loss",
-            len(self.x),
+            method="permutation",
+            epoch=number,
+            feature_names=tuple("+".join(map(str, one)) for one in members),
+            importances=differences.mean(axis=2),
+            std_error=influence.standard_error(),
+            baseline_score=float(np.mean(error**2)),
+            metric="loss",
+            n_samples=len(self.x),
             degrees=influence.degrees_of_freedom(),
             explained=Explained(
                 float(lost.mean()), float(influence_standard_error(lost)), "constant", covariance, third
@@ -125,8 +127,15 @@ class _Simulated:
     donors: Donors
     n_evaluations: int | None = N_EVALUATIONS
 
-    def jointly(self, sets: Sequence[Sequence[int]]) -> ImportanceResult:
-        return self.evaluations.result(self.number, sets, self.donors)
+    def jointly(self, sets: Sequence[Sequence[int]]) -> JointImportance:
+        result = self.evaluations.result(self.number, sets, self.donors)
+        return JointImportance(
+            sets=tuple(tuple(map(str, indices)) for indices in sets),
+            importances=result.importances,
+            std_error=result.std_error,
+            degrees=result.degrees,
+            explained=result.explained,
+        )
 
     def unused_signal(self, numbers: Sequence[int]) -> Floats:
         return np.ones(len(numbers))

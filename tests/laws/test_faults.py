@@ -35,7 +35,7 @@ from keras_importance import (
 from keras_importance.engine.backends.out_of_memory import is_out_of_memory
 from keras_importance.engine.gradients.differentiator import Differentiator
 from keras_importance.engine.scores.cut_scorer import CutScorer
-from keras_importance.methods.base import Scores
+from keras_importance.methods import Scores
 from keras_importance.reporting.writers import EpochReport
 from keras_importance.reporting.writers.history import HistoryWriter, kept_history
 
@@ -369,7 +369,14 @@ def result(epoch, n_features=3):
     importances = np.arange(n_features, dtype=float)[:, None] + [0.0, 0.5]
     names = tuple(f"x{i}" for i in range(n_features))
     return ImportanceResult(
-        "permutation", epoch, names, importances, np.ones(n_features), 1.0, "loss", 9
+        method="permutation",
+        epoch=epoch,
+        feature_names=names,
+        importances=importances,
+        std_error=np.ones(n_features),
+        baseline_score=1.0,
+        metric="loss",
+        n_samples=9,
     )
 
 
@@ -508,7 +515,7 @@ def test_a_resumed_training_spends_no_more_error_than_a_whole_one(crashed, monke
         name = "notes"
 
         def compute(self, evaluator, effort):
-            return Scores(np.zeros((4, 1)), "none")
+            return Scores(importances=np.zeros((4, 1)), metric="none")
 
     class Watch(FeatureImportance):
         def _evaluate(self, training, epoch, *, is_last):

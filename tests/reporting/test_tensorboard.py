@@ -396,7 +396,14 @@ def test_many_movers_are_counted():
 
 def test_the_report_says_where_the_methods_disagree(tmp_path):
     gradient = ImportanceResult(
-        "gradient", 0, ("a*", "b"), np.array([[2.0], [3.0]]), np.full(2, 0.1), 1.0, "output", 500
+        method="gradient",
+        epoch=0,
+        feature_names=("a*", "b"),
+        importances=np.array([[2.0], [3.0]]),
+        std_error=np.full(2, 0.1),
+        baseline_score=1.0,
+        metric="output",
+        n_samples=500,
     )
     writer = TensorBoardWriter(tmp_path)
     history = ImportanceHistory() + [gradient, moving(0, (5, 0))]
@@ -500,7 +507,10 @@ import numpy as np
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.result import ImportanceResult
 from keras_importance.reporting.writers import EpochReport, TensorBoardWriter
-one = ImportanceResult("permutation", 0, ("a", "b"), np.ones((2, 1)), np.ones(2), 0.1, "loss", 5)
+one = ImportanceResult(
+    method="permutation", epoch=0, feature_names=("a", "b"), importances=np.ones((2, 1)),
+    std_error=np.ones(2), baseline_score=0.1, metric="loss", n_samples=5,
+)
 writer = TensorBoardWriter({str(tmp_path)!r})
 writer.write(EpochReport(0, ImportanceHistory((one,)), 1.0))
 writer.close()

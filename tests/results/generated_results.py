@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from keras_importance import ImportanceResult
-from keras_importance.results.result import Explained
+from keras_importance.results.scores import Explained
 
 numbers = st.floats(-1e6, 1e6) | st.just(math.nan)
 

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from keras_importance import ImportanceHistory, ImportanceResult
 from keras_importance.results import Verdicts
-from keras_importance.results.disagreements import disagreements
 from keras_importance.results.drift import Drift, Stability
-from keras_importance.results.result import Explained
+from keras_importance.results.scores import Explained
 
 N_DRAWS = 100
 SIGNS = np.where(np.random.default_rng(0).random((50, N_DRAWS)) < 0.5, -1.0, 1.0)
@@ -383,7 +382,7 @@ GRADIENTS, IMPORTANCES = [3.0, 2.0, 1.0, 2.5, 0.1], [5.0, 3.0, 2.0, 0.0, 0.0]
 
 def test_a_high_gradient_without_importance_is_found():
     """x3: 2.5 above the useful features' median of 2; x4 is as useless, and its gradient says so."""
-    (found,) = disagreements(_pair(GRADIENTS, IMPORTANCES))
+    (found,) = _pair(GRADIENTS, IMPORTANCES).disagreements()
     assert (found.epoch, found.feature, found.gradient, found.usual_gradient) == (3, "x3", 2.5, 2.0)
     assert found.ci_low < found.importance == 0 < found.ci_high
     assert "saturation or overfit" in found.reason
@@ -396,7 +395,7 @@ def test_disagreements_do_not_depend_on_the_order_of_features(order):
         _pair([GRADIENTS[i] for i in order], [IMPORTANCES[i] for i in order]),
         lambda one: dataclasses.replace(one, feature_names=names),
     )
-    assert disagreements(history) == disagreements(_pair(GRADIENTS, IMPORTANCES))
+    assert history.disagreements() == _pair(GRADIENTS, IMPORTANCES).disagreements()
 
 
 @pytest.mark.parametrize(
@@ -416,7 +415,7 @@ def test_disagreements_do_not_depend_on_the_order_of_features(order):
     ],
 )  # fmt: skip
 def test_nothing_is_found_without_grounds(history):
-    assert disagreements(history) == ()
+    assert history.disagreements() == ()
 
 
 @pytest.mark.parametrize(
@@ -429,4 +428,4 @@ def test_features_whose_verdict_says_why_are_left_out(state, n_found):
         estimate=np.zeros(5), bound=np.zeros(5), threshold=0.1, error_rate=0.05,
         streak=np.zeros(5, int), p_value=np.full(5, math.nan),
     )  # fmt: skip
-    assert len(disagreements(_pair(GRADIENTS, IMPORTANCES) + verdicts)) == n_found
+    assert len((_pair(GRADIENTS, IMPORTANCES) + verdicts).disagreements()) == n_found

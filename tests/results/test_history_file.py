@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from results.generated_results import result, results, same
 
 from keras_importance import ImportanceHistory
-from keras_importance.results.result import Explained
+from keras_importance.results.scores import Explained
 from keras_importance.results.verdict import Verdicts
 
 

@@ -59,7 +59,16 @@ def test_a_result_does_not_follow_its_makers_array():
     mine[:] = 7
     assert one.importances_mean == pytest.approx([1, 1, 1])
     importances = np.ones((2, 1))
-    direct = ImportanceResult("m", 0, ("a", "b"), importances, np.ones(2), 0.0, "loss", 3)
+    direct = ImportanceResult(
+        method="m",
+        epoch=0,
+        feature_names=("a", "b"),
+        importances=importances,
+        std_error=np.ones(2),
+        baseline_score=0.0,
+        metric="loss",
+        n_samples=3,
+    )
     importances[:] = 7
     assert direct.importances_mean == pytest.approx([1, 1])
 

@@ -81,7 +81,7 @@ def result(epoch, names, *, method="permutation", seed=0, **others):
     rng = np.random.default_rng([seed, epoch])
     size = len(names)
     return ImportanceResult(
-        method, epoch, tuple(names), rng.standard_normal((size, 3)), rng.random(size), 1.0, "loss", 50,
+        method=method, epoch=epoch, feature_names=tuple(names), importances=rng.standard_normal((size, 3)), std_error=rng.random(size), baseline_score=1.0, metric="loss", n_samples=50,
         **others,
     )  # fmt: skip
 

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_importance import ImportanceHistory, ImportanceResult, UselessFeatureDetector
-from keras_importance.results.disagreements import memorised_features
-from keras_importance.results.result import Explained
+from keras_importance.results import Explained, JointImportance
 from keras_importance.statistics.donors import Donors
 from keras_importance.statistics.influence import Influence, influence_standard_error
 from keras_importance.statistics.quantiles import tail_quantile
@@ -62,14 +61,14 @@ class Linear:
         lost = (self.y - self.y.mean()) ** 2 - error**2
         covariance, third = influence.moments_with(lost - lost.mean())
         return ImportanceResult(
-            "permutation",
-            epoch,
-            tuple("+".join(self.names[i] for i in one) for one in members),
-            ((error - moved) ** 2 - error**2).mean(axis=2),
-            influence.standard_error(),
-            float(np.mean(error**2)),
-            "loss",
-            len(self.x),
+            method="permutation",
+            epoch=epoch,
+            feature_names=tuple("+".join(self.names[i] for i in one) for one in members),
+            importances=((error - moved) ** 2 - error**2).mean(axis=2),
+            std_error=influence.standard_error(),
+            baseline_score=float(np.mean(error**2)),
+            metric="loss",
+            n_samples=len(self.x),
             degrees=influence.degrees_of_freedom(),
             explained=Explained(
                 float(lost.mean()), float(influence_standard_error(lost)), "constant", covariance, third
@@ -78,7 +77,14 @@ class Linear:
 
     def jointly(self, sets):
         self.n_asked += len(sets)
-        return self.result(sets=sets)
+        found = self.result(sets=sets)
+        return JointImportance(
+            sets=tuple(tuple(self.names[i] for i in one) for one in sets),
+            importances=found.importances,
+            std_error=found.std_error,
+            degrees=found.degrees,
+            explained=found.explained,
+        )
 
     def unused_signal(self, numbers):
         return np.array([self.p_values.get(number, 1.0) for number in numbers])
@@ -333,17 +339,17 @@ def test_a_feature_that_counts_on_training_rows_alone_is_memorised():
     model = [1.0, 0.5, 0.0]
     training = Linear.make([1.0, 0.5, 0.0], model, n_rows=2000)
     validation = Linear.make([1.0, 0.0, 0.0], model, n_rows=2000, seed=1)
-    histories = [ImportanceHistory((one.result(3),)) for one in (training, validation)]
-    (gap,) = memorised_features(*histories)
+    seen, unseen = (ImportanceHistory((one.result(3),)) for one in (training, validation))
+    (gap,) = unseen.memorised_features(seen)
     assert (gap.feature, gap.epoch) == ("x1", 3)
     assert gap.training == pytest.approx(0.5, abs=0.1)
     assert gap.bound > gap.threshold
-    assert memorised_features(histories[1], histories[1]) == ()
+    assert unseen.memorised_features(unseen) == ()
 
 
 def test_a_gap_needs_the_same_features_on_both_sides():
     one = ImportanceHistory((Linear.make([1.0, 0.0]).result(),))
     with pytest.raises(ValueError, match="different features"):
-        memorised_features(one, ImportanceHistory((Linear.make([1.0]).result(),)))
+        ImportanceHistory((Linear.make([1.0]).result(),)).memorised_features(one)
     with pytest.raises(ValueError, match="no results of 'permutation'"):
-        memorised_features(one, ImportanceHistory())
+        ImportanceHistory().memorised_features(one)

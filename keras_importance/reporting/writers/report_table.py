@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from keras_importance.reporting.writers.base import EpochReport
-from keras_importance.results.disagreements import Finding, disagreements
+from keras_importance.results.disagreements import Finding
 from keras_importance.results.drift import Mover, Stability, Transition
 from keras_importance.results.result import ImportanceResult
 from keras_importance.results.verdict import Verdict, Verdicts
@@ -34,7 +34,7 @@ def report_text(
         for transition in last
         if transition.later.method in stability
     ]
-    lines += map(_disagreement, disagreements(report.history))
+    lines += map(_disagreement, report.history.disagreements())
     return "\n".join(lines)
 
 
