@@ -115,7 +115,9 @@ class Differentiator:
         self._on_device = compiler.on_device
         self._replicas = compiler.replicas
         self._warm: dict[Callable[..., Any], set[int]] = defaultdict(set)
-        self.rows_at_once = rows_at_once(compiler.model, data, in_parts=in_parts, share=compiler.share)
+        self.rows_at_once = rows_at_once(
+            compiler.model, data, in_parts=in_parts, fraction=compiler.share
+        )
         if declared_batch(compiler.model) is None:
             self.rows_at_once = self._replicas.block_of(data.n_rows, self.rows_at_once)
         self._values = compiler(self._value_program)

@@ -274,7 +274,7 @@ class CutScorer:
             held=self._most_repeats * self._held,
             declared=declared,
             calls_at_once=self._compiler.calls_at_once,
-            share=self._compiler.share,
+            fraction=self._compiler.share,
         )
         n_own = 1 + self._most_repeats * len(group.numbers)
         n_rows = shape[1] if declared else self._replicas.block_of(self._data.n_rows, shape[1])
@@ -299,7 +299,7 @@ class CutScorer:
 def _by_width(cut: Cut) -> list[Integers]:
     """The cut's features in groups of as many elements at each linear entry, up to powers of two."""
     widths = [
-        np.array([np.sum(entry.labels == number) for number in cut.features])
+        np.array([np.sum(entry.dependence == number) for number in cut.features])
         for entry in cut.entries
         if entry.form is not None
     ]

@@ -48,7 +48,7 @@ class JointScorer:
         self._cut = whole_model(compiler.model, data, features)
         self._metric = metric
         self._n_features = len(features)
-        self._n_at_once = rows_at_once(compiler.model, data, in_parts=False, share=compiler.share)
+        self._n_at_once = rows_at_once(compiler.model, data, in_parts=False, fraction=compiler.share)
         if declared_batch(compiler.model) is None:
             self._n_at_once = self._replicas.block_of(data.n_rows, self._n_at_once)
         self._program = compiler(self._score)
@@ -113,7 +113,7 @@ class JointScorer:
                 values.append(parts[0])
                 continue
             own, replaced = parts
-            labels = ops.convert_to_tensor(np.maximum(entry.labels, 0).astype(np.int32))
+            labels = ops.convert_to_tensor(np.maximum(entry.dependence, 0).astype(np.int32))
             is_replaced = gather(is_member, labels)[None]
             values.append(ops.where(is_replaced, gather(replaced, repeat)[0], own))
         return row_scores(self._metric, targets, self._cut.tail(call, values), row, 1)

@@ -14,8 +14,8 @@ from keras_importance.data.features import FeatureSet
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends.backend import Inference, gather
 from keras_importance.engine.backends.compiler import Compiler
-from keras_importance.engine.cut.cut import Cut, Entry, input_labels
-from keras_importance.engine.cut.dependence import UNTOUCHED
+from keras_importance.engine.cut.cut import Cut, Entry, input_dependence
+from keras_importance.engine.cut.dependence import Depends
 from keras_importance.engine.cut.linear_layers import LinearForm
 from keras_importance.engine.gradients.differentiator import Differentiator
 from keras_importance.engine.metrics.metric import Metric
@@ -104,9 +104,13 @@ class LinearisedScorer:
 
     def _part_of(self, known: list[int]) -> CutScorer:
         """The part whose only entry is the argument of the link: every column adds its own effect."""
-        labels = input_labels(self._data, self._features)
-        of_columns = [labels[number].reshape(-1, labels[number].shape[-1])[0] for number in known]
-        of_elements = np.repeat(np.concatenate([*of_columns, [UNTOUCHED]])[:-1], self._n_outputs)
+        dependence = input_dependence(self._data, self._features)
+        of_columns = [
+            dependence[number].reshape(-1, dependence[number].shape[-1])[0] for number in known
+        ]
+        of_elements = np.repeat(
+            np.concatenate([*of_columns, [Depends.ON_NOTHING]])[:-1], self._n_outputs
+        )
         n_columns = len(of_elements) // self._n_outputs
         units = np.tile(np.eye(self._n_outputs, dtype=keras.config.floatx()), (n_columns, 1))
         form = LinearForm(

@@ -110,7 +110,7 @@ class Columns:
     @classmethod
     def of(cls, entry: Entry, numbers: Iterable[int], n_features: int) -> Columns:
         """The elements of the given features, padded to as many as the widest has."""
-        found = {number: np.flatnonzero(entry.labels == number) for number in numbers}
+        found = {number: np.flatnonzero(entry.dependence == number) for number in numbers}
         width = max([1, *map(len, found.values())])
         elements = np.zeros((n_features + 1, width), np.int64)
         is_real = np.zeros((n_features + 1, width), np.float32)
@@ -163,7 +163,7 @@ def outputs(
 def _replaced(entry: Entry, own: Any, replaced: Any, feature: Any, repeat: Any) -> Any:
     """The rows' own values, with the elements of the feature replaced."""
     rank = len(own.shape) - 1
-    labels = ops.convert_to_tensor(entry.labels.astype(np.int32))
+    labels = ops.convert_to_tensor(entry.dependence.astype(np.int32))
     is_of_feature = labels == ops.reshape(feature, (-1, *[1] * rank))
     return ops.where(is_of_feature[:, None], gather(replaced, repeat), own[None])
 
