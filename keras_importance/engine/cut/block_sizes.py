@@ -16,7 +16,7 @@ _MAX_VALUES = 1 << 23
 _MAX_ROWS = 1 << 16
 # Values of a chunk in the widest layer where some of the rows may be asked for: still enough to keep the
 # cores busy.
-_MAX_PART = 1 << 19
+_MAX_CHUNK_OF_SOME = 1 << 19
 # Where the widest layer is narrower than this, the call itself takes the time, not its rows.
 _NARROW = 16
 _MAX_NARROW_ROWS = 1 << 18
@@ -47,7 +47,9 @@ def rows_at_once(model: Any, data: ValidationData, *, in_parts: bool, fraction: 
         fraction: fraction of the usual size; below 1 after memory ran out.
     """
     widest = widest_layer(model, data)
-    fitting = max(1, min(_MAX_ROWS, _MAX_PART // widest)) if in_parts else _rows_that_fit(widest)
+    fitting = (
+        max(1, min(_MAX_ROWS, _MAX_CHUNK_OF_SOME // widest)) if in_parts else _rows_that_fit(widest)
+    )
     fitting = max(1, int(fraction * min(fitting, data.n_rows)))
     return declared_batch(model) or evenly(data.n_rows, fitting)
 

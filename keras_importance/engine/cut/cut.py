@@ -3,8 +3,8 @@
 A **cut** divides the layers of a model into a **head**, which is run once for a block of rows and once
 for the values that replace them, and a **tail**, which is run anew for each feature. They meet at
 **entries**: the tensors that the tail takes from the head. At an entry each element still depends on a
-single feature, so replacing the feature means replacing its elements there. Where a linear layer follows,
-the entry lies behind it: the difference of the feature's elements updates the layer's output.
+single feature, so replacing the feature means replacing its elements there. Where a linear layer
+follows, the entry lies behind it: the difference of the feature's elements updates the layer's output.
 """
 
 from __future__ import annotations

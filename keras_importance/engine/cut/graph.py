@@ -27,7 +27,7 @@ class LayerCall:
     arguments: Any
 
     def __call__(self, values: Mapping[int, Any]) -> list[Any]:
-        """The values of its outputs in inference, from those of its inputs by the `id` of their tensors."""
+        """Values of the outputs in inference, from those of the inputs by the `id` of their tensors."""
         args, kwargs = self.arguments.fill_in(values)
         if _takes_training(self.operation):
             kwargs = {**kwargs, "training": False}
