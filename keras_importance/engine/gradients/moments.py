@@ -34,22 +34,22 @@ class Moments:
     @property
     def gradient(self) -> Floats:
         """`(n_columns,)` sums of `w · mean_t gradient`; of several scalars, of the first."""
-        return self.sums[-4]
+        return np.asarray(self.sums[-4])
 
     @property
     def length_squared(self) -> Floats:
         """`(n_columns,)` sums of `w² r²`."""
-        return self.sums[-3]
+        return np.asarray(self.sums[-3])
 
     @property
     def length_times_square(self) -> Floats:
         """`(n_columns,)` sums of `w² r q`."""
-        return self.sums[-2]
+        return np.asarray(self.sums[-2])
 
     @property
     def length(self) -> Floats:
         """`(n_columns,)` sums of `w² r`."""
-        return self.sums[-1]
+        return np.asarray(self.sums[-1])
 
     @staticmethod
     def zero(n_steps: int, n_columns: int) -> Moments:
