@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
@@ -45,9 +45,11 @@ class PartScorer(Protocol):
     @property
     def has_gradient(self) -> Sequence[bool]:
         """For each input whether there is a gradient with respect to it."""
+        ...
 
     def scored(self, shape: PartShape, members: Members) -> FeaturePart:
         """The scores of parts of one shape."""
+        ...
 
 
 class DifferentiatingMethod(ImportanceMethod):
@@ -129,22 +131,34 @@ class DifferentiatingMethod(ImportanceMethod):
         scorer = self.part_scorer(evaluator, data, scalars)
         notes = _notes(evaluator, scorer.has_gradient)
         parts = [scorer.scored(*part) for part in parts_of(evaluator, without=notes).items()]
+        scores = self._scores(evaluator, data, parts, notes, n_scalars=len(scalars))
+        evaluator.learn_rate(self.name, started, data.n_rows)
+        return scores
+
+    def _scores(
+        self,
+        evaluator: Evaluator,
+        data: ValidationData,
+        parts: Sequence[FeaturePart],
+        notes: Mapping[str, str],
+        *,
+        n_scalars: int,
+    ) -> Scores:
+        """The scores of the features from those of their parts; `notes` say why some have none."""
         values = FeatureValues.of(parts, len(evaluator.features), data.blocks)
         wrong = false_zeros(evaluator, values.score[:, None])
         values = values.without(list(wrong))
         names = evaluator.features.names
         is_of_loss = self.is_of_loss(evaluator)
-        scores = Scores(
+        return Scores(
             importances=values.score[:, None],
             metric="loss" if is_of_loss else "output",
             std_error=values.std_error,
-            direction=None if is_of_loss or len(scalars) > 1 else values.direction,
+            direction=None if is_of_loss or n_scalars > 1 else values.direction,
             by_step=by_step_of(evaluator, parts),
             notes={**notes, **{names[index]: reason for index, reason in wrong.items()}},
             n_rows=data.n_rows,
         )
-        evaluator.learn_rate(self.name, started, data.n_rows)
-        return scores
 
     def _columns(self, evaluator: Evaluator) -> Integers:
         """Indices of the values of the outputs that are differentiated."""
@@ -178,7 +192,7 @@ def _by_name(evaluator: Evaluator) -> dict[str, Output]:
 class _RandomSigns:
     """Sums of outputs with random signs: on average their squared gradients add up to those of all.
 
-    The signs are the same in each iteration, and drawn on the way: for many outputs they fill memory.
+    The signs are the same in each iteration, and drawn on the way: those of many outputs fill memory.
     """
 
     units: Floats

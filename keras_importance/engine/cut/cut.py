@@ -113,21 +113,21 @@ def cuts(model: Any, data: ValidationData, features: FeatureSet) -> list[Cut]:
     if graph is None or inputs is None or is_fixed or not all(map(_runs_alone, graph.calls)):
         return [whole_model(model, data, features)]
     dependences = input_dependence(data, features)
-    by_place: dict[Any, Cut] = {}
+    by_entries: dict[Any, Cut] = {}
     for touched, members in _by_touched_inputs(features).items():
         entries = _entries(graph, _known_dependence(dependences, inputs, touched))
         if _spares_nothing(entries, graph):
             entries = ()
-        place = tuple((id(entry.tensor), entry.form is None, entry.is_fixed) for entry in entries)
+        key = tuple((id(entry.tensor), entry.form is None, entry.is_fixed) for entry in entries)
         if not entries:
-            others = by_place[place].features if place in by_place else ()
-            by_place[place] = replace(whole_model(model, data, features), features=(*others, *members))
-        elif place in by_place:
-            by_place[place] = _joined(by_place[place], members, entries)
+            others = by_entries[key].features if key in by_entries else ()
+            by_entries[key] = replace(whole_model(model, data, features), features=(*others, *members))
+        elif key in by_entries:
+            by_entries[key] = _joined(by_entries[key], members, entries)
         else:
             widest = _widest(graph, entries, data)
-            by_place[place] = _cut(model, graph, inputs, members, entries, widest)
-    return list(by_place.values())
+            by_entries[key] = _cut(model, graph, inputs, members, entries, widest)
+    return list(by_entries.values())
 
 
 def input_dependence(data: ValidationData, features: FeatureSet) -> list[Dependence]:
