@@ -40,5 +40,5 @@ class AblationImportance(PerturbationMethod):
 
     def replacement(self, data: ValidationData) -> Replacement:
         """The usual value, for all rows."""
-        usual = (np.broadcast_to(usual_values(one), one.shape) for one in data.inputs)
+        usual = (np.broadcast_to(usual_values(values), values.shape) for values in data.inputs)
         return Replacement(donated=(None,) * len(data.inputs), kept=tuple(usual))

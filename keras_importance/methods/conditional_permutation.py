@@ -10,11 +10,9 @@ from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.scores.sample import Replacement
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.perturbation import PerturbationMethod
-from keras_importance.methods.redrawing import (
-    conditional_replacement,
-)
+from keras_importance.methods.redrawing import conditional_replacement
 
-# A matrix of as many rows as the data have rows or values, whichever are fewer, is inverted: a minute.
+# A square matrix of the size of the rows, or of their values if these are fewer, is inverted: a minute.
 _MAX_INVERTED = 6_000
 
 
@@ -57,21 +55,21 @@ class ConditionalPermutation(PerturbationMethod):
     """
 
     name = "conditional_permutation"
-    replaces_sets = False  # each is redrawn given all others, a copy of it included
+    replaces_sets = False  # each feature is redrawn given all others, a copy of it included
 
     def check(self, evaluator: Evaluator) -> None:
         """Raises `InvalidArgumentError` as permutation does, and for many rows of as many values."""
         super().check(evaluator)
-        n_rows, n_columns = evaluator.data.n_rows, _n_numbers(evaluator.data)
-        if min(n_rows, n_columns) > _MAX_INVERTED:
+        n_rows, n_values = evaluator.data.n_rows, _values_in_row(evaluator.data)
+        if min(n_rows, n_values) > _MAX_INVERTED:
             raise InvalidArgumentError(
-                f"got {n_rows} validation rows of {n_columns} values for {self.name!r}, whose "
+                f"got {n_rows} validation rows of {n_values} values for {self.name!r}, whose "
                 f"regressions take more than {_MAX_INVERTED} of one or the other, not of both. Pass "
                 f"max_samples={_MAX_INVERTED} or less."
             )
 
     def replacement(self, data: ValidationData) -> Replacement:
-        """The replacement with each column a feature."""
+        """The replacement where each column is a feature."""
         features = FeatureSet.from_argument(None, data.columns)
         return conditional_replacement(data, features, self.n_repeats)
 
@@ -85,5 +83,5 @@ class ConditionalPermutation(PerturbationMethod):
         )
 
 
-def _n_numbers(data: ValidationData) -> int:
+def _values_in_row(data: ValidationData) -> int:
     return sum(math.prod(values.shape[1:]) for values in data.inputs)

@@ -1,29 +1,37 @@
-"""What all methods that differentiate the model share: which scalars, and how a feature's parts join."""
+"""The loop of all methods that differentiate the model, and what they differentiate."""
 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import keras
 import numpy as np
 
-from keras_importance.data.features import Column
 from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.gradients.differentiator import Scalar, Scalars
 from keras_importance.engine.metrics.outputs import Output, outputs_of
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.base import ImportanceMethod, need_targets
+from keras_importance.methods.feature_parts import (
+    FeaturePart,
+    FeatureValues,
+    Members,
+    PartShape,
+    by_step_of,
+    parts_of,
+)
 from keras_importance.results.scores import Scores
-from keras_importance.statistics.arrays import Array, Floats, Integers
-from keras_importance.statistics.influence import influence_standard_error
+from keras_importance.statistics.arrays import Floats, Integers
 
 Of = Literal["auto", "output", "loss"]
 
-# Up to here each output is differentiated by itself; beyond, they are added up with random signs.
+# Up to as many outputs are differentiated one by one; more are added up with random signs.
 _MAX_OUTPUTS = 16
 _CROSSENTROPIES = (
     keras.losses.CategoricalCrossentropy,
@@ -33,8 +41,23 @@ _CROSSENTROPIES = (
 _CROSSENTROPY_NAMES = ("categorical_crossentropy", "sparse_categorical_crossentropy")
 
 
+class PartScorer(Protocol):
+    """Scores parts of features by gradients that it holds."""
+
+    @property
+    def has_gradient(self) -> Sequence[bool]:
+        """For each input whether there is a gradient with respect to it."""
+        ...
+
+    def scored(self, shape: PartShape, members: Members) -> FeaturePart:
+        """The scores of parts of one shape."""
+        ...
+
+
 class DifferentiatingMethod(ImportanceMethod):
     """Differentiates the outputs, or the loss, with respect to the inputs.
+
+    A subclass says in `part_scorer` how gradients become scores.
 
     Several outputs count by the length of the gradients of all of them, `sqrt(sum_m g_m²)`; beyond 16
     outputs that is estimated with random signs, 1.6% too low on average. A classifier trained with
@@ -45,7 +68,7 @@ class DifferentiatingMethod(ImportanceMethod):
 
     Args:
         of: `"output"`, `"loss"`, or `"auto"`: the loss for categorical cross-entropy, else the output.
-        output: name of the one output to differentiate, of several; None for all.
+        output: name of the output to differentiate, where there are several; None for all.
         name: name in results and tags; None for the class's own.
     """
 
@@ -92,7 +115,29 @@ class DifferentiatingMethod(ImportanceMethod):
             return list(units[:, None])
         return _RandomSigns(units, data.n_rows, evaluator.rng)
 
-    def scores(
+    @abstractmethod
+    def part_scorer(self, evaluator: Evaluator, data: ValidationData, scalars: Scalars) -> PartScorer:
+        """Differentiates the scalars, and returns what scores features by their gradients.
+
+        Args:
+            evaluator: the evaluator.
+            data: the rows.
+            scalars: what is differentiated; several count by the length of all their gradients.
+        """
+
+    def compute(self, evaluator: Evaluator, effort: Effort) -> Scores:
+        """Scores the parts of the features by their gradients, and joins them."""
+        started = evaluator.clock.now()
+        data = evaluator.affordable_data(self.name, effort)
+        scalars = self.scalars(evaluator, data)
+        scorer = self.part_scorer(evaluator, data, scalars)
+        notes = _notes(evaluator, scorer.has_gradient)
+        parts = [scorer.scored(*part) for part in parts_of(evaluator, without=notes).items()]
+        scores = self._scores(evaluator, data, parts, notes, n_scalars=len(scalars))
+        evaluator.clock.note_rate(self.name, started, data.n_rows)
+        return scores
+
+    def _scores(
         self,
         evaluator: Evaluator,
         data: ValidationData,
@@ -101,27 +146,29 @@ class DifferentiatingMethod(ImportanceMethod):
         *,
         n_scalars: int,
     ) -> Scores:
-        """The scores of the features from those of their parts, and why some have none."""
-        of_loss = self.is_of_loss(evaluator)
-        arrays = _joined(evaluator, data, parts, signed=not of_loss and n_scalars == 1)
-        wrong = false_zeros(evaluator, arrays["importances"])
-        for values in (arrays["importances"], arrays["std_error"]):
-            values[list(wrong)] = math.nan
+        """The scores of the features from those of their parts; `notes` say why some have none."""
+        values = FeatureValues.of(parts, len(evaluator.features), data.blocks)
+        wrong = false_zeros(evaluator, values.score[:, None])
+        values = values.without(list(wrong))
         names = evaluator.features.names
+        is_of_loss = self.is_of_loss(evaluator)
         return Scores(
-            metric="loss" if of_loss else "output",
-            notes={**notes, **{names[number]: reason for number, reason in wrong.items()}},
+            importances=values.score[:, None],
+            metric="loss" if is_of_loss else "output",
+            std_error=values.std_error,
+            direction=None if is_of_loss or n_scalars > 1 else values.direction,
+            by_step=by_step_of(evaluator, parts),
+            notes={**notes, **{names[index]: reason for index, reason in wrong.items()}},
             n_samples=data.n_rows,
-            **arrays,
         )
 
     def _columns(self, evaluator: Evaluator) -> Integers:
-        """Which values of the outputs are differentiated."""
+        """Indices of the values of the outputs that are differentiated."""
         sizes = [math.prod(shape[1:]) for shape in evaluator.output_shapes]
         if self.output is None:
             return np.arange(sum(sizes))
-        number = _by_name(evaluator)[self.output].index
-        return sum(sizes[:number]) + np.arange(sizes[number])
+        index = _by_name(evaluator)[self.output].index
+        return sum(sizes[:index]) + np.arange(sizes[index])
 
     def _one_of(self, argument: str, value: Any, known: Any) -> Any:
         if not isinstance(value, str) or value not in get_args(known):
@@ -135,7 +182,7 @@ class DifferentiatingMethod(ImportanceMethod):
 
 def _is_crossentropy(loss: Any) -> bool:
     if isinstance(loss, str):
-        return loss in _CROSSENTROPY_NAMES or loss in {one.__name__ for one in _CROSSENTROPIES}
+        return loss in _CROSSENTROPY_NAMES or loss in {kind.__name__ for kind in _CROSSENTROPIES}
     return isinstance(loss, _CROSSENTROPIES) or (getattr(loss, "__name__", None) in _CROSSENTROPY_NAMES)
 
 
@@ -145,9 +192,9 @@ def _by_name(evaluator: Evaluator) -> dict[str, Output]:
 
 @dataclass(frozen=True, eq=False)
 class _RandomSigns:
-    """Sums of outputs with random signs: their squared gradients add up to those of all on average.
+    """Sums of outputs with random signs: on average their squared gradients add up to those of all.
 
-    The same signs each time, drawn when they are asked for: those of many outputs are many.
+    The signs are the same in each iteration, and drawn on the way: those of many outputs fill memory.
     """
 
     units: Floats
@@ -164,22 +211,34 @@ class _RandomSigns:
             yield signs @ self.units / math.sqrt(_MAX_OUTPUTS)
 
 
-def notes_of(evaluator: Evaluator, of_inputs: Sequence[Any | None]) -> dict[str, str]:
-    """Why a feature has no gradient, by its name; given what was found for each input, None for none."""
+# --- why features have no gradient ----------------------------------------------------------------
+
+
+def _notes(evaluator: Evaluator, has_gradient: Sequence[bool]) -> dict[str, str]:
+    """Why features have no gradient, by their names.
+
+    Args:
+        evaluator: the evaluator.
+        has_gradient: for each input whether there is a gradient with respect to it.
+    """
     support = evaluator.gradient_support
-    reasons = {i: support.why_no_gradient(i) for i, one in enumerate(of_inputs) if one is None}
+    reasons = {
+        index: support.why_no_gradient(index)
+        for index, is_there in enumerate(has_gradient)
+        if not is_there
+    }
     if not reasons:
         return {}
     return {
         feature.name: reason
         for feature in evaluator.features.features
-        for number, _ in feature.columns
-        if (reason := reasons.get(number)) is not None
+        for input_index, _ in feature.columns
+        if (reason := reasons.get(input_index)) is not None
     }
 
 
 def false_zeros(evaluator: Evaluator, importances: Floats) -> dict[int, str]:
-    """Why some features of importance 0 have no gradient, by their numbers.
+    """Why some features of importance 0 have no gradient, by their indices.
 
     Args:
         evaluator: the evaluator.
@@ -188,127 +247,5 @@ def false_zeros(evaluator: Evaluator, importances: Floats) -> dict[int, str]:
     features = evaluator.features.features
     zero = np.flatnonzero(np.all(importances == 0, axis=1))
     support = evaluator.gradient_support
-    reasons = {int(one): support.why_zero_is_no_gradient(features[one]) for one in zero}
-    return {number: reason for number, reason in reasons.items() if reason is not None}
-
-
-# --- features and their parts ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class FeaturePart:
-    """Features, or parts of features, of as many steps and as many columns.
-
-    Attributes:
-        features: number of the feature, for each part.
-        score: `(n_parts,)`.
-        influence: `(n_rows, n_parts)` what each row adds to the score; None where `std_error` says
-            all that is needed of it.
-        by_step: `(n_steps, n_parts)`.
-        direction: `(n_parts,)`, NaN where a part has several columns.
-        std_error: `(n_parts,)` standard error of the score, where `influence` is None.
-    """
-
-    features: list[int]
-    score: Floats
-    influence: Floats | None
-    by_step: Floats
-    direction: Floats
-    std_error: Floats | None = None
-
-
-class PartKey(NamedTuple):
-    """The shape of a part.
-
-    Attributes:
-        n_steps: of its inputs.
-        width: how many columns it has.
-        is_whole: whether it is all of its feature.
-    """
-
-    n_steps: int
-    width: int
-    is_whole: bool
-
-
-Members = list[tuple[int, tuple[Column, ...]]]
-"""Number of a feature, and those of its columns that have as many steps."""
-
-
-def parts_of(evaluator: Evaluator, notes: Mapping[str, str] | None = None) -> dict[PartKey, Members]:
-    """The features, those with a note left out, sorted by the shape of their columns."""
-    parts = evaluator.once(parts_of, lambda: _parts_of(evaluator))
-    if not notes:
-        return parts
-    names = evaluator.features.names
-    kept = {
-        key: [(number, columns) for number, columns in members if names[number] not in notes]
-        for key, members in parts.items()
-    }
-    return {key: members for key, members in kept.items() if members}
-
-
-def _parts_of(evaluator: Evaluator) -> dict[PartKey, Members]:
-    steps = [math.prod(values.shape[1:-1]) for values in evaluator.data.inputs]
-    parts: dict[PartKey, Members] = {}
-    for number, feature in enumerate(evaluator.features.features):
-        by_steps: dict[int, list[Column]] = {}
-        for column in feature.columns:
-            by_steps.setdefault(steps[column[0]], []).append(column)
-        for n_steps, columns in by_steps.items():
-            key = PartKey(n_steps, len(columns), len(by_steps) == 1)
-            parts.setdefault(key, []).append((number, tuple(columns)))
-    return parts
-
-
-def column_of(leaf: Array | None, column: int, n_rows: int, n_steps: int) -> Array:
-    """`(n_rows, n_steps)`; zeros for an input that the model ignores."""
-    if leaf is None:
-        return np.zeros((n_rows, n_steps))
-    return leaf.reshape(n_rows, n_steps, -1)[:, :, column]
-
-
-def _joined(
-    evaluator: Evaluator, data: ValidationData, parts: Sequence[FeaturePart], *, signed: bool
-) -> dict[str, Any]:
-    """The arrays of a result; the parts of a feature over inputs of unequal steps add up in squares."""
-    n_features = len(evaluator.features)
-    squares = np.full(n_features, math.nan)
-    direction = np.full(n_features, math.nan)
-    std_error = np.full(n_features, math.nan)
-    n_parts = np.zeros(n_features, int)
-    chained: dict[int, Floats] = {}
-    for part in parts:
-        squares[part.features] = np.nan_to_num(squares[part.features]) + part.score**2
-        direction[part.features] = part.direction
-        n_parts[part.features] += 1
-        if part.influence is None:
-            std_error[part.features] = part.std_error
-            continue
-        for place, feature in enumerate(part.features):
-            added = part.score[place] * part.influence[:, place]
-            chained[feature] = chained.get(feature, 0.0) + added
-    score = np.sqrt(squares)
-    for feature, influence in chained.items():
-        scaled = influence / score[feature] if score[feature] > 0 else 0.0 * influence
-        std_error[feature] = influence_standard_error(scaled, data.blocks)
-    direction[n_parts > 1] = math.nan
-    return {
-        "importances": score[:, None],
-        "std_error": std_error,
-        "direction": direction if signed else None,
-        "by_step": _by_step(evaluator, parts),
-    }
-
-
-def _by_step(evaluator: Evaluator, parts: Sequence[FeaturePart]) -> Floats | None:
-    """The map of steps x features, where the sequences have one common number of steps."""
-    lengths = {values.shape[1] for values in evaluator.data.inputs if values.ndim == 3}
-    if len(lengths) != 1 or any(values.ndim > 3 for values in evaluator.data.inputs):
-        return None
-    n_steps = lengths.pop()
-    by_step = np.full((n_steps, len(evaluator.features)), math.nan)
-    for part in parts:
-        if len(part.by_step) == n_steps:
-            by_step[:, part.features] = part.by_step
-    return by_step
+    reasons = {int(index): support.why_zero_is_no_gradient(features[index]) for index in zero}
+    return {index: reason for index, reason in reasons.items() if reason is not None}

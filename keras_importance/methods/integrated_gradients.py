@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from keras_importance.data.hidden_columns import usual_values
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
-from keras_importance.methods.differentiation import (
-    DifferentiatingMethod,
+from keras_importance.engine.gradients.differentiator import Scalars
+from keras_importance.methods.differentiation import DifferentiatingMethod, Of, PartScorer
+from keras_importance.methods.feature_parts import (
     FeaturePart,
     Members,
-    Of,
-    PartKey,
-    column_of,
-    notes_of,
-    parts_of,
+    PartShape,
+    columns_of_parts,
 )
-from keras_importance.results.scores import Scores
-from keras_importance.statistics.arrays import Array, unit_weights, weighted_mean
+from keras_importance.statistics.arrays import Array, Floats, unit_weights, weighted_mean
 
 Gradients = list[list[Array | None]]
-"""For each scalar that is differentiated, for each input the gradients; None where there are none."""
+"""For each scalar that is differentiated, the gradients with respect to each input; None for none."""
 
 
 class IntegratedGradients(DifferentiatingMethod):
@@ -54,9 +51,9 @@ class IntegratedGradients(DifferentiatingMethod):
     Source: Sundararajan, Taly & Yan (2017), ICML 70.
 
     Args:
-        n_steps: how many points of the way are looked at.
+        n_steps: how many points of the way are differentiated at.
         of: `"output"`, `"loss"`, or `"auto"`: the loss for categorical cross-entropy, else the output.
-        output: name of the one output to differentiate, of several; None for all.
+        output: name of the output to differentiate, where there are several; None for all.
         name: name in results and tags.
     """
 
@@ -78,92 +75,98 @@ class IntegratedGradients(DifferentiatingMethod):
             )
         self.n_steps = int(n_steps)
 
-    def compute(self, evaluator: Evaluator, effort: Effort) -> Scores:
+    def part_scorer(self, evaluator: Evaluator, data: ValidationData, scalars: Scalars) -> PartScorer:
         """A forward and backward pass for each step of the way, for each output or for the loss."""
-        started = evaluator.clock.now()
-        data = evaluator.affordable_data(self.name, effort)
         origin = _origin(evaluator.data)
-        gradients, notes = self._on_the_way(evaluator, data, origin)
+        gradients = self._on_the_way(evaluator, data, scalars, origin)
         attributions: Gradients = [
             [
-                None if one is None else one * (values - usual)
-                for one, values, usual in zip(of_scalar, data.inputs, origin, strict=True)
+                None if gradient is None else gradient * (values - usual)
+                for gradient, values, usual in zip(of_scalar, data.inputs, origin, strict=True)
             ]
             for of_scalar in gradients
         ]
-        parts = [
-            _part(data, key, members, attributions, gradients)
-            for key, members in parts_of(evaluator, notes).items()
-        ]
-        scores = self.scores(evaluator, data, parts, notes, n_scalars=len(gradients))
-        evaluator.clock.note_rate(self.name, started, data.n_rows)
-        return scores
+        return _Attributions(data, attributions, gradients)
 
     def _on_the_way(
-        self, evaluator: Evaluator, data: ValidationData, origin: Sequence[Array]
-    ) -> tuple[Gradients, dict[str, str]]:
-        """Mean gradients over the steps of the way, and why features have none."""
-        scalars = self.scalars(evaluator, data)
-        total: Gradients = [[None] * len(data.inputs) for _ in range(len(scalars))]
-        notes: dict[str, str] = {}
-        for share in (np.arange(self.n_steps) + 0.5) / self.n_steps:
-            moved = data.with_inputs(_mixed(data, origin, share))
-            found = [evaluator.gradients(scalar, moved).arrays for scalar in scalars]
-            notes = notes_of(evaluator, found[0])
-            for sums, arrays in zip(total, found, strict=True):
-                for number, one in enumerate(arrays):
-                    if one is not None:
-                        mean = one.astype(np.float64) / self.n_steps
-                        before = sums[number]
-                        sums[number] = mean if before is None else before + mean
-        return total, notes
+        self,
+        evaluator: Evaluator,
+        data: ValidationData,
+        scalars: Scalars,
+        origin: Sequence[Array],
+    ) -> Gradients:
+        """Mean gradients over the steps of the way."""
+        totals: Gradients = [[None] * len(data.inputs) for _ in range(len(scalars))]
+        for fraction in (np.arange(self.n_steps) + 0.5) / self.n_steps:
+            moved = data.with_inputs(_mixed(data, origin, fraction))
+            for total, scalar in zip(totals, scalars, strict=True):
+                for index, gradient in enumerate(evaluator.gradients(scalar, moved).arrays):
+                    if gradient is not None:
+                        mean = gradient.astype(np.float64) / self.n_steps
+                        before = total[index]
+                        total[index] = mean if before is None else before + mean
+        return totals
 
 
 def _origin(data: ValidationData) -> list[Array]:
-    """Where the way begins: the means of numbers; of other inputs anything, as they stay."""
+    """Where the way begins: the means of floats; of other inputs anything, as they stay."""
     return [usual_values(values) if values.dtype.kind == "f" else np.zeros(1) for values in data.inputs]
 
 
-def _mixed(data: ValidationData, origin: Sequence[Array], share: float) -> tuple[Array, ...]:
-    """The rows, brought nearer to the origin; what isn't a number stays."""
+def _mixed(data: ValidationData, origin: Sequence[Array], fraction: float) -> tuple[Array, ...]:
+    """The inputs at a fraction of the way from the origin to the rows; what is no float stays."""
     return tuple(
-        (usual + share * (values - usual)).astype(values.dtype) if values.dtype.kind == "f" else values
+        (usual + fraction * (values - usual)).astype(values.dtype)
+        if values.dtype.kind == "f"
+        else values
         for values, usual in zip(data.inputs, origin, strict=True)
     )
 
 
-def _part(
-    data: ValidationData,
-    key: PartKey,
-    members: Members,
-    attributions: Gradients,
-    gradients: Gradients,
-) -> FeaturePart:
-    """Scores of features of as many steps and columns; several scalars count by their length."""
-    n_steps, width, _ = key
+@dataclass(frozen=True, eq=False)
+class _Attributions:
+    """Scores parts by the attributions of their columns; several scalars count by their length.
 
-    def gathered(leaves: Sequence[Array | None]) -> Array:
-        """Sums over the columns of each part, `(n_rows, n_steps, n_parts)`."""
-        taken = [
-            sum(column_of(leaves[number], column, data.n_rows, n_steps) for number, column in columns)
-            for _, columns in members
-        ]
-        return np.stack(taken, axis=-1)
+    Attributes:
+        data: the rows.
+        attributions: what each value adds to each scalar.
+        gradients: the mean gradients that they are made of.
+    """
 
-    sizes = np.sqrt(sum(np.square(gathered(leaves)) for leaves in attributions))
-    by_step = weighted_mean(sizes, data.weights, axis=0)
-    weights = unit_weights(data.weights, data.n_rows)
-    rows = sizes.mean(axis=1)
-    direction = np.full(len(members), math.nan)
-    if width == 1:
-        slope = weighted_mean(gathered(gradients[0]).mean(axis=1), data.weights, axis=0)
-        variance = [data.spreads[number].variance[column] for _, ((number, column),) in members]
-        direction = np.sqrt(variance) * slope
-    score = by_step.mean(axis=0)
-    return FeaturePart(
-        features=[number for number, _ in members],
-        score=score,
-        influence=weights[:, None] * (rows - score),
-        by_step=by_step,
-        direction=direction,
-    )
+    data: ValidationData
+    attributions: Gradients
+    gradients: Gradients
+
+    @property
+    def has_gradient(self) -> Sequence[bool]:
+        """For each input whether there is a gradient with respect to it."""
+        return [gradient is not None for gradient in self.gradients[0]]
+
+    def scored(self, shape: PartShape, members: Members) -> FeaturePart:
+        """The scores of parts of one shape."""
+        added = (self._added_up(leaves, shape, members) for leaves in self.attributions)
+        sizes = np.sqrt(sum(map(np.square, added)))
+        by_step = weighted_mean(sizes, self.data.weights, axis=0)
+        score = by_step.mean(axis=0)
+        return FeaturePart(
+            features=[feature for feature, _ in members],
+            score=score,
+            influence=unit_weights(self.data.weights, self.data.n_rows)[:, None]
+            * (sizes.mean(axis=1) - score),
+            by_step=by_step,
+            direction=self._direction(shape, members),
+        )
+
+    def _added_up(self, leaves: Sequence[Array | None], shape: PartShape, members: Members) -> Array:
+        """`(n_rows, n_steps, n_parts)` sums over the columns of each part."""
+        columns = columns_of_parts(leaves, members, self.data.n_rows, shape.n_steps)
+        return np.asarray(sum(np.moveaxis(columns, -1, 0)))
+
+    def _direction(self, shape: PartShape, members: Members) -> Floats:
+        """`(n_parts,)` mean gradients times the spread; NaN for several columns."""
+        if shape.width > 1:
+            return np.full(len(members), math.nan)
+        gradients = self._added_up(self.gradients[0], shape, members).mean(axis=1)
+        slope = weighted_mean(gradients, self.data.weights, axis=0)
+        variance = [self.data.spreads[index].variance[column] for _, ((index, column),) in members]
+        return np.asarray(np.sqrt(variance) * slope)

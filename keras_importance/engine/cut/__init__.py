@@ -1,1 +1,1 @@
-"""Where a model is cut, so that only what a replaced feature changes is run."""
+"""Cuts of a model, so that only the layers that a replaced feature changes are run anew."""

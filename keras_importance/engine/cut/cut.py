@@ -1,4 +1,11 @@
-"""Where to cut a model, so that a replaced feature leaves most of it as it was."""
+"""Where to cut a model, so that a replaced feature leaves most of it as it was.
+
+A **cut** divides the layers of a model into a **head**, which is run once for a block of rows and once
+for the values that replace them, and a **tail**, which is run anew for each feature. They meet at
+**entries**: the tensors that the tail takes from the head. At an entry each element still depends on a
+single feature, so replacing the feature means replacing its elements there. Where a linear layer
+follows, the entry lies behind it: the difference of the feature's elements updates the layer's output.
+"""
 
 from __future__ import annotations
 
@@ -12,51 +19,57 @@ import numpy as np
 from keras_importance.data.features import FeatureSet
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.cut.block_sizes import declared_batch, values_in_row, widest_layer
-from keras_importance.engine.cut.dependence import OTHERS, UNTOUCHED, Dependence, labels_after, moved
+from keras_importance.engine.cut.dependence import (
+    Dependence,
+    Depends,
+    dependence_after,
+    dependence_after_move,
+)
 from keras_importance.engine.cut.graph import Graph, LayerCall
 from keras_importance.engine.cut.linear_layers import LinearForm, linear_form
 
-# Beyond as many sets of inputs that features touch, one cut serves all.
+# Where features touch more different sets of inputs than this, a single cut serves all features.
 _MAX_TOUCHED = 64
 _EXACT_TYPES = ("float32", "float64")
-_ONCE = OTHERS - 1  # stands for UNTOUCHED where that means padding
 
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A tensor through which replaced values enter the rest of the model.
+    """A tensor that the tail of a cut takes from its head.
 
     Attributes:
-        tensor: what the rest of the model takes.
-        source: what is computed of the rows and of the replaced rows; the tensor itself, or the input of
-            the linear layer that makes it.
-        labels: the features of the source's elements; for a linear layer those of its last axis.
-        form: the linear layer, which is updated and not run anew; None where elements are replaced.
+        tensor: the tensor.
+        source: the tensor that the head computes, for the rows and for the values that replace them: the
+            entry's own tensor, or the input of the linear layer that makes it.
+        dependence: which feature each element of a row of the source depends on; for a linear layer,
+            each element along the last axis.
+        form: the linear layer, whose output is updated; None where elements are replaced.
     """
 
     tensor: Any
     source: Any
-    labels: Dependence
+    dependence: Dependence
     form: LinearForm | None = None
 
     @property
     def is_fixed(self) -> bool:
-        """Whether no feature of the cut reaches it: it stays what it is for the rows."""
-        return self.form is None and bool(np.all(self.labels < 0))
+        """True if no feature of the cut reaches the entry: it keeps the value of the rows."""
+        return self.form is None and bool(np.all(self.dependence < 0))
 
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """A model in two parts: what is run once for the rows, and what is run for each feature.
+    """A model in two parts: the head is run once for the rows, the tail for each feature.
 
     Attributes:
-        features: numbers of the features that it serves.
+        features: indices of the features that the cut serves.
         entries: where the two parts meet.
-        head: from `(call, inputs)` to the sources of the given entries.
-        tail: from `(call, values of the entries' tensors)` to the model's outputs.
-        widest: how many values the widest layer of the tail holds for a row.
-        held: how many values are held for a row and repeat; None for as many as the inputs have.
-        is_whole: whether all of the model is run for each feature.
+        head: from `(call, inputs, entries)` to the sources of these entries.
+        tail: from `(call, values of the tensors of all entries)` to the model's outputs.
+        widest: how many values the widest layer of the tail has for a row.
+        held: how many replacing values are held for a row and repeat; None for as many as the inputs
+            have.
+        is_whole: True if the tail is the whole model.
     """
 
     features: tuple[int, ...]
@@ -69,16 +82,17 @@ class Cut:
 
 
 def whole_model(model: Any, data: ValidationData, features: FeatureSet) -> Cut:
-    """The cut at the inputs, which serves every model: features are replaced, and all is run."""
-    labels = input_labels(data, features)
-    numbers = list(range(len(labels)))
+    """The cut at the inputs, which serves every model: the head is empty, the tail the whole model."""
 
     def head(_call: Any, leaves: list[Any], entries: Sequence[Entry]) -> list[Any]:
         return [leaves[entry.source] for entry in entries]
 
     return Cut(
         features=tuple(range(len(features))),
-        entries=tuple(Entry(number, number, labels[number]) for number in numbers),
+        entries=tuple(
+            Entry(index, index, dependence)
+            for index, dependence in enumerate(input_dependence(data, features))
+        ),
         head=head,
         tail=lambda call, values: call(data.pack(values)),
         widest=2 * widest_layer(model, data),  # more than the widest layer is alive at once
@@ -87,57 +101,66 @@ def whole_model(model: Any, data: ValidationData, features: FeatureSet) -> Cut:
 
 
 def cuts(model: Any, data: ValidationData, features: FeatureSet) -> list[Cut]:
-    """The cuts that leave least to run for each feature; each feature belongs to one.
+    """The cuts with the smallest tails; each feature belongs to exactly one cut.
 
-    Exact, up to rounding: a feature is followed through the layers as long as its values stay apart from
-    those of others, and into the first linear layer that mixes them, which is updated by the
-    difference. Features of inputs that meet late leave the branches of other inputs untouched.
+    Exact, up to rounding: a feature is followed through the layers as long as its elements stay apart
+    from those of other features, and into the first linear layer that mixes them. Where inputs meet
+    late, a feature of one input leaves the layers of the other inputs as they are.
     """
     graph = Graph.of(model)
     inputs = None if graph is None else _inputs_in_order(model, graph, data)
     is_fixed = declared_batch(model) is not None
-    if graph is None or inputs is None or is_fixed or not all(map(_is_followed, graph.calls)):
+    if graph is None or inputs is None or is_fixed or not all(map(_runs_alone, graph.calls)):
         return [whole_model(model, data, features)]
-    labels = input_labels(data, features)
-    found: dict[Any, Cut] = {}
+    dependences = input_dependence(data, features)
+    by_entries: dict[Any, Cut] = {}
     for touched, members in _by_touched_inputs(features).items():
-        known = {
-            id(tensor): _row_labels(one if number in touched else np.full_like(one, OTHERS), tensor)
-            for number, (one, tensor) in enumerate(zip(labels, inputs, strict=True))
-        }
-        entries = _entries(graph, known)
+        entries = _entries(graph, _known_dependence(dependences, inputs, touched))
         if _spares_nothing(entries, graph):
             entries = ()
-        key = tuple((id(one.tensor), one.form is None, one.is_fixed) for one in entries)
+        key = tuple((id(entry.tensor), entry.form is None, entry.is_fixed) for entry in entries)
         if not entries:
-            others = found[key].features if key in found else ()
-            found[key] = replace(whole_model(model, data, features), features=(*others, *members))
-        elif key in found:
-            found[key] = _joined(found[key], members, entries)
+            others = by_entries[key].features if key in by_entries else ()
+            by_entries[key] = replace(whole_model(model, data, features), features=(*others, *members))
+        elif key in by_entries:
+            by_entries[key] = _joined(by_entries[key], members, entries)
         else:
             widest = _widest(graph, entries, data)
-            found[key] = _cut(model, graph, inputs, members, entries, widest)
-    return list(found.values())
+            by_entries[key] = _cut(model, graph, inputs, members, entries, widest)
+    return list(by_entries.values())
 
 
-def input_labels(data: ValidationData, features: FeatureSet) -> list[Dependence]:
-    """For each input, the number of the feature that each element of a row belongs to."""
-    labels = []
+def input_dependence(data: ValidationData, features: FeatureSet) -> list[Dependence]:
+    """For each input, the index of the feature that each element of a row belongs to."""
+    dependences = []
     for values, masks in zip(data.inputs, features.memberships(), strict=True):
         of_columns = np.argmax(masks, axis=0) if len(masks) else np.zeros(masks.shape[1], np.int64)
-        labels.append(np.broadcast_to(of_columns, values.shape[1:] or (1,)).astype(np.int64))
-    return labels
+        in_row = np.broadcast_to(of_columns, values.shape[1:] or (1,))
+        dependences.append(in_row.astype(np.int64))
+    return dependences
 
 
 def _by_touched_inputs(features: FeatureSet) -> dict[frozenset[int], tuple[int, ...]]:
-    """The features, sorted by the inputs that their columns lie in."""
-    found: dict[frozenset[int], tuple[int, ...]] = {}
-    for number, feature in enumerate(features.features):
-        touched = frozenset(column[0] for column in feature.columns)
-        found[touched] = (*found.get(touched, ()), number)
-    if len(found) <= _MAX_TOUCHED:
-        return found
+    """Indices of the features, by the inputs that their columns lie in."""
+    members: dict[frozenset[int], tuple[int, ...]] = {}
+    for index, feature in enumerate(features.features):
+        touched = frozenset(input_index for input_index, _ in feature.columns)
+        members[touched] = (*members.get(touched, ()), index)
+    if len(members) <= _MAX_TOUCHED:
+        return members
     return {frozenset(range(len(features.inputs))): tuple(range(len(features)))}
+
+
+def _known_dependence(
+    dependences: Sequence[Dependence], inputs: Sequence[Any], touched: frozenset[int]
+) -> dict[int, Dependence]:
+    """The dependence of the inputs by the `id` of their tensors: that of untouched ones is on others."""
+    return {
+        id(tensor): _in_shape_of(
+            tensor, dependence if index in touched else np.full_like(dependence, Depends.ON_OTHERS)
+        )
+        for index, (dependence, tensor) in enumerate(zip(dependences, inputs, strict=True))
+    }
 
 
 # --- the model's side ---------------------------------------------------------------------------
@@ -147,7 +170,7 @@ def _inputs_in_order(model: Any, graph: Graph, data: ValidationData) -> list[Any
     """The symbolic input for each input of the data; None where they can't be matched."""
     inputs: list[Any] = list(graph.inputs)
     if isinstance(data.structure, dict):
-        names = [one.name for one in inputs]
+        names = [tensor.name for tensor in inputs]
         nest = getattr(model, "input", None)
         if sorted(data.structure) == sorted(names):
             inputs = [inputs[names.index(name)] for name in sorted(data.structure)]
@@ -164,8 +187,11 @@ def _inputs_in_order(model: Any, graph: Graph, data: ValidationData) -> list[Any
     return inputs
 
 
-def _is_followed(call: LayerCall) -> bool:
-    """Whether a call's part in the model is all in its arguments and outputs, at full precision."""
+def _runs_alone(call: LayerCall) -> bool:
+    """True if the layer neither makes nor changes a mask, and computes in float32 or float64.
+
+    All that the layer does in the model is then in its arguments and outputs, as precisely.
+    """
     operation = call.operation
     if not isinstance(operation, keras.Layer):
         return True
@@ -174,61 +200,86 @@ def _is_followed(call: LayerCall) -> bool:
     return not makes_masks and masks_as_keras and operation.compute_dtype in _EXACT_TYPES
 
 
-def _row_labels(labels: Dependence, tensor: Any) -> Dependence:
-    return labels.reshape(labels.shape if len(tensor.shape) == labels.ndim + 1 else (*labels.shape, 1))
+def _in_shape_of(tensor: Any, dependence: Dependence) -> Dependence:
+    """Flat columns get the axis of length 1 that the model's input has."""
+    has_axis = len(tensor.shape) == dependence.ndim + 1
+    return dependence.reshape(dependence.shape if has_axis else (*dependence.shape, 1))
 
 
 def _entries(graph: Graph, known: Mapping[int, Dependence]) -> tuple[Entry, ...]:
-    """Where features that enter with these labels come to mix."""
-    labels = dict(known)
-    linear: dict[int, Entry] = {}
-    for call in graph.calls:
-        if not all(id(tensor) in labels for tensor in call.inputs):
-            continue
-        after = labels_after(call, [labels[id(tensor)] for tensor in call.inputs])
-        if after is not None:
-            labels |= {id(tensor): one for tensor, one in zip(call.outputs, after, strict=True)}
-        elif len(call.inputs) == 1:
-            entry = _linear_entry(call, labels[id(call.inputs[0])])
-            if entry is not None:
-                linear[id(entry.tensor)] = entry
-    run_anew = graph.needed([*labels, *linear], graph.outputs)
-    taken = [tensor for call in run_anew for tensor in call.inputs]
+    """The entries of the cut with the smallest tail.
+
+    Args:
+        graph: the model.
+        known: the dependence of the inputs, by the `id` of their tensors.
+    """
+    dependence, linear = _followed(graph, known)
+    run_anew = graph.needed([*dependence, *linear], graph.outputs)
+    needed = [tensor for call in run_anew for tensor in call.inputs]
     entries = {}
-    for tensor in (*taken, *graph.outputs):
+    for tensor in (*needed, *graph.outputs):
         if id(tensor) in linear:
             entries[id(tensor)] = linear[id(tensor)]
-        elif id(tensor) in labels:
-            entries[id(tensor)] = Entry(tensor, tensor, labels[id(tensor)])
+        elif id(tensor) in dependence:
+            entries[id(tensor)] = Entry(tensor, tensor, dependence[id(tensor)])
     return tuple(entries.values())
 
 
+def _followed(
+    graph: Graph, known: Mapping[int, Dependence]
+) -> tuple[dict[int, Dependence], dict[int, Entry]]:
+    """Follows the features through the layers, as long as each element depends on a single feature.
+
+    Returns:
+        The dependence of all tensors that are reached so, and the entries behind the linear layers where
+        features mix; both by the `id` of the tensors.
+    """
+    dependence = dict(known)
+    linear: dict[int, Entry] = {}
+    for call in graph.calls:
+        if not all(id(tensor) in dependence for tensor in call.inputs):
+            continue
+        after = dependence_after(call, [dependence[id(tensor)] for tensor in call.inputs])
+        if after is not None:
+            dependence |= zip(map(id, call.outputs), after, strict=True)
+        elif len(call.inputs) == 1:
+            entry = _linear_entry(call, dependence[id(call.inputs[0])])
+            if entry is not None:
+                linear[id(entry.tensor)] = entry
+    return dependence, linear
+
+
 def _spares_nothing(entries: Sequence[Entry], graph: Graph) -> bool:
-    """Whether all features enter at the inputs, and all inputs may change."""
+    """True if features are replaced at the inputs alone, so that the tail is the whole model."""
     inputs = {id(tensor) for tensor in graph.inputs}
-    return all(one.form is None and not one.is_fixed and id(one.tensor) in inputs for one in entries)
+    return all(
+        entry.form is None and not entry.is_fixed and id(entry.tensor) in inputs for entry in entries
+    )
 
 
-def _linear_entry(call: LayerCall, labels: Dependence) -> Entry | None:
-    """The entry behind a linear layer whose elements at all other axes belong to the same features."""
+def _linear_entry(call: LayerCall, dependence: Dependence) -> Entry | None:
+    """The entry behind a linear layer; None unless elements depend on the same feature at all positions.
+
+    What a convolution pads is 0 in every row and may count as any feature's.
+    """
     form = linear_form(call.operation)
     if form is None:
         return None
-    # Told apart from what a convolution pads, which is 0 in every row and may count as any feature's.
-    apart = np.where(labels == UNTOUCHED, _ONCE, labels)
-    found = moved(lambda values: [form.elements(values[0])], [apart])
-    if found is None:
+    moved = dependence_after_move(
+        lambda values: [form.elements(values[0])], [dependence], Depends.PADDING
+    )
+    if moved is None:
         return None
-    everywhere = found[0].reshape(-1, found[0].shape[-1])
-    is_padding = everywhere == UNTOUCHED
-    of_elements = np.max(np.where(is_padding, _ONCE, everywhere), axis=0)
-    if np.any((everywhere != of_elements) & ~is_padding):
+    at_positions = moved[0].reshape(-1, moved[0].shape[-1])
+    of_elements = np.max(at_positions, axis=0)
+    if np.any((at_positions != of_elements) & (at_positions != Depends.PADDING)):
         return None
-    of_elements = np.where(of_elements == _ONCE, UNTOUCHED, of_elements)
+    of_elements = np.where(of_elements == Depends.PADDING, Depends.ON_NOTHING, of_elements)
     return Entry(call.outputs[0], call.inputs[0], of_elements, form)
 
 
 def _widest(graph: Graph, entries: Sequence[Entry], data: ValidationData) -> int:
+    """Values of a row in the largest tensor of the tail."""
     run_anew = graph.needed([id(entry.tensor) for entry in entries], graph.outputs)
     tensors = [tensor for call in run_anew for tensor in call.outputs]
     return values_in_row([*(entry.tensor for entry in entries), *tensors], data)
@@ -251,29 +302,30 @@ def _cut(
 
     def tail(_call: Any, values: list[Any]) -> Any:
         given = {id(entry.tensor): value for entry, value in zip(entries, values, strict=True)}
-        found = graph.run(given, graph.outputs)
-        return _in_nest_of(model, [found[id(tensor)] for tensor in graph.outputs])
+        outputs = graph.run(given, graph.outputs)
+        return _in_nest_of(model, [outputs[id(tensor)] for tensor in graph.outputs])
 
     return Cut(members, entries, head, tail, widest)
 
 
 def _joined(cut: Cut, members: Iterable[int], entries: Sequence[Entry]) -> Cut:
-    """The cut with the features of another one at the same place."""
+    """The cut with the features of another cut at the same place added."""
     joined = tuple(
-        replace(ours, labels=np.maximum(ours.labels, theirs.labels))
+        replace(ours, dependence=np.maximum(ours.dependence, theirs.dependence))
         for ours, theirs in zip(cut.entries, entries, strict=True)
     )
     return replace(cut, features=(*cut.features, *members), entries=joined)
 
 
 def _as_declared(leaf: Any, tensor: Any) -> Any:
-    """The rows in the shape and type that the model's input declares, as the model would bring them."""
+    """The rows in the shape and type of the model's input, to which the model would convert them."""
     if len(leaf.shape) == len(tensor.shape) - 1:
         leaf = keras.ops.expand_dims(leaf, -1)
     return keras.ops.cast(leaf, tensor.dtype) if tensor.dtype != "string" else leaf
 
 
 def _in_nest_of(model: Any, outputs: list[Any]) -> Any:
+    """The flat outputs in the nest that the model returns."""
     if isinstance(model, keras.Sequential):
         return outputs[0]
     nest = keras.tree.pack_sequence_as(model.output, outputs)

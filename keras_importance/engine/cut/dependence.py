@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from enum import IntEnum
 from typing import Any
 
 import keras
@@ -12,13 +13,21 @@ from numpy.typing import NDArray
 from keras_importance.engine.cut.graph import LayerCall
 
 Dependence = NDArray[np.int64]
-"""For each element of a row the number of the one feature that it depends on."""
+"""For each element of a row the index of the only feature it depends on, or a value of `Depends`."""
 
-UNTOUCHED = -1
-"""Label of an element that depends on no feature at all."""
 
-OTHERS = -2
-"""Label of an element that depends on features that are not looked at; they count as one."""
+class Depends(IntEnum):
+    """What a `Dependence` holds for an element that depends on no feature under consideration."""
+
+    ON_NOTHING = -1
+    """The element is the same whatever the features are."""
+
+    ON_OTHERS = -2
+    """It depends on features that are not under consideration, which count as one feature."""
+
+    PADDING = -3
+    """A layer has padded it with 0. It is the least value: a maximum over elements ignores padding."""
+
 
 _layers = keras.layers
 
@@ -49,35 +58,41 @@ _MOVING_OPERATIONS = (
 _MIXING_ACTIVATIONS = ("softmax", "log_softmax", "sparsemax", "glu")
 
 
-def labels_after(call: LayerCall, given: Sequence[Dependence]) -> list[Dependence] | None:
-    """Labels of what a call returns; None where an element comes to depend on two features.
+def dependence_after(call: LayerCall, given: Sequence[Dependence]) -> list[Dependence] | None:
+    """The dependence of what a call returns; None where an element comes to depend on two features.
 
     Args:
         call: the call.
-        given: labels of its inputs.
+        given: the dependence of its inputs.
     """
     rule = _rule(call.operation)
-    found = None if rule is None else rule(call, given)
-    if found is None or not _fit(found, call.outputs):
-        found = _of_one_feature(call, given)
-    return found
+    after = None if rule is None else rule(call, given)
+    if after is None or not _fit(after, call.outputs):
+        after = _of_single_feature(call, given)
+    return after
 
 
-def moved(
-    move: Callable[[list[Any]], list[Any]], given: Sequence[Dependence]
+def dependence_after_move(
+    move: Callable[[list[Any]], list[Any]],
+    given: Sequence[Dependence],
+    padding: Depends = Depends.ON_NOTHING,
 ) -> list[Dependence] | None:
-    """Where elements go that are only moved, found by sending their labels through as rows.
+    """The dependence after elements have moved, found by sending it through the move as if it were rows.
 
     Args:
-        move: from tensors to tensors; what it pads with 0 is untouched.
-        given: labels of the tensors.
+        move: from tensors to tensors; it moves, copies or drops elements, and may pad with 0.
+        given: the dependence of the tensors.
+        padding: what padded elements get; `given` doesn't hold it, unless it means the same there.
+
+    Returns:
+        One for each tensor that `move` returns; None where it mixes rows.
     """
-    rows = [np.stack([labels] * 2) - UNTOUCHED for labels in given]
-    values = move([keras.ops.convert_to_tensor(labels.astype("float32")) for labels in rows])
-    found = [np.rint(keras.ops.convert_to_numpy(value)).astype(np.int64) for value in values]
-    if any(len(labels) != 2 or not np.array_equal(*labels) for labels in found):
-        return None  # it moves rows, too
-    return [labels[0] + UNTOUCHED for labels in found]
+    pairs_of_rows = [np.stack([dependence] * 2) - padding for dependence in given]
+    values = move([keras.ops.convert_to_tensor(rows.astype("float32")) for rows in pairs_of_rows])
+    after = [np.rint(keras.ops.convert_to_numpy(value)).astype(np.int64) for value in values]
+    if any(len(rows) != 2 or not np.array_equal(*rows) for rows in after):
+        return None
+    return [rows[0] + padding for rows in after]
 
 
 def _rule(operation: Any) -> Callable[[LayerCall, Sequence[Dependence]], list[Dependence] | None] | None:
@@ -98,51 +113,54 @@ def _rule(operation: Any) -> Callable[[LayerCall, Sequence[Dependence]], list[De
     return None
 
 
-def _fit(found: Sequence[Dependence], outputs: Sequence[Any]) -> bool:
-    """Whether the labels have the shapes of a row of the outputs, as far as these are known."""
-    return len(found) == len(outputs) and all(
-        labels.ndim == len(output.shape) - 1
+def _fit(dependences: Sequence[Dependence], outputs: Sequence[Any]) -> bool:
+    """Whether they have the shapes of a row of the outputs, as far as these are known."""
+    return len(dependences) == len(outputs) and all(
+        dependence.ndim == len(output.shape) - 1
         and all(
-            size in (None, known) for known, size in zip(labels.shape, output.shape[1:], strict=True)
+            size in (None, known) for known, size in zip(dependence.shape, output.shape[1:], strict=True)
         )
-        for labels, output in zip(found, outputs, strict=True)
+        for dependence, output in zip(dependences, outputs, strict=True)
     )
 
 
 def _merged(call: LayerCall, given: Sequence[Dependence]) -> list[Dependence] | None:  # noqa: ARG001 (as all rules)
-    """Of elements at the same place: the feature that they have in common."""
-    if len({labels.ndim for labels in given}) > 1:
+    """The feature that elements at the same position have in common."""
+    if len({dependence.ndim for dependence in given}) > 1:
         return None
-    merged = np.full(np.broadcast_shapes(*(labels.shape for labels in given)), UNTOUCHED)
-    for labels in given:
-        if np.any((merged != UNTOUCHED) & (labels != UNTOUCHED) & (merged != labels)):
+    shape = np.broadcast_shapes(*(dependence.shape for dependence in given))
+    merged = np.full(shape, Depends.ON_NOTHING, np.int64)
+    for dependence in given:
+        both_depend = (merged != Depends.ON_NOTHING) & (dependence != Depends.ON_NOTHING)
+        if np.any(both_depend & (merged != dependence)):
             return None
-        merged = np.where(merged == UNTOUCHED, labels, merged)
+        merged = np.where(merged == Depends.ON_NOTHING, dependence, merged)
     return [merged]
 
 
 def _moved(call: LayerCall, given: Sequence[Dependence]) -> list[Dependence] | None:
     keys = [id(tensor) for tensor in call.inputs]
-    return moved(lambda values: call(dict(zip(keys, values, strict=True))), given)
+    return dependence_after_move(lambda values: call(dict(zip(keys, values, strict=True))), given)
 
 
 def _embedded(call: LayerCall, given: Sequence[Dependence]) -> list[Dependence]:
     return [np.repeat(given[0][..., None], call.operation.output_dim, axis=-1)]
 
 
-def _of_one_feature(call: LayerCall, given: Sequence[Dependence]) -> list[Dependence] | None:
-    """Whatever a layer does with one feature alone depends on this feature alone."""
-    features = {int(label) for labels in given for label in np.unique(labels)} - {UNTOUCHED}
+def _of_single_feature(call: LayerCall, given: Sequence[Dependence]) -> list[Dependence] | None:
+    """Whatever a layer computes from a single feature depends on this feature alone."""
+    features = {int(index) for dependence in given for index in np.unique(dependence)}
+    features -= {Depends.ON_NOTHING}
     if len(features) > 1:
         return None
-    label = features.pop() if features else UNTOUCHED
-    found = []
+    feature = features.pop() if features else Depends.ON_NOTHING
+    after = []
     for shape in _row_shapes(call, given):
         known = [size for size in shape if size is not None]
         if len(known) < len(shape):
             return None
-        found.append(np.full(known, label))
-    return found
+        after.append(np.full(known, feature, np.int64))
+    return after
 
 
 def _row_shapes(call: LayerCall, given: Sequence[Dependence]) -> list[tuple[int | None, ...]]:
@@ -150,8 +168,8 @@ def _row_shapes(call: LayerCall, given: Sequence[Dependence]) -> list[tuple[int 
     outputs: Sequence[Any] = call.outputs
     if any(size is None for output in outputs for size in output.shape[1:]):
         inputs = {
-            id(tensor): keras.KerasTensor((None, *labels.shape), tensor.dtype)
-            for tensor, labels in zip(call.inputs, given, strict=True)
+            id(tensor): keras.KerasTensor((None, *dependence.shape), tensor.dtype)
+            for tensor, dependence in zip(call.inputs, given, strict=True)
         }
         args, kwargs = call.arguments.fill_in(inputs)
         outputs = keras.tree.flatten(call.operation.compute_output_spec(*args, **kwargs))

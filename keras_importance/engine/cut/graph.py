@@ -12,7 +12,7 @@ import keras
 
 @dataclass(frozen=True, eq=False)
 class LayerCall:
-    """One call of a layer or operation; a shared layer is called more than once.
+    """A call of a layer or operation; a shared layer is called more than once.
 
     Attributes:
         operation: what is called.
@@ -27,7 +27,7 @@ class LayerCall:
     arguments: Any
 
     def __call__(self, values: Mapping[int, Any]) -> list[Any]:
-        """What it returns in inference, given the values of its inputs by the `id` of their tensors."""
+        """Values of the outputs in inference, from those of the inputs by the `id` of their tensors."""
         args, kwargs = self.arguments.fill_in(values)
         if _takes_training(self.operation):
             kwargs = {**kwargs, "training": False}
@@ -38,9 +38,9 @@ class LayerCall:
 class Graph:
     """The calls of a model, in an order in which they can be run.
 
-    The public way to run a part of a model, a sub-model between two tensors, records another call in
-    every layer of the part: the user's layers would grow with each `fit`. So the calls are run one by
-    one, as a Functional model does it itself.
+    The public way to run some layers of a model, a sub-model between two tensors, records another call
+    in each of them: the user's layers would grow with each `fit`. So the calls are run one by one, as a
+    Functional model runs them itself.
 
     Attributes:
         inputs: symbolic inputs, in the order of the model's own.
@@ -54,7 +54,7 @@ class Graph:
 
     @classmethod
     def of(cls, model: Any) -> Graph | None:
-        """The graph of a model; None for one that is Python code, or whose record can't be read."""
+        """The graph of a model; None for a model that is Python code, or whose calls can't be read."""
         if not inspect.unwrap(type(model).call).__module__.startswith("keras."):
             return None
         try:
@@ -65,7 +65,7 @@ class Graph:
             return None
 
     def run(self, values: Mapping[int, Any], wanted: Iterable[Any]) -> dict[int, Any]:
-        """Values of the wanted tensors by `id`, from given ones; only what lies between is run."""
+        """Values of the wanted tensors by `id`, from values of others; only calls in between are run."""
         known, wanted = dict(values), list(wanted)
         for call in self.needed(known, wanted):
             for tensor, value in zip(call.outputs, call(known), strict=True):
@@ -76,18 +76,18 @@ class Graph:
         """The calls that lead from the given tensors to the wanted ones."""
         given = set(given)
         missing = {id(tensor) for tensor in wanted} - given
-        found = []
+        needed = []
         for call in reversed(self.calls):
             if any(id(tensor) in missing for tensor in call.outputs):
-                found.append(call)
+                needed.append(call)
                 missing |= {id(tensor) for tensor in call.inputs} - given
-        return found[::-1]
+        return needed[::-1]
 
 
 def _sorted_calls(inputs: Iterable[Any], outputs: Iterable[Any]) -> list[LayerCall]:
-    """The calls behind the outputs, each after those that it needs."""
+    """The calls between the inputs and the outputs, each after the calls that it depends on."""
     done = {id(tensor) for tensor in inputs}
-    found: list[LayerCall] = []
+    calls: list[LayerCall] = []
     pending = [(tensor, False) for tensor in outputs]
     while pending:
         tensor, is_ready = pending.pop()
@@ -98,13 +98,13 @@ def _sorted_calls(inputs: Iterable[Any], outputs: Iterable[Any]) -> list[LayerCa
         if is_ready:
             done |= {id(output) for output in node.outputs}
             arguments = node.arguments
-            found.append(
+            calls.append(
                 LayerCall(node.operation, tuple(arguments.keras_tensors), tuple(node.outputs), arguments)
             )
         else:
             pending.append((tensor, True))
-            pending += [(one, False) for one in node.arguments.keras_tensors]
-    return found
+            pending += [(tensor, False) for tensor in node.arguments.keras_tensors]
+    return calls
 
 
 def _takes_training(operation: Any) -> bool:

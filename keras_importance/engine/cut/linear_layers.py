@@ -15,10 +15,10 @@ _EQUATION = re.compile(r"(\.\.\.|)([a-zA-Z]+),([a-zA-Z]+)->(\.\.\.|)([a-zA-Z]+)"
 
 @dataclass(frozen=True, eq=False)
 class LinearForm:
-    """A layer `finish(elements(z) @ kernel())`: one changed element moves it by a multiple of one row.
+    """A layer `finish(elements(z) @ kernel())`: a changed element adds a multiple of its kernel row.
 
     Attributes:
-        elements: moves the layer's input to the shape `(n_rows, ..., n_elements)`.
+        elements: brings the layer's input into the shape `(n_rows, ..., n_elements)`.
         kernel: the current `(n_elements, n_units)` kernel.
         finish: from `(n_rows, ..., n_units)` to the layer's output.
     """
@@ -31,7 +31,7 @@ class LinearForm:
 def linear_form(layer: Any) -> LinearForm | None:
     """The linear form of a Dense, EinsumDense or Conv1D layer; None for others.
 
-    Subclasses may do anything, quantised layers round: both are others.
+    None also for subclasses, which may compute anything, and for quantised layers, which round.
     """
     if getattr(layer, "quantization_mode", None) is not None:
         return None
@@ -48,7 +48,7 @@ def _dense(layer: Any) -> LinearForm:
 
 
 def _einsum_dense(layer: Any) -> LinearForm | None:
-    """Where the kernel contracts the last axes of the input and its other axes come last."""
+    """The form of a layer that contracts the last axes of its input and adds new axes in their place."""
     match = _EQUATION.fullmatch(layer.equation.replace(" ", ""))
     if match is None or match[1] != match[4]:
         return None
@@ -78,7 +78,7 @@ def _einsum_dense(layer: Any) -> LinearForm | None:
 
 
 def _conv1d(layer: Any) -> LinearForm | None:
-    """A convolution is a dense layer on the window of steps that each of its outputs sees."""
+    """A convolution is a dense layer on windows: the steps that an output step depends on."""
     if layer.data_format != "channels_last" or layer.groups != 1:
         return None
     (width,), (stride,), (dilation,) = layer.kernel_size, layer.strides, layer.dilation_rate

@@ -1,4 +1,4 @@
-"""Gradients of the model's outputs, or of its loss, with respect to the inputs."""
+"""Gradients of a model's outputs, or of its loss, with respect to the inputs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ shape `(1, n_outputs)` serve all rows; or the row scores of a loss."""
 
 
 class Scalars(Protocol):
-    """Several scalars of each row, which may be made when they are asked for."""
+    """Several scalars of each row, which may be made while they are iterated over."""
 
     def __len__(self) -> int: ...
 
@@ -39,12 +39,12 @@ class Scalars(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class InputGradients:
-    """Gradients of one scalar a row with respect to the inputs.
+    """Gradients of a scalar of each row with respect to the inputs.
 
     Attributes:
-        chunks: for each chunk of rows, for each input a tensor of its shape; None where the scalar has
-            no gradient there. None for a chunk of another process.
-        n_rows: how many rows there are, padding apart.
+        chunks: for each chunk of rows, the gradients with respect to each input, in its shape; None for
+            an input without a gradient. None for a chunk of another process.
+        n_rows: how many rows there are, without padding.
         replicas: where the chunks are.
     """
 
@@ -52,32 +52,32 @@ class InputGradients:
     n_rows: int
     replicas: Replicas
 
-    def has(self, number: int) -> bool:
+    def has(self, input_index: int) -> bool:
         """Whether there is a gradient with respect to an input."""
-        return self._own[number] is not None
+        return self._own[input_index] is not None
 
     @property
     def _own(self) -> list[Any | None]:
         """A chunk of this process."""
         return next(chunk for chunk in self.chunks if chunk is not None)
 
-    def tensor(self, number: int) -> Any:
-        """The gradients of all rows with respect to one input."""
-        own = [None if chunk is None else chunk[number] for chunk in self.chunks]
+    def tensor(self, input_index: int) -> Any:
+        """The gradients of all rows with respect to an input."""
+        own = [None if chunk is None else chunk[input_index] for chunk in self.chunks]
         return _joined(own, self.n_rows, self.replicas)
 
     @cached_property
     def arrays(self) -> list[Array | None]:
         """The gradients as arrays of the shapes of the inputs."""
         return [
-            ops.convert_to_numpy(self.tensor(number)) if self.has(number) else None
-            for number in range(len(self._own))
+            ops.convert_to_numpy(self.tensor(index)) if self.has(index) else None
+            for index in range(len(self._own))
         ]
 
 
 @dataclass(frozen=True, eq=False)
 class _Chunk:
-    """Rows on the device, as many as go through the model at once."""
+    """Rows on the device that go through the model together."""
 
     inputs: list[Any]
     targets: Any
@@ -94,11 +94,11 @@ class Differentiator:
     Args:
         compiler: compiles for the model.
         data: the rows.
-        transform: what to make of the outputs, `(n_rows, n_outputs)`, before they are differentiated.
-        in_parts: whether parts of the rows will be asked for.
+        transform: applied to the outputs, `(n_rows, n_outputs)`, before they are differentiated.
+        in_parts: whether some of the rows will be asked for.
 
     Attributes:
-        rows_at_once: rows are differentiated in chunks of as many.
+        rows_at_once: the size of the chunks of rows.
     """
 
     def __init__(
@@ -116,20 +116,19 @@ class Differentiator:
         self._replicas = compiler.replicas
         self._warm: dict[Callable[..., Any], set[int]] = defaultdict(set)
         self.rows_at_once = rows_at_once(
-            compiler.model, data, in_parts=in_parts, share=compiler.fraction
+            compiler.model, data, in_parts=in_parts, fraction=compiler.fraction
         )
         if declared_batch(compiler.model) is None:
             self.rows_at_once = self._replicas.block_of(data.n_rows, self.rows_at_once)
         self._values = compiler(self._value_program)
         self._of_moments = compiler(moments_of)
         self._programs: dict[tuple[str, RowScores | None], Callable[..., Any]] = {}
-        self._cut: tuple[ValidationData, list[_Chunk]] = (data, self._chunks_of(data))
+        self._chunked: tuple[ValidationData, list[_Chunk]] = (data, self._chunks_of(data))
 
     def values(self, data: ValidationData) -> Any:
         """The outputs that are differentiated, `(n_rows, n_outputs)`."""
-        chunks = [(one.inputs,) for one in self._chunks(data)]
-        found = self._each(self._values, chunks)
-        return _joined(found, data.n_rows, self._replicas)
+        values = self._each(self._values, [(chunk.inputs,) for chunk in self._chunks(data)])
+        return _joined(values, data.n_rows, self._replicas)
 
     def gradients(self, scalar: Scalar, data: ValidationData) -> InputGradients:
         """Gradients of every row's scalar."""
@@ -139,10 +138,10 @@ class Differentiator:
     def moments(
         self, scalars: Scalars, data: ValidationData, passes: Sequence[InputGradients] = ()
     ) -> list[Moments | None]:
-        """Sums over rows of the lengths of the gradients of some scalars, for the columns of each input.
+        """Sums over rows of the lengths of gradients, for each input; None for one without a gradient.
 
-        None for an input without a gradient. Of one scalar they are computed together with its
-        gradients, which needs one program's start less and never writes the gradients down.
+        For a single scalar they are computed in the same program as its gradients, which saves a call
+        and holds no gradients in memory.
 
         Args:
             scalars: what is differentiated.
@@ -159,11 +158,12 @@ class Differentiator:
             given = [
                 (of_chunk, chunk.inputs)
                 for chunk, *of_chunk in zip(
-                    self._chunks(data), *(one.chunks for one in passes), strict=True
+                    self._chunks(data), *(gradients.chunks for gradients in passes), strict=True
                 )
             ]
         chunks = [
-            (*one, means, chunk.weights) for one, chunk in zip(given, self._chunks(data), strict=True)
+            (*arguments, means, chunk.weights)
+            for arguments, chunk in zip(given, self._chunks(data), strict=True)
         ]
         of_chunks = self._replicas.gathered(_arrays(self._each(program, chunks)))
         return [
@@ -172,23 +172,23 @@ class Differentiator:
         ]
 
     def loss_slopes(self, row_scores: RowScores, data: ValidationData) -> Floats:
-        """`(n_rows, n_outputs)` slopes of a loss in the outputs, or in the logits of probabilities."""
+        """`(n_rows, n_outputs)` slopes of a loss in the outputs; for probabilities, in their logits."""
         program = self._program(self._slope_program, row_scores)
         size = min(self.rows_at_once, data.n_rows)
-        chunks = [(one.inputs, one.targets) for one in self._chunks_of(data, size)]
-        found = [
+        chunks = [(chunk.inputs, chunk.targets) for chunk in self._chunks_of(data, size)]
+        slopes = [
             None if pairs is None else np.concatenate([_in_logits(*pair) for pair in pairs], axis=1)
             for pairs in _arrays(self._each(program, chunks))
         ]
-        return np.concatenate(self._replicas.gathered(found))[: data.n_rows].astype(np.float64)
+        return np.concatenate(self._replicas.gathered(slopes))[: data.n_rows].astype(np.float64)
 
     # --- chunks ---------------------------------------------------------------------------------
 
     def _chunks(self, data: ValidationData) -> list[_Chunk]:
         """Chunks of equal size on the device, kept until other rows are asked for."""
-        if data is not self._cut[0]:
-            self._cut = data, self._chunks_of(data)
-        return self._cut[1]
+        if data is not self._chunked[0]:
+            self._chunked = data, self._chunks_of(data)
+        return self._chunked[1]
 
     def _chunks_of(self, data: ValidationData, size: int | None = None) -> list[_Chunk]:
         """Chunks of a size; the last one is padded with rows of weight 0."""
@@ -196,24 +196,24 @@ class Differentiator:
         size = declared_batch(self._compiler.model) or size or self.rows_at_once
         weights = unit_weights(data.weights, n_rows)
         inputs = _in_types_of(self._compiler.model, data.inputs)
-        found = []
+        chunks = []
         for start in range(0, n_rows, size):
-            place = np.arange(start, start + size)
-            rows = np.minimum(place, n_rows - 1)
-            gather = partial(self._taken, rows=rows)
-            weight = np.where(place < n_rows, weights[rows], 0.0).astype(keras.config.floatx())
-            found.append(
+            padded = np.arange(start, start + size)
+            rows = np.minimum(padded, n_rows - 1)
+            rows_on_device = partial(self._rows_on_device, rows=rows)
+            weight = np.where(padded < n_rows, weights[rows], 0.0).astype(keras.config.floatx())
+            chunks.append(
                 _Chunk(
-                    inputs=[gather(leaf) for leaf in inputs],
-                    targets=keras.tree.map_structure(gather, data.targets, none_is_leaf=False),
+                    inputs=[rows_on_device(leaf) for leaf in inputs],
+                    targets=keras.tree.map_structure(rows_on_device, data.targets, none_is_leaf=False),
                     weights=self._on_device(weight),
                     rows=self._on_device(rows.astype(np.int32)),
                 )
             )
-        return found
+        return chunks
 
     def _each(self, program: Callable[..., Any], chunks: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """What a program makes of each chunk, on the replicas in turn; None for another process's."""
+        """What a program returns for each chunk, on the replicas in turn; None in other processes."""
 
         def run(chunk: tuple[Any, ...]) -> Any:
             return program(*chunk)
@@ -223,13 +223,13 @@ class Differentiator:
         with self._replicas.pool() as pool:
             return list(self._replicas.map(run, chunks, pool=pool, warm=self._warm[program]))
 
-    def _taken(self, leaf: Array, rows: Integers) -> Any:
+    def _rows_on_device(self, leaf: Array, rows: Integers) -> Any:
         return self._on_device(leaf[rows])
 
     # --- programs -------------------------------------------------------------------------------
 
     def _program(self, program: Callable[..., Any], row_scores: RowScores | None) -> Callable[..., Any]:
-        """The program for the outputs or a loss, compiled once."""
+        """The program for a loss, or for the outputs where there is none, compiled once."""
         key = program.__name__, row_scores
         if key not in self._programs:
             self._programs[key] = self._compiler(partial(program, row_scores))
@@ -238,17 +238,18 @@ class Differentiator:
     def _differentiated(
         self, program: Callable[..., Any], scalar: Scalar, data: ValidationData
     ) -> tuple[Callable[..., Any], list[tuple[Any, ...]]]:
-        """A compiled program for a scalar, and for each chunk what it differentiates."""
+        """A compiled program that differentiates a scalar, and its arguments for each chunk."""
         chunks = self._chunks(data)
         if callable(scalar):
-            return self._program(program, scalar), [(one.inputs, one.targets) for one in chunks]
+            return self._program(program, scalar), [(chunk.inputs, chunk.targets) for chunk in chunks]
         directions = self._on_device(np.asarray(scalar, keras.config.floatx()))
-        return self._program(program, None), [(one.inputs, (directions, one.rows)) for one in chunks]
+        given = [(chunk.inputs, (directions, chunk.rows)) for chunk in chunks]
+        return self._program(program, None), given
 
     def _gradient_program(
         self, row_scores: RowScores | None, call: Inference, inputs: list[Any], given: Any
     ) -> list[Any | None]:
-        """Given are the targets of a loss, or the directions of the outputs and the rows' numbers."""
+        """Given are the targets of a loss, or directions of the outputs and the indices of the rows."""
 
         def scalar(leaves: list[Any]) -> Any:
             if row_scores is not None:
@@ -296,7 +297,7 @@ class Differentiator:
 
 
 def _joined(chunks: Sequence[Any], n_rows: int, replicas: Replicas) -> Any:
-    """The rows of all chunks as one tensor, brought together from where they are."""
+    """The rows of all chunks in one tensor, gathered from all replicas."""
     if replicas.n > 1:
         return ops.convert_to_tensor(np.concatenate(replicas.gathered(_arrays(list(chunks))))[:n_rows])
     return ops.concatenate(list(chunks))[:n_rows]
@@ -307,9 +308,9 @@ def _arrays(nest: Any) -> Any:
 
 
 def _in_logits(slopes: Array, outputs: Array) -> Array:
-    """`(n_rows, n_values)` slopes; in probabilities as slopes in their logits.
+    """`(n_rows, n_values)` slopes; those in probabilities are turned into slopes in their logits.
 
-    A slope in a small probability is huge, and a few rows would be all that counts.
+    A slope in a small probability is huge: a few rows would dominate all others.
     """
     is_probability = np.all((outputs >= 0) & (outputs <= 1))
     if is_probability and outputs.shape[-1] > 1 and np.allclose(outputs.sum(axis=-1), 1, atol=1e-3):
@@ -320,12 +321,12 @@ def _in_logits(slopes: Array, outputs: Array) -> Array:
 
 
 def _in_types_of(model: Any, leaves: Sequence[Array]) -> list[Array]:
-    """Whole numbers as floats where the model declares a float input: it would cast them itself."""
+    """Integers as floats where the model's input is a float, to which the model would cast them."""
     declared = getattr(model, "inputs", None) or []
     if len(declared) != len(leaves):
         return list(leaves)
     float_type = keras.config.floatx()
     return [
-        leaf.astype(float_type) if leaf.dtype.kind in "iub" and "float" in str(one.dtype) else leaf
-        for leaf, one in zip(leaves, declared, strict=True)
+        leaf.astype(float_type) if leaf.dtype.kind in "iub" and "float" in str(tensor.dtype) else leaf
+        for leaf, tensor in zip(leaves, declared, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Sums over rows of gradients, computed in the program that differentiates."""
+"""Sums over rows of the lengths of gradients, computed in the program that differentiates."""
 
 from __future__ import annotations
 
@@ -16,26 +16,50 @@ from keras_importance.statistics.arrays import Floats
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Weighted sums over rows `i`, of each column of one input, for gradients of length `L` at step `t`.
+    """Weighted sums over rows `i`, for each column of an input, of the lengths `L_it` of its gradients.
 
-    With `r_i = mean_t L_it`, `q_i = mean_t (x_it - mean)²` and weights `w` of mean 1.
+    With `r_i = mean_t L_it` over steps `t`, `q_i = mean_t (x_it - mean)²` and weights `w` of mean 1.
 
     Attributes:
-        sums: `(n_steps + 4, n_columns)`: of `w L` at each step, of `w · mean_t gradient` (the first of
-            several), of `w² r²`, of `w² r q` and of `w² r`.
+        sums: `(n_steps + 4, n_columns)`: those of the properties below, one after another.
     """
 
     sums: Floats
 
+    @property
+    def length_by_step(self) -> Floats:
+        """`(n_steps, n_columns)` sums of `w L` at each step."""
+        return self.sums[:-4]
+
+    @property
+    def gradient(self) -> Floats:
+        """`(n_columns,)` sums of `w · mean_t gradient`; of several scalars, of the first."""
+        return np.asarray(self.sums[-4])
+
+    @property
+    def length_squared(self) -> Floats:
+        """`(n_columns,)` sums of `w² r²`."""
+        return np.asarray(self.sums[-3])
+
+    @property
+    def length_times_square(self) -> Floats:
+        """`(n_columns,)` sums of `w² r q`."""
+        return np.asarray(self.sums[-2])
+
+    @property
+    def length(self) -> Floats:
+        """`(n_columns,)` sums of `w² r`."""
+        return np.asarray(self.sums[-1])
+
     @staticmethod
     def zero(n_steps: int, n_columns: int) -> Moments:
-        """Those of an input that the model ignores."""
+        """The moments of an input that the model ignores."""
         return Moments(np.zeros((n_steps + 4, n_columns)))
 
     @staticmethod
     def joined(parts: Sequence[Moments]) -> Moments:
-        """Those of the columns of several inputs of as many steps."""
-        return Moments(np.concatenate([one.sums for one in parts], axis=1))
+        """Joins the moments of inputs with equal numbers of steps, along columns."""
+        return Moments(np.concatenate([moments.sums for moments in parts], axis=1))
 
 
 def moments_of(
@@ -45,48 +69,49 @@ def moments_of(
     means: Any,
     weights: Any,
 ) -> list[Any | None]:
-    """The sums of `Moments` for a chunk of rows, for each input with a gradient.
+    """The sums of `Moments` over a chunk of rows, for each input; None for inputs without a gradient.
 
     Args:
-        passes: for each scalar, for each input the gradients.
+        passes: for each scalar, the gradients with respect to each input.
         inputs: the rows.
         means: of the columns of all inputs.
         weights: `(n_rows,)` of mean 1.
     """
     widths = [x.shape[-1] if len(x.shape) > 1 else 1 for x in inputs]
     first = np.cumsum([0, *widths])
-    # Inputs of as many steps side by side: one small program for all of them.
+    # Inputs with equal numbers of steps side by side: a small program serves all of them.
     by_steps: dict[int, list[int]] = {}
-    for number, (x, gradient) in enumerate(zip(inputs, passes[0], strict=True)):
+    for index, (x, gradient) in enumerate(zip(inputs, passes[0], strict=True)):
         if gradient is not None:
-            by_steps.setdefault(math.prod(x.shape[1:-1]), []).append(number)
-    found: list[Any | None] = [None] * len(inputs)
-    for n_steps, numbers in by_steps.items():
+            by_steps.setdefault(math.prod(x.shape[1:-1]), []).append(index)
+    moments: list[Any | None] = [None] * len(inputs)
+    for n_steps, indices in by_steps.items():
 
         def side_by_side(leaves: Sequence[Any], n_steps: int = n_steps) -> Any:
             tables = [ops.reshape(leaf, (leaf.shape[0], n_steps, -1)) for leaf in leaves]
             return _concatenated(tables)
 
-        mean = _concatenated([means[first[number] : first[number + 1]] for number in numbers])
-        gradients = [side_by_side([one[number] for number in numbers]) for one in passes]
-        sums = _sums(gradients, side_by_side([inputs[number] for number in numbers]), mean, weights)
-        ends = np.cumsum([widths[number] for number in numbers])
-        for number, end in zip(numbers, ends, strict=True):
-            found[number] = sums[:, end - widths[number] : end]
-    return found
+        mean = _concatenated([means[first[index] : first[index + 1]] for index in indices])
+        gradients = [side_by_side([of_inputs[index] for index in indices]) for of_inputs in passes]
+        sums = _sums(gradients, side_by_side([inputs[index] for index in indices]), mean, weights)
+        ends = np.cumsum([widths[index] for index in indices])
+        for index, end in zip(indices, ends, strict=True):
+            moments[index] = sums[:, end - widths[index] : end]
+    return moments
 
 
-def _sums(g: list[Any], x: Any, mean: Any, weights: Any) -> Any:
-    """The sums of `Moments`, of gradients and values `(n_rows, n_steps, n_columns)`."""
+def _sums(gradients: list[Any], x: Any, mean: Any, weights: Any) -> Any:
+    """The sums of `Moments`, from gradients and values of shape `(n_rows, n_steps, n_columns)`."""
     n_rows, _, n_columns = x.shape
-    length = ops.abs(g[0]) if len(g) == 1 else ops.sqrt(sum(ops.square(one) for one in g))
+    first = gradients[0]
+    length = ops.abs(first) if len(gradients) == 1 else ops.sqrt(sum(map(ops.square, gradients)))
     r, q = ops.mean(length, axis=1), ops.mean(ops.square(x - mean), axis=1)
 
-    # Products with two rows of weights: several times faster than sums over rows, and than one row.
-    # Rows of weight 0 add nothing.
+    # A product with two rows of weights is several times faster than a sum over rows, and than a product
+    # with a single row. Rows of weight 0 add nothing.
     both = ops.stack([weights, ops.square(weights)])
     by_step = ops.matmul(both, ops.reshape(length, (n_rows, -1)))[0]
-    signed = ops.matmul(both, ops.mean(g[0], axis=1))[0]
+    signed = ops.matmul(both, ops.mean(first, axis=1))[0]
     squares = (ops.matmul(both, values)[1] for values in (r * r, r * q, r))
     return ops.concatenate([ops.reshape(by_step, (-1, n_columns)), ops.stack([signed, *squares])])
 

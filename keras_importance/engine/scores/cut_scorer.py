@@ -294,7 +294,7 @@ class CutScorer:
             held=self._most_repeats * self._held,
             declared=declared,
             calls_at_once=self._compiler.calls_at_once,
-            share=self._compiler.fraction,
+            fraction=self._compiler.fraction,
         )
         n_own = 1 + self._most_repeats * len(group.features)
         n_rows = shape[1] if declared else self._replicas.block_of(self._data.n_rows, shape[1])
@@ -317,7 +317,7 @@ class CutScorer:
 def _by_width(cut: Cut) -> list[Integers]:
     """Groups features whose element counts at every linear entry round up to the same power of two."""
     widths = [
-        np.array([np.sum(entry.labels == feature) for feature in cut.features])
+        np.array([np.sum(entry.dependence == feature) for feature in cut.features])
         for entry in cut.entries
         if entry.form is not None
     ]

@@ -47,7 +47,7 @@ class JointScorer:
         self._cut = whole_model(compiler.model, data, context.features)
         self._metric = context.metric
         self._n_features = len(context.features)
-        self._n_at_once = rows_at_once(compiler.model, data, in_parts=False, share=compiler.fraction)
+        self._n_at_once = rows_at_once(compiler.model, data, in_parts=False, fraction=compiler.fraction)
         if declared_batch(compiler.model) is None:
             self._n_at_once = self._replicas.block_of(data.n_rows, self._n_at_once)
         self._program = compiler(self._score)
@@ -103,7 +103,7 @@ class JointScorer:
                 of_entries.append(parts[0])
                 continue
             own, replaced = parts
-            labels = ops.convert_to_tensor(np.maximum(entry.labels, 0).astype(np.int32))
+            labels = ops.convert_to_tensor(np.maximum(entry.dependence, 0).astype(np.int32))
             is_replaced = gather(joint.is_member, labels)[None]
             of_entries.append(ops.where(is_replaced, gather(replaced, joint.repeat)[0], own))
         outputs = self._cut.tail(call, of_entries)

@@ -11,8 +11,8 @@ import numpy as np
 from keras import ops
 
 from keras_importance.engine.backends.backend import Inference, gather
-from keras_importance.engine.cut.cut import Cut, Entry, input_labels
-from keras_importance.engine.cut.dependence import UNTOUCHED
+from keras_importance.engine.cut.cut import Cut, Entry, input_dependence
+from keras_importance.engine.cut.dependence import Depends
 from keras_importance.engine.cut.linear_layers import LinearForm
 from keras_importance.engine.gradients.differentiator import Differentiator
 from keras_importance.engine.keras_internals import function_arguments
@@ -77,9 +77,11 @@ class LinearisedScorer:
 
     def _new_cut_scorer(self, known: list[int]) -> CutScorer:
         """Its cut has one entry, the argument of the link, to which every column adds its own effect."""
-        labels = input_labels(self._data, self._features)
-        of_columns = [labels[index].reshape(-1, labels[index].shape[-1])[0] for index in known]
-        of_elements = np.repeat(np.concatenate([*of_columns, [UNTOUCHED]])[:-1], self._n_outputs)
+        dependence = input_dependence(self._data, self._features)
+        of_columns = [dependence[i].reshape(-1, dependence[i].shape[-1])[0] for i in known]
+        of_elements = np.repeat(
+            np.concatenate([*of_columns, [Depends.ON_NOTHING]])[:-1], self._n_outputs
+        )
         n_columns = len(of_elements) // self._n_outputs
         units = np.tile(np.eye(self._n_outputs, dtype=keras.config.floatx()), (n_columns, 1))
         form = LinearForm(

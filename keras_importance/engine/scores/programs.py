@@ -97,7 +97,7 @@ class Columns:
     @classmethod
     def of(cls, entry: Entry, features: Iterable[int], n_features: int) -> Columns:
         """The elements of the given features, padded to as many as the widest has."""
-        of_feature = {feature: np.flatnonzero(entry.labels == feature) for feature in features}
+        of_feature = {feature: np.flatnonzero(entry.dependence == feature) for feature in features}
         width = max([1, *map(len, of_feature.values())])
         elements = np.zeros((n_features + 1, width), np.int64)
         is_real = np.zeros((n_features + 1, width), np.float32)
@@ -148,7 +148,7 @@ def outputs(
 def _replaced(entry: Entry, own: Any, replaced: Any, slots: Slots) -> Any:
     """The rows' own values, with the elements of the feature replaced."""
     rank = len(own.shape) - 1
-    labels = ops.convert_to_tensor(entry.labels.astype(np.int32))
+    labels = ops.convert_to_tensor(entry.dependence.astype(np.int32))
     is_of_feature = labels == ops.reshape(slots.feature, (-1, *[1] * rank))
     return ops.where(is_of_feature[:, None], gather(replaced, slots.repeat), own[None])
 

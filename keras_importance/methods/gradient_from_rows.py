@@ -1,0 +1,125 @@
+"""Gradient importance of any part of a feature, from the gradients of each row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.gradients.differentiator import InputGradients
+from keras_importance.methods.feature_parts import (
+    FeaturePart,
+    Members,
+    PartShape,
+    columns_of_parts,
+)
+from keras_importance.statistics.arrays import Array, Floats, unit_weights, weighted_mean
+
+Aggregation = Literal["mean", "rms"]
+
+
+@dataclass(frozen=True, eq=False)
+class ScorerFromRows:
+    """Scores parts from the gradients of each row, of which several scalars have one each.
+
+    Attributes:
+        data: the rows.
+        passes: the gradients of each scalar.
+        aggregation: how sizes become a score.
+    """
+
+    data: ValidationData
+    passes: Sequence[InputGradients]
+    aggregation: Aggregation
+
+    @property
+    def has_gradient(self) -> Sequence[bool]:
+        """For each input whether there is a gradient with respect to it."""
+        return [self.passes[0].has(index) for index in range(len(self.data.inputs))]
+
+    def scored(self, shape: PartShape, members: Members) -> FeaturePart:
+        """The scores of parts of one shape."""
+        size, weights = (
+            (self.data.n_rows, shape.n_steps),
+            unit_weights(self.data.weights, self.data.n_rows),
+        )
+        x = columns_of_parts(self.data.inputs, members, *size).astype(np.float64)
+        x -= weighted_mean(x.mean(axis=1), weights, axis=0)
+        g = np.stack([columns_of_parts(gradients.arrays, members, *size) for gradients in self.passes])
+        covariance = np.einsum("n,nsfv,nsfw->fvw", weights, x, x, optimize=True) / x[..., 0, 0].size
+        squares = np.einsum("mnsfv,fvw,mnsfw->nsf", g, covariance, g, optimize=True, dtype=np.float64)
+        aggregate = _AGGREGATES[self.aggregation](np.maximum(squares, 0.0), weights)
+        return FeaturePart(
+            features=[feature for feature, _ in members],
+            score=aggregate.score,
+            influence=_influence(aggregate, g, x, weights),
+            by_step=aggregate.by_step,
+            direction=_direction(g, covariance, weights),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Aggregate:
+    """The sizes of gradients brought together over rows and steps.
+
+    Attributes:
+        by_step: `(n_steps, n_parts)`.
+        score: `(n_parts,)`.
+        rows: `(n_rows, n_parts)`, whose mean is the score, or its square.
+        slope: `(n_rows, n_steps, n_parts)` derivative of `rows` in the squared sizes.
+        chain: `(n_parts,)` derivative of the score in the mean of `rows`.
+    """
+
+    by_step: Floats
+    score: Floats
+    rows: Floats
+    slope: Floats
+    chain: Floats
+
+
+def _mean(squares: Floats, weights: Floats) -> _Aggregate:
+    """The mean of sizes `(n_rows, n_steps, n_parts)`, given their squares."""
+    sizes = np.sqrt(squares)
+    by_step = weighted_mean(sizes, weights, axis=0)
+    score = by_step.mean(axis=0)
+    slope = np.divide(0.5, sizes, out=np.zeros_like(sizes), where=sizes > 0) / sizes.shape[1]
+    return _Aggregate(by_step, score, sizes.mean(axis=1), slope, np.ones_like(score))
+
+
+def _root_mean_square(squares: Floats, weights: Floats) -> _Aggregate:
+    """The root of the mean over rows of the squared sizes, which are added up over steps."""
+    by_step = np.sqrt(weighted_mean(squares, weights, axis=0))
+    score = np.sqrt(np.sum(by_step**2, axis=0))
+    chain = np.divide(0.5, score, out=np.zeros_like(score), where=score > 0)
+    return _Aggregate(by_step, score, squares.sum(axis=1), np.ones_like(squares), chain)
+
+
+_AGGREGATES: dict[Aggregation, Callable[[Floats, Floats], _Aggregate]] = {
+    "mean": _mean,
+    "rms": _root_mean_square,
+}
+
+
+def _influence(aggregate: _Aggregate, g: Array, x: Floats, weights: Floats) -> Floats:
+    """`(n_rows, n_parts)`: of a row's sizes, and of what it adds to the estimated covariance."""
+    n_rows, n_steps = aggregate.slope.shape[:2]
+    by_covariance = np.einsum("n,nsf,mnsfv,mnsfw->fvw", weights, aggregate.slope, g, g, optimize=True)
+    by_covariance = by_covariance / n_rows
+    spread = np.einsum("nsfv,fvw,nsfw->nf", x, by_covariance, x, optimize=True) / n_steps
+    rows = aggregate.rows
+    centred = (
+        rows - weighted_mean(rows, weights, axis=0) + spread - weighted_mean(spread, weights, axis=0)
+    )
+    return np.asarray(aggregate.chain * weights[:, None] * centred)
+
+
+def _direction(g: Array, covariance: Floats, weights: Floats) -> Floats:
+    """`(n_parts,)` mean gradients of the first scalar, times the spread; NaN for several columns."""
+    if g.shape[-1] > 1:
+        return np.full(g.shape[-2], math.nan)
+    mean_gradient = weighted_mean(g[0, :, :, :, 0].mean(axis=1), weights, axis=0)
+    return np.asarray(np.sqrt(covariance[:, 0, 0]) * mean_gradient)

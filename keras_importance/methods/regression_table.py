@@ -1,0 +1,154 @@
+"""The inputs as one table of numbers, from which features are predicted given the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_importance.data.features import Column, Feature, FeatureSet
+from keras_importance.data.validation_data import ValidationData
+from keras_importance.statistics.arrays import Array, Floats, Integers
+from keras_importance.statistics.category_draws import classes
+from keras_importance.statistics.residuals import Residuals
+
+# A regression of categories on all other elements uses all that they say, but overfits where rows are
+# few: then it is a regression on predictions for left-out rows, which don't.
+_ROWS_A_SLOPE = 10
+_MAX_SLOPES = 1000
+# A column of categories has as many indicators in the table at most, and fewer where there are many.
+_MAX_INDICATORS = 20
+_MAX_ELEMENTS = 20_000
+
+
+@dataclass(frozen=True, eq=False)
+class RegressionTable:
+    """The inputs as one table: for each step of a column its number, or indicators of its category.
+
+    Columns of categories are those of integers and strings, and those of 0 and 1.
+
+    Attributes:
+        values: `(n_rows, n_elements)`.
+        of_columns: for each column the indices of its elements.
+        of_features: for each feature the indices of its elements.
+        categories: codes `(n_rows, n_steps)` of the columns of categories.
+        inputs: the inputs.
+    """
+
+    values: Floats
+    of_columns: dict[Column, Integers]
+    of_features: list[Integers]
+    categories: dict[Column, Integers]
+    inputs: tuple[Array, ...]
+
+    @classmethod
+    def of(cls, data: ValidationData, features: FeatureSet) -> RegressionTable:
+        """The table of the columns of the features."""
+        steps = {
+            column: _steps_of(data.inputs[column[0]], column[1])
+            for feature in features.features
+            for column in feature.columns
+        }
+        categories = {
+            column: _codes(values) for column, values in steps.items() if _holds_categories(values)
+        }
+        n_codes = sum(codes.shape[1] for codes in categories.values())
+        at_most = int(np.clip(_MAX_ELEMENTS // max(1, n_codes), 2, _MAX_INDICATORS))
+        elements = [
+            _indicators(categories[column], at_most) if column in categories else values
+            for column, values in steps.items()
+        ]
+        ends = np.cumsum([0, *(values.shape[1] for values in elements)])
+        of_columns = {column: np.arange(*ends[[i, i + 1]]) for i, column in enumerate(steps)}
+        of_features = [
+            np.concatenate([of_columns[column] for column in feature.columns])
+            for feature in features.features
+        ]
+        values = np.concatenate(elements, axis=1, dtype=np.float64)
+        return cls(values, of_columns, of_features, categories, data.inputs)
+
+    def codes_of(self, feature: Feature) -> Integers | None:
+        """`(n_rows, n_codes)` codes of a feature's categories; None for a feature of numbers alone."""
+        codes = [self.categories[column] for column in feature.columns if column in self.categories]
+        return np.column_stack(codes) if codes else None
+
+    def inputs_drawn(self, features: Sequence[Feature]) -> set[int]:
+        """Indices of the inputs of features with categories, whose numbers are drawn with them."""
+        return {
+            input_index
+            for feature in features
+            if any(column in self.categories for column in feature.columns)
+            for input_index, _ in feature.columns
+        }
+
+    def predictors_of(self, elements: Integers, fitted: Residuals, n_classes: int) -> Floats:
+        """`(n_rows, n_predictors)` that say of a feature's categories what the other features say.
+
+        They are the other elements, or where these are many their linear predictions of the feature's.
+
+        Args:
+            elements: indices of the feature's elements.
+            fitted: the linear regressions.
+            n_classes: how many categories there are.
+        """
+        n_rows, n_elements = self.values.shape
+        n_slopes = (n_elements - len(elements)) * n_classes
+        if 0 < n_slopes <= min(n_rows // _ROWS_A_SLOPE, _MAX_SLOPES):
+            return np.delete(self.values, elements, axis=1)
+        return self.values[:, elements] - fitted.values[:, elements]
+
+    def residuals_of(self, column: Column, fitted: Residuals) -> ColumnResiduals:
+        """The residuals of a column of numbers, in the shape and type that it has in its input."""
+        elements, values = self.of_columns[column], with_columns(self.inputs[column[0]])
+        own = fitted.values[:, elements]
+        donated = own * fitted.scale[elements]
+        shape = values.shape[:-1]
+        return ColumnResiduals(
+            own.reshape(shape).astype(values.dtype), donated.reshape(shape).astype(values.dtype)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnResiduals:
+    """The residuals of a column of numbers.
+
+    Attributes:
+        own: `(n_rows, ...)` what the others don't say of a row's own value.
+        donated: `(n_rows, ...)` the same, scaled to stand in for another row's.
+    """
+
+    own: Array
+    donated: Array
+
+
+def with_columns(values: Array) -> Array:
+    """The input, a flat one as one column."""
+    return values[:, None] if values.ndim == 1 else values
+
+
+def _steps_of(values: Array, column: int) -> Array:
+    """`(n_rows, n_steps)` values of a column of an input."""
+    return with_columns(values)[..., column].reshape(len(values), -1)
+
+
+def _holds_categories(values: Array) -> bool:
+    """Whether a column holds integers or strings, or nothing but 0 and 1, and both."""
+    if values.dtype.kind != "f":
+        return True
+    return bool(np.all((values == 0) | (values == 1))) and values.min() < values.max()
+
+
+def _codes(values: Array) -> Integers:
+    _, codes = np.unique(values, return_inverse=True)
+    return np.asarray(codes.reshape(values.shape))
+
+
+def _indicators(codes: Integers, at_most: int) -> Floats:
+    """For each step the indicators of its categories; of two categories that of the second alone."""
+    indicators = []
+    for step in codes.T:
+        label = classes(step[:, None], at_most)
+        is_class = label[:, None] == np.arange(label.max() + 1)
+        indicators.append(is_class[:, 1:] if is_class.shape[1] == 2 else is_class)
+    return np.concatenate(indicators, axis=1, dtype=np.float64)
