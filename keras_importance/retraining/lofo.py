@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_importance.arguments import whole_number
-from keras_importance.data.correlated_features import correlated_groups
-from keras_importance.data.features import FeatureSet
+from keras_importance.arguments import verbosity, whole_number, whole_number_or_none
+from keras_importance.data.named_features import named_features
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.footprint import no_footprint
 from keras_importance.errors import InvalidArgumentError, about, speaking_as
@@ -99,8 +98,8 @@ def lofo_importance(
     with speaking_as("lofo_importance"), no_footprint(None):
         n_seeds = whole_number("n_seeds", n_seeds, at_least=1)
         seed = whole_number("seed", seed, at_least=0)
-        if warm_start is not None:
-            warm_start = whole_number("warm_start", warm_start, at_least=1)
+        warm_start = whole_number_or_none("warm_start", warm_start, at_least=1)
+        verbose = verbosity(verbose)
         if not callable(build_model):
             raise InvalidArgumentError(
                 f"got build_model={build_model!r}. Pass a function that returns a new compiled model."
@@ -129,9 +128,7 @@ def lofo_importance(
             data = ValidationData.read((x, y, sample_weight) if y is not None else x)
         if data.targets is None:
             raise InvalidArgumentError("got rows without targets. Pass y, or a dataset of (x, y).")
-        if isinstance(features, str) and features == "correlated":
-            features = correlated_groups(data)
-        named = FeatureSet.from_argument(features, data.columns, in_written_order=data.in_written_order)
+        named = named_features(features, data)
         study = Study(
             build_model,
             data,
