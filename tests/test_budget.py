@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import keras_importance.callback.feature_importance as feature_importance
 from keras_importance import (
     FeatureImportance,
     ImportanceMethod,
@@ -366,7 +365,7 @@ class Clocked(ImportanceMethod):
 def test_evaluations_wait_until_they_are_paid_for(small_model, small_data, monkeypatch):
     """Epochs of 2 s earn 0.18 s, of which 0.135 s are for evaluations before the last; each costs 1 s."""
     clock = [0.0]
-    monkeypatch.setattr(feature_importance.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
     monkeypatch.setattr("keras_importance.engine.evaluator.Evaluator.clock", lambda self: clock[0])
 
     class Epoch(keras.callbacks.Callback):

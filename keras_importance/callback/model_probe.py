@@ -6,27 +6,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from keras_importance.engine.evaluator import Evaluator
-from keras_importance.methods.perturbation import PerturbationMethod
 from keras_importance.results.result import ImportanceResult
 from keras_importance.statistics.arrays import Floats
+from keras_importance.verdicts.base import ReplacesSets
 from keras_importance.verdicts.unused_signal import UnusedSignalTest
 
 
 @dataclass(frozen=True, eq=False)
 class ModelProbe:
-    """Asks the model on behalf of a detector; see `detectors.Probe`.
+    """Asks the model on behalf of a detector; see `verdicts.base.Probe`.
 
     Attributes:
-        evaluator: the evaluator.
+        evaluator: the model on the validation rows.
         method: the method whose importances are judged.
         result: its newest result.
         n_evaluations: how many evaluations are planned; None where that isn't known.
         masked: the masked-score test, which serves all evaluations.
-        is_time_left: whether the time budget has something left.
+        is_time_left: whether the current evaluation has time left in the budget.
     """
 
     evaluator: Evaluator
-    method: PerturbationMethod
+    method: ReplacesSets
     result: ImportanceResult
     n_evaluations: int | None
     masked: UnusedSignalTest
@@ -39,8 +39,8 @@ class ModelProbe:
         )
 
     def masked_score(self, numbers: Sequence[int]) -> Floats:
-        """p-values of the masked-score test; NaN for those that the time budget had no room for.
+        """p-values of the masked-score test; NaN for features that the time budget had no room for.
 
-        At least one is tested. The next evaluation begins with those that were left out.
+        At least one feature is tested. The next evaluation begins with those that were left out.
         """
         return self.evaluator.within_memory(lambda: self.masked.p_values(numbers, self.is_time_left))

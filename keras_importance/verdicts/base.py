@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.result import ImportanceResult
@@ -24,6 +24,24 @@ class Probe(Protocol):
 
     def masked_score(self, numbers: Sequence[int]) -> Floats:
         """p-values of "given the others, the feature says nothing about the target"; NaN: untested."""
+
+
+@runtime_checkable
+class ReplacesSets(Protocol):
+    """A method whose results can be judged: it can replace several features at once.
+
+    Attributes:
+        name: name of the method.
+        replaces_sets: whether replacing several features is what replacing each of them adds up to.
+    """
+
+    name: str
+    replaces_sets: bool
+
+    def jointly(
+        self, evaluator: Any, sets: Sequence[Sequence[int]], like: ImportanceResult
+    ) -> ImportanceResult:
+        """Importance of sets of features, on the rows and donors of a result of this method."""
 
 
 class Detector(ABC):

@@ -14,7 +14,7 @@ from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.verdict import IN_SET, Verdicts
 from keras_importance.statistics.arrays import Array, Floats, Integers
 from keras_importance.statistics.quantiles import MANY_DEGREES, rows_for_tail, tail_quantile
-from keras_importance.verdicts.base import Detector, Probe
+from keras_importance.verdicts.base import Detector, Probe, ReplacesSets
 from keras_importance.verdicts.threshold_test import ThresholdTest, quantile_for
 from keras_importance.verdicts.useless_set import JointTests, in_order, largest_set
 
@@ -156,7 +156,7 @@ def detectors_from_argument(argument: Any, methods: Sequence[Any]) -> tuple[Dete
         InvalidArgumentError: for what is no detector, for one whose method isn't computed or can't
             replace features together, and for two that judge the same method.
     """
-    judged = {one.name for one in methods if getattr(one, "replaces_sets", False)}
+    judged = {one.name for one in methods if isinstance(one, ReplacesSets) and one.replaces_sets}
     if argument is None:
         usual = UselessFeatureDetector()
         return (usual,) if usual.method in judged else ()
