@@ -10,7 +10,8 @@ import keras
 
 from keras_importance.callback.fit_run import FitRun
 from keras_importance.callback.logs import as_logs
-from keras_importance.data.running_fit import FitArguments
+from keras_importance.callback.settings import Settings
+from keras_importance.data.running_fit import fit_arguments
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.verdicts.base import Detector
 
@@ -19,31 +20,27 @@ _TAKEN_BY_MLFLOW = re.compile(r"[\w\-. :/]+")
 _CHOOSING = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau)
 
 
-def caveats(run: FitRun, fit: FitArguments | None, *, validation_data: Any, logger: Any) -> list[str]:
+def caveats(run: FitRun, settings: Settings) -> list[str]:
     """What the verdicts' error rate takes for granted and this training doesn't give.
 
     Args:
         run: the run of `fit`.
-        fit: the arguments of `fit`; None where they aren't known.
-        validation_data: what the callback was given; None for what `fit` validates on.
-        logger: the callback, where it adds importances to the logs; else None.
+        settings: the callback.
     """
-    return [message for message in _looked_for(run, fit, validation_data, logger) if message]
+    return [message for message in _looked_for(run, settings) if message]
 
 
-def _looked_for(
-    run: FitRun, fit: FitArguments | None, validation_data: Any, logger: Any
-) -> Iterator[str | None]:
-    data, n_features = run.evaluator.data, len(run.evaluator.features)
-    for detector in run.detectors:
-        yield too_few_rows(detector, data, n_features, run.n_evaluations)
+def _looked_for(run: FitRun, settings: Settings) -> Iterator[str | None]:
+    evaluator, fit = run.evaluator, fit_arguments(run.evaluator.model)
+    for detector in settings.detectors:
+        yield too_few_rows(detector, evaluator.data, len(evaluator.features), run.n_evaluations)
     if fit is None:
         return
-    shares_rows = validation_data is None or validation_data is fit.validation_data
-    if run.detectors and shares_rows:
+    own_data = settings.validation_data
+    if settings.detectors and (own_data is None or own_data is fit.validation_data):
         yield chosen_on_the_same_rows(fit.callbacks)
-    if logger is not None and logger in fit.callbacks:
-        later = fit.callbacks[fit.callbacks.index(logger) + 1 :]
+    if settings.add_to_logs and settings in fit.callbacks:
+        later = fit.callbacks[fit.callbacks.index(settings) + 1 :]
         yield names_refused(later, as_logs(run))
 
 

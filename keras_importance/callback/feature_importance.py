@@ -9,21 +9,16 @@ from typing import Any
 import keras
 
 from keras_importance import arguments
-from keras_importance.callback.budget import Budget
 from keras_importance.callback.caveats import caveats
-from keras_importance.callback.evaluated_data import evaluator_of_fit
 from keras_importance.callback.evaluation import evaluate
 from keras_importance.callback.fit_run import FitRun
 from keras_importance.callback.logs import as_logs
+from keras_importance.callback.new_run import new_run
 from keras_importance.callback.resume import begin_history, misses_evaluation
-from keras_importance.callback.run_directory import run_directory, writers_of_run
-from keras_importance.callback.schedule import Schedule
-from keras_importance.data.running_fit import fit_arguments
 from keras_importance.engine.backends.backend import why_no_fit
 from keras_importance.engine.footprint import no_footprint
 from keras_importance.errors import InvalidArgumentError, speaking_as, warn
 from keras_importance.methods import methods_from_argument
-from keras_importance.reporting.console import ConsoleWriter
 from keras_importance.reporting.writers.base import Writer
 from keras_importance.results.confirmation import Confirmation
 from keras_importance.results.history import ImportanceHistory
@@ -31,9 +26,6 @@ from keras_importance.results.result import ImportanceResult
 from keras_importance.results.verdict import Verdict
 from keras_importance.retraining.confirmation import confirmed
 from keras_importance.verdicts.useless_features import detectors_from_argument
-
-# What pictures are expected to take before any was drawn.
-_PICTURE_SECONDS = 0.7
 
 
 class FeatureImportance(keras.callbacks.Callback):
@@ -91,11 +83,6 @@ class FeatureImportance(keras.callbacks.Callback):
         seed: seed of everything drawn at random.
         verbose: 0 prints nothing, 1 a line per evaluation, and a progress bar for long ones.
 
-    Attributes:
-        history: the `ImportanceHistory` of the training so far.
-        results: the newest `ImportanceResult` of each method, by its name.
-        useless_features: names of the features that may be dropped together, by the newest verdicts.
-
     Raises:
         ValueError: here or at the beginning of `fit`, for arguments that can't be used.
     """
@@ -152,7 +139,7 @@ class FeatureImportance(keras.callbacks.Callback):
 
     @property
     def history(self) -> ImportanceHistory:
-        """All results and verdicts of the training so far."""
+        """The results and verdicts of the training so far."""
         return self._history if self._run is None else self._run.history
 
     @history.setter
@@ -163,12 +150,12 @@ class FeatureImportance(keras.callbacks.Callback):
 
     @property
     def results(self) -> dict[str, ImportanceResult]:
-        """The newest result of each method."""
+        """The newest `ImportanceResult` of each method, by its name."""
         return self.history.newest
 
     @property
     def useless_features(self) -> list[str]:
-        """The features that may be dropped together."""
+        """Names of the features that may be dropped together, by the newest verdicts."""
         return list(self.history.useless_features)
 
     def confirm(
@@ -237,7 +224,8 @@ class FeatureImportance(keras.callbacks.Callback):
         """Reads and checks everything, so that what is wrong fails before the first epoch."""
         self._end_run()  # a fit that raised left without on_train_end
         with speaking_as("FeatureImportance"), no_footprint(self.model):
-            self._run = self._new_run()
+            n_epochs = (self.params or {}).get("epochs")
+            self._run = new_run(self, self.model, n_epochs, self.history)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Starts the clock; the first epoch of a `fit` decides what earlier history stays."""
@@ -254,14 +242,10 @@ class FeatureImportance(keras.callbacks.Callback):
             return
         run.end_epoch()
         is_last = self.model.stop_training or run.schedule.is_last(epoch)
-        is_due = run.schedule.is_due(epoch) and run.budget.allows_evaluation
-        # A first value of NaN is one that EarlyStopping never sees anything better than.
-        is_first = not run.history.epochs and run.evaluated is None
-        is_due = is_due or (self.add_to_logs and is_first)
         with run.contained("evaluating", epoch):
             if run.training_data is not None:
                 run.training_data.note_epoch(self.model.optimizer)
-            if run.evaluator.agreed(is_last or is_due):
+            if run.evaluator.agreed(is_last or run.is_due(epoch)):
                 self._evaluate(run, epoch, is_last=is_last)
             if self.add_to_logs and logs is not None:
                 logs.update(as_logs(run))
@@ -274,41 +258,12 @@ class FeatureImportance(keras.callbacks.Callback):
                 self._evaluate(run, run.epoch, is_last=True)
         self._end_run()
 
-    def _new_run(self) -> FitRun:
-        evaluator = evaluator_of_fit(
-            self.model,
-            self.validation_data,
-            self.methods,
-            features=self.features,
-            metric=self.metric,
-            max_samples=self.max_samples,
-            seed=self.seed,
-        )
-        writers = writers_of_run(self.model, self.log_dir, self.writers)
-        n_epochs = (self.params or {}).get("epochs")
-        picture_seconds = _PICTURE_SECONDS if any(writer.draws for writer in writers) else 0.0
-        return FitRun(
-            evaluator=evaluator,
-            methods=self.methods,
-            detectors=self.detectors,
-            on_verdict=self.on_verdict,
-            writers=writers,
-            console=ConsoleWriter() if self.verbose else None,
-            log_dir=run_directory(self.log_dir),
-            budget=Budget(self.time_budget, n_epochs, picture_seconds),
-            schedule=Schedule(self.every, n_epochs),
-            history=self.history,
-        )
-
     def _begin(self, run: FitRun, epoch: int) -> None:
         """Goes on with earlier history, and says what a user must know."""
         with run.contained("looking for an earlier history"):
-            begin_history(run, epoch, first_is_evaluated=self.add_to_logs)
+            begin_history(run, epoch)
         with run.contained("looking for caveats"):
-            logger = self if self.add_to_logs else None
-            for caveat in caveats(
-                run, fit_arguments(self.model), validation_data=self.validation_data, logger=logger
-            ):
+            for caveat in caveats(run, self):
                 warn(caveat)
         if misses_evaluation(run, epoch - 1):
             with run.contained("evaluating", epoch - 1):

@@ -92,6 +92,13 @@ class FitRun:
         self.epoch_seconds = time.perf_counter() - self.epoch_started
         self.budget.earn(self.epoch_seconds)
 
+    def is_due(self, epoch: int) -> bool:
+        """Whether an epoch is evaluated that may not be the last."""
+        # A first value of NaN in the logs is one that EarlyStopping never sees anything better than.
+        is_first = not self.history.epochs and self.evaluated is None
+        can_pay = self.schedule.is_due(epoch) and self.budget.allows_evaluation
+        return can_pay or (self.schedule.first_too and is_first)
+
     def probe(self, result: ImportanceResult) -> ModelProbe:
         """What a detector may ask of the model about a result."""
         return ModelProbe(

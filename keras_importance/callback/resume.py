@@ -14,7 +14,7 @@ from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.result import ImportanceResult
 
 
-def begin_history(run: FitRun, epoch: int, *, first_is_evaluated: bool) -> None:
+def begin_history(run: FitRun, epoch: int) -> None:
     """Sets the history that a run starts from, and how many evaluations are planned.
 
     The history is what this callback has of earlier epochs; without any, what another process wrote
@@ -23,7 +23,6 @@ def begin_history(run: FitRun, epoch: int, *, first_is_evaluated: bool) -> None:
     Args:
         run: the run of `fit`.
         epoch: its first epoch.
-        first_is_evaluated: whether a training's first epoch is evaluated even where it isn't due.
     """
     run.history = _on_same_features(run.history.before(epoch), run.evaluator.features)
     if epoch and run.log_dir is not None and not len(run.history):
@@ -31,7 +30,7 @@ def begin_history(run: FitRun, epoch: int, *, first_is_evaluated: bool) -> None:
     planned = run.schedule.n_evaluations(epoch)
     if planned is not None:
         done = len(run.history.epochs) + misses_evaluation(run, epoch - 1)
-        first = first_is_evaluated and not run.history.epochs and not run.schedule.is_due(epoch)
+        first = run.schedule.first_too and not (run.history.epochs or run.schedule.is_due(epoch))
         run.n_evaluations = done + planned + first
     for writer in run.writers:
         if isinstance(writer, HistoryWriter):

@@ -12,10 +12,12 @@ class Schedule:
     Attributes:
         every: epochs from one evaluation to the next.
         n_epochs: the epoch at which `fit` ends; None where that isn't known.
+        first_too: whether a training's first epoch is evaluated even where it isn't due.
     """
 
     every: int
     n_epochs: int | None
+    first_too: bool
 
     def is_due(self, epoch: int) -> bool:
         """Whether `every` asks for an evaluation after this epoch."""
