@@ -38,9 +38,9 @@ class ModelProbe:
             lambda: self.method.jointly(self.evaluator, sets, self.result)
         )
 
-    def masked_score(self, numbers: Sequence[int]) -> Floats:
+    def masked_score(self, indices: Sequence[int]) -> Floats:
         """p-values of the masked-score test; NaN for features that the time budget had no room for.
 
         At least one feature is tested. The next evaluation begins with those that were left out.
         """
-        return self.evaluator.within_memory(lambda: self.masked.p_values(numbers, self.is_time_left))
+        return self.evaluator.within_memory(lambda: self.masked.p_values(indices, self.is_time_left))

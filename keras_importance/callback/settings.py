@@ -12,7 +12,7 @@ from keras_importance.verdicts.base import Detector
 
 
 class Settings(Protocol):
-    """The arguments of `FeatureImportance`, which describes them; the callback itself is the value."""
+    """The checked arguments of `FeatureImportance`, which explains them; the callback has them all."""
 
     validation_data: Any
     methods: tuple[ImportanceMethod, ...]

@@ -22,7 +22,7 @@ class Probe(Protocol):
     def jointly(self, sets: Sequence[Sequence[int]]) -> ImportanceResult:
         """Importance of sets of features that are replaced together."""
 
-    def masked_score(self, numbers: Sequence[int]) -> Floats:
+    def masked_score(self, indices: Sequence[int]) -> Floats:
         """p-values of "given the others, the feature says nothing about the target"; NaN: untested."""
 
 
