@@ -19,8 +19,19 @@ def whole_number(name: str, value: Any, *, at_least: int) -> int:
     return int(value)
 
 
+def whole_number_or_none(name: str, value: Any, *, at_least: int) -> int | None:
+    """None, or the value if it is a whole number and large enough."""
+    return None if value is None else whole_number(name, value, at_least=at_least)
+
+
+def verbosity(value: Any) -> int:
+    """The value of `verbose` as a number; True and False count as 1 and 0."""
+    value = int(value) if isinstance(value, bool) else value
+    return whole_number("verbose", value, at_least=0)
+
+
 def flag(name: str, value: Any) -> bool:
-    """The value, if it is yes or no."""
+    """The value, if it is True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise InvalidArgumentError(f"got {name}={value!r}. Pass True or False.")
     return bool(value)
@@ -47,9 +58,9 @@ def instances(name: str, value: Any, kind: type[Any], example: str) -> tuple[Any
     if isinstance(value, type) or not isinstance(value, (kind, Iterable)):
         raise InvalidArgumentError(f"got {name}={value!r}. Pass {example}.")
     given = [value] if isinstance(value, kind) else list(value)
-    for one in given:
-        if not isinstance(one, kind):
-            raise InvalidArgumentError(f"got {one!r} in {name}. Pass {example}.")
+    for element in given:
+        if not isinstance(element, kind):
+            raise InvalidArgumentError(f"got {element!r} in {name}. Pass {example}.")
     return tuple(given)
 
 

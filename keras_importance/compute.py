@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_importance.arguments import whole_number
+from keras_importance.arguments import verbosity, whole_number, whole_number_or_none
 from keras_importance.engine.effort import Effort
 from keras_importance.engine.footprint import no_footprint
 from keras_importance.errors import speaking_as
@@ -47,11 +47,9 @@ def compute_importance(
     """
     with speaking_as("compute_importance"), no_footprint(model):
         chosen = methods_from_argument(methods)
-        if max_samples is not None:
-            max_samples = whole_number("max_samples", max_samples, at_least=2)
+        max_samples = whole_number_or_none("max_samples", max_samples, at_least=2)
         seed = whole_number("seed", seed, at_least=0)
-        verbose = int(verbose) if isinstance(verbose, bool) else verbose
-        verbose = whole_number("verbose", verbose, at_least=0)
+        verbose = verbosity(verbose)
         evaluator = prepared_evaluator(
             model,
             validation_data,

@@ -1,19 +1,47 @@
-"""What a user must know before trusting verdicts: too few rows, rows that chose the model, names."""
+"""What a user must know before a training: too few rows, rows that choose the model, names refused."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
 
+from keras_importance.callback.fit_run import FitRun
+from keras_importance.callback.logs import as_logs
+from keras_importance.callback.settings import Settings
+from keras_importance.data.running_fit import fit_arguments
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.verdicts.base import Detector
 
 _TAKEN_BY_MLFLOW = re.compile(r"[\w\-. :/]+")
 
 _CHOOSING = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau)
+
+
+def caveats(run: FitRun, settings: Settings) -> list[str]:
+    """What the verdicts' error rate takes for granted and this training doesn't give.
+
+    Args:
+        run: the run of `fit`.
+        settings: the callback.
+    """
+    return [message for message in _looked_for(run, settings) if message]
+
+
+def _looked_for(run: FitRun, settings: Settings) -> Iterator[str | None]:
+    evaluator, fit = run.evaluator, fit_arguments(run.evaluator.model)
+    for detector in settings.detectors:
+        yield too_few_rows(detector, evaluator.data, len(evaluator.features), run.n_evaluations)
+    if fit is None:
+        return
+    own_data = settings.validation_data
+    if settings.detectors and (own_data is None or own_data is fit.validation_data):
+        yield chosen_on_the_same_rows(fit.callbacks)
+    if settings.add_to_logs and settings in fit.callbacks:
+        later = fit.callbacks[fit.callbacks.index(settings) + 1 :]
+        yield names_refused(later, as_logs(run))
 
 
 def too_few_rows(
@@ -32,7 +60,7 @@ def too_few_rows(
 
 def chosen_on_the_same_rows(callbacks: Iterable[Any]) -> str | None:
     """Names the callbacks that choose the model on the validation rows; None where none does."""
-    names = dict.fromkeys(type(one).__name__ for one in callbacks if _chooses(one))
+    names = dict.fromkeys(type(callback).__name__ for callback in callbacks if _chooses(callback))
     if not names:
         return None
     return (
@@ -43,8 +71,9 @@ def chosen_on_the_same_rows(callbacks: Iterable[Any]) -> str | None:
 
 
 def names_refused(callbacks: Iterable[Any], names: Iterable[str]) -> str | None:
-    """Says which name makes MLflow drop all metrics of an epoch; None where it would take them all."""
-    if not any(kind.__module__.startswith("mlflow.") for one in callbacks for kind in type(one).__mro__):
+    """Says which name makes MLflow drop all metrics of an epoch; None where it takes them all."""
+    classes = (kind for callback in callbacks for kind in type(callback).__mro__)
+    if not any(kind.__module__.startswith("mlflow.") for kind in classes):
         return None
     refused = [name for name in names if not _TAKEN_BY_MLFLOW.fullmatch(name)]
     if not refused:

@@ -1,32 +1,34 @@
-"""The state of one run of `fit`: clock, budget, writers, and what a failure becomes."""
+"""The state of one run of `fit`: what is asked for, the clock, and what a failure becomes."""
 
 from __future__ import annotations
 
 import errno
 import math
 import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-
-import numpy as np
+from typing import Any
 
 from keras_importance.callback.budget import Budget
 from keras_importance.callback.model_probe import ModelProbe
+from keras_importance.callback.schedule import Schedule
+from keras_importance.data.training_data import TrainingData
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.errors import reason_of, warn
 from keras_importance.methods.base import ImportanceMethod
-from keras_importance.methods.perturbation import PerturbationMethod
+from keras_importance.reporting.console import ConsoleWriter
 from keras_importance.reporting.writers.base import Writer
-from keras_importance.reporting.writers.history import HistoryWriter
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.result import ImportanceResult
+from keras_importance.results.verdict import Verdict
+from keras_importance.verdicts.base import Detector, ReplacesSets
 from keras_importance.verdicts.unused_signal import UnusedSignalTest
 
-# One for all writers, whichever notices first and in whatever words.
+# One warning for a full disk, whichever writer meets it first.
 _DISK_FULL = ("writing", OSError)
-_UNKNOWN = ("computing", ArithmeticError)
 
 
 @dataclass
@@ -35,8 +37,15 @@ class FitRun:
 
     Attributes:
         evaluator: the model on the validation rows.
+        methods: what computes importances.
+        detectors: what judges them.
+        on_verdict: called with each verdict that has changed; None for nothing.
         writers: where reports go.
+        console: prints the reports at `verbose=1`; None at 0.
+        log_dir: the directory of this run's logs; None for no logs.
         budget: what evaluations may take.
+        schedule: which epochs are evaluated.
+        history: all results so far.
         epoch: the epoch that runs, 0-based; None before the first.
         epoch_started: when it began.
         epoch_seconds: how long the last one took.
@@ -47,8 +56,15 @@ class FitRun:
     """
 
     evaluator: Evaluator
+    methods: tuple[ImportanceMethod, ...]
+    detectors: tuple[Detector, ...]
+    on_verdict: Callable[[Verdict], Any] | None
     writers: tuple[Writer, ...]
+    console: ConsoleWriter | None
+    log_dir: str | None
     budget: Budget
+    schedule: Schedule
+    history: ImportanceHistory
     epoch: int | None = None
     epoch_started: float = 0.0
     epoch_seconds: float = 0.0
@@ -57,66 +73,46 @@ class FitRun:
     deadline: float = math.inf
     warned: set[tuple[str, type[Exception]]] = field(default_factory=set)
 
+    @property
+    def training_data(self) -> TrainingData | None:
+        """The rows that `fit` trains on, for methods that train too; else None."""
+        return self.evaluator.training_data
+
     @cached_property
     def masked_score(self) -> UnusedSignalTest:
-        """The test for signal that the network doesn't use, which keeps what it learnt of the data."""
+        """The test for signal that the network doesn't use; it keeps what it learnt of the data."""
         return UnusedSignalTest(self.evaluator)
 
-    def probe(self, methods: Sequence[ImportanceMethod], result: ImportanceResult) -> ModelProbe:
-        """What a detector may ask of the model about a result of one of the methods."""
-        method = next(one for one in methods if one.name == result.method)
-        assert isinstance(method, PerturbationMethod)  # noqa: S101 (checked with the arguments)
+    def begin_epoch(self, epoch: int) -> None:
+        """Starts the clock of an epoch."""
+        self.epoch, self.epoch_started = epoch, time.perf_counter()
+
+    def end_epoch(self) -> None:
+        """Stops the clock of the epoch, which earns time for evaluations."""
+        self.epoch_seconds = time.perf_counter() - self.epoch_started
+        self.budget.earn(self.epoch_seconds)
+
+    def is_due(self, epoch: int) -> bool:
+        """Whether an epoch is evaluated that may not be the last."""
+        # A first value of NaN in the logs is one that EarlyStopping never sees anything better than.
+        is_first = not self.history.epochs and self.evaluated is None
+        can_pay = self.schedule.is_due(epoch) and self.budget.allows_evaluation
+        return can_pay or (self.schedule.first_too and is_first)
+
+    def probe(self, result: ImportanceResult) -> ModelProbe:
+        """What a detector may ask of the model about a result."""
         return ModelProbe(
             self.evaluator,
-            method,
+            next(
+                method
+                for method in self.methods
+                if isinstance(method, ReplacesSets) and method.name == result.method
+            ),
             result,
             self.n_evaluations,
             self.masked_score,
             lambda: self.evaluator.clock.now() < self.deadline,
         )
-
-    def start_from(self, history: ImportanceHistory) -> None:
-        """Makes the files of the history hold what this training starts from."""
-        for writer in self.writers:
-            if isinstance(writer, HistoryWriter):
-                writer.start_from(history)
-
-    def comparable(
-        self, history: ImportanceHistory, methods: Sequence[ImportanceMethod]
-    ) -> ImportanceHistory:
-        """The results that are about the same features, methods and metric as those to come."""
-        evaluator, by_name = self.evaluator, {one.name: one for one in methods}
-
-        def is_comparable(one: ImportanceResult) -> bool:
-            method = by_name.get(one.method)
-            if method is None or one.feature_names != evaluator.features.names:
-                return False
-            is_scored = isinstance(method, PerturbationMethod) and evaluator.model.built
-            return not is_scored or one.metric == evaluator.metric.name
-
-        kept = [one for one in history if is_comparable(one)]
-        keys = {(one.method, one.epoch) for one in kept}
-        judged = [one for one in history.judged if (one.method, one.epoch) in keys]
-        if len(kept) < len(history):
-            lost = sorted({one.method for one in history} - {one.method for one in kept})
-            names = ", ".join(map(repr, lost)) or "some epochs"
-            warn(
-                f"FeatureImportance found an earlier history in log_dir, and leaves out {names}: "
-                "the features, methods or metric have changed."
-            )
-        return ImportanceHistory(tuple(kept), tuple(judged))
-
-    def note_unknown(self, results: Sequence[ImportanceResult]) -> None:
-        """Warns once where a method has no number at all, and doesn't say why."""
-        unknown = [one for one in results if not one.notes and np.isnan(one.importances_mean).all()]
-        if unknown and _UNKNOWN not in self.warned:
-            self.warned.add(_UNKNOWN)
-            names = " and ".join(repr(one.method) for one in unknown)
-            warn(
-                f"FeatureImportance has no numbers for {names} importance in epoch {unknown[0].epoch}: "
-                "the model's outputs or losses are not finite. The training goes on; "
-                "keras.callbacks.TerminateOnNaN() would end it."
-            )
 
     @contextmanager
     def contained(self, what: str, epoch: int | None = None) -> Iterator[None]:

@@ -6,31 +6,31 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from keras_importance.engine.evaluator import Evaluator
-from keras_importance.methods.perturbation import PerturbationMethod
 from keras_importance.results.joint_importance import JointImportance
 from keras_importance.results.result import ImportanceResult
 from keras_importance.statistics.arrays import Floats
+from keras_importance.verdicts.base import ReplacesSets
 from keras_importance.verdicts.unused_signal import UnusedSignalTest
 
 
 @dataclass(frozen=True, eq=False)
 class ModelProbe:
-    """Asks the model on behalf of a detector; see `detectors.Probe`.
+    """Asks the model on behalf of a detector; see `verdicts.base.Probe`.
 
     Attributes:
-        evaluator: the evaluator.
+        evaluator: the model on the validation rows.
         method: the method whose importances are judged.
         result: its newest result.
         n_evaluations: how many evaluations are planned; None where that isn't known.
-        masked: the test for unused signal, which serves all evaluations.
-        is_time_left: whether the time budget has something left.
+        unused_signal_test: the test for unused signal, which serves all evaluations.
+        is_time_left: whether the current evaluation has time left in the budget.
     """
 
     evaluator: Evaluator
-    method: PerturbationMethod
+    method: ReplacesSets
     result: ImportanceResult
     n_evaluations: int | None
-    masked: UnusedSignalTest
+    unused_signal_test: UnusedSignalTest
     is_time_left: Callable[[], bool] = lambda: True
 
     def jointly(self, sets: Sequence[Sequence[int]]) -> JointImportance:
@@ -40,8 +40,10 @@ class ModelProbe:
         )
 
     def unused_signal(self, indices: Sequence[int]) -> Floats:
-        """p-values of the test for unused signal; NaN for those that the time budget had no room for.
+        """p-values of the test for unused signal; NaN for features that the budget had no room for.
 
-        At least one is tested. The next evaluation begins with those that were left out.
+        At least one feature is tested. The next evaluation begins with those that were left out.
         """
-        return self.evaluator.within_memory(lambda: self.masked.p_values(indices, self.is_time_left))
+        return self.evaluator.within_memory(
+            lambda: self.unused_signal_test.p_values(indices, self.is_time_left)
+        )

@@ -1,16 +1,54 @@
-"""Where the logs of a training go."""
+"""Where a run of `fit` logs: the directory, and the writers that are made for it."""
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
 from types import FrameType
+from typing import Any
+
+from keras_importance.engine.backends.backend import is_chief
+from keras_importance.errors import InvalidArgumentError
+from keras_importance.reporting.writers.base import Writer
+from keras_importance.reporting.writers.history import HistoryWriter
+from keras_importance.reporting.writers.tensorboard import TensorBoardWriter
+
+
+def run_directory(log_dir: str | None) -> str | None:
+    """The directory of this run: `log_dir`, or in a hyperparameter search a folder of it per trial."""
+    return log_dir and os.path.join(log_dir, tuner_trial() or "")
+
+
+def writers_of_run(model: Any, log_dir: str | None, further: Sequence[Writer]) -> tuple[Writer, ...]:
+    """The writers of this process: those of `log_dir`, then further ones; none outside the chief.
+
+    Raises:
+        InvalidArgumentError: for a directory that can't be written to.
+    """
+    if not is_chief(model):
+        return ()
+    directory = run_directory(log_dir)
+    if directory is None:
+        return tuple(further)
+    try:
+        tensorboard = TensorBoardWriter(directory)
+    except OSError as error:
+        raise InvalidArgumentError(
+            f"got log_dir={log_dir!r}, which can't be written to ({error}). Pass a directory "
+            "that can, or None."
+        ) from error
+    if "://" in directory:
+        return tensorboard, *further
+    # In this order: an epoch that a kill keeps out of the history is evaluated and written anew.
+    return tensorboard, HistoryWriter(directory), *further
 
 
 def tuner_trial() -> str | None:
     """The folder of the trial that KerasTuner runs, `"<trial>/execution<n>"`; None outside of a search.
 
-    KerasTuner hands each trial copies of all callbacks, and gives a folder of its own to those that are
-    called `TensorBoard` alone. Which trial it is, a callback finds in the frame of the caller.
+    KerasTuner gives each trial copies of all callbacks. It sets a folder for callbacks of the class
+    `TensorBoard` alone. All others find the trial only in the stack of their callers.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:

@@ -37,18 +37,18 @@ def correlated_groups(data: ValidationData) -> dict[str, list[Column]]:
 
     Source: scikit-learn's user guide, Permutation Importance with Multicollinear Features.
     """
-    numbers = _columns_of_numbers(data)
-    if len(numbers) > _MAX_COLUMNS:
+    columns = _columns_of_numbers(data)
+    if len(columns) > _MAX_COLUMNS:
         raise InvalidArgumentError(
-            f"got features='correlated' for {len(numbers)} columns, more than the {_MAX_COLUMNS} that "
+            f"got features='correlated' for {len(columns)} columns, more than the {_MAX_COLUMNS} that "
             "can be compared with one another. Pass a dict of groups such as {'wind': [0, 1]}."
         )
-    if len(numbers) < 2:
+    if len(columns) < 2:
         return {}
-    distances = 1 - np.abs(_correlations(data, numbers))
-    label = _clusters(distances, at_most=1 - _MIN_CORRELATION)
+    distances = 1 - np.abs(_correlations(data, columns))
+    labels = _clusters(distances, at_most=1 - _MIN_CORRELATION)
     name_of = _names(data)
-    groups = [[numbers[i] for i in np.flatnonzero(label == one)] for one in np.unique(label)]
+    groups = [[columns[i] for i in np.flatnonzero(labels == label)] for label in np.unique(labels)]
     return _named([group for group in groups if len(group) > 1], name_of)
 
 
@@ -74,19 +74,19 @@ def _correlations(data: ValidationData, columns: list[Column]) -> Floats:
     weights = np.ones(data.n_rows) if data.weights is None else data.weights
     root = np.sqrt(weights / weights.sum())[:, None]
     steps = [_steps(data.inputs[i], c) for i, c in columns]
-    lengths = np.array([one.shape[1] for one in steps])
-    means = _unit([one.mean(axis=1, keepdims=True) for one in steps], root)
-    found = means.T @ means
+    lengths = np.array([values.shape[1] for values in steps])
+    means = _unit([values.mean(axis=1, keepdims=True) for values in steps], root)
+    correlations = means.T @ means
     for length in np.unique(lengths[lengths > 1]):
         alike = np.flatnonzero(lengths == length)
-        flat = _unit([steps[number] for number in alike], root)
-        found[np.ix_(alike, alike)] = flat.T @ flat
-    return found
+        flat = _unit([steps[index] for index in alike], root)
+        correlations[np.ix_(alike, alike)] = flat.T @ flat
+    return correlations
 
 
 def _unit(columns: list[NDArray[Any]], root: Floats) -> Floats:
     """`(n_rows * n_steps, n_columns)` ranks, centred and scaled to length 1, with the weights' roots."""
-    ranked = np.stack([ranks(one.ravel()) for one in columns], axis=1)
+    ranked = np.stack([ranks(values.ravel()) for values in columns], axis=1)
     weight = np.repeat(root, columns[0].shape[1], axis=1).reshape(-1, 1)
     ranked -= np.average(ranked, axis=0, weights=weight[:, 0] ** 2)
     ranked *= weight
@@ -114,13 +114,14 @@ def _names(data: ValidationData) -> dict[Column, str]:
 
 
 def _named(groups: Iterable[list[Column]], name_of: dict[Column, str]) -> dict[str, list[Column]]:
-    found: dict[str, list[Column]] = {}
+    """The groups by name, with `'` added to a name that is taken."""
+    named: dict[str, list[Column]] = {}
     for group in groups:
         name = _joined([name_of[column] for column in group])
-        while name in found or name in name_of.values():
+        while name in named or name in name_of.values():
             name += "'"
-        found[name] = group
-    return found
+        named[name] = group
+    return named
 
 
 def _joined(names: list[str]) -> str:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_importance.arguments import whole_number
 from keras_importance.data.hidden_columns import usual_values
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.gradients.differentiator import Scalars
+from keras_importance.errors import speaking_as
 from keras_importance.methods.differentiation import DifferentiatingMethod, Of, PartScorer
 from keras_importance.methods.feature_parts import (
     FeaturePart,
@@ -68,12 +70,8 @@ class IntegratedGradients(DifferentiatingMethod):
         name: str | None = None,
     ) -> None:
         super().__init__(of, output=output, name=name)
-        whole = isinstance(n_steps, (int, np.integer)) and not isinstance(n_steps, bool)
-        if not whole or n_steps < 1:
-            raise ValueError(
-                f"{type(self).__name__} got n_steps={n_steps!r}. Pass a whole number, 1 or more."
-            )
-        self.n_steps = int(n_steps)
+        with speaking_as(type(self).__name__):
+            self.n_steps = whole_number("n_steps", n_steps, at_least=1)
 
     def part_scorer(self, evaluator: Evaluator, data: ValidationData, scalars: Scalars) -> PartScorer:
         """A forward and backward pass for each step of the way, for each output or for the loss."""

@@ -9,12 +9,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from keras_importance.arguments import whole_number
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.scores.sample import Replacement, ScoreRequest
 from keras_importance.engine.scores.scoring import EXACT, Scoring
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.errors import InvalidArgumentError, speaking_as
 from keras_importance.methods.affordable_work import Work, affordable, most_urgent
 from keras_importance.methods.base import ImportanceMethod, Interrupted, need_targets
 from keras_importance.methods.partial_scores import PartialScores
@@ -55,12 +56,8 @@ class PerturbationMethod(ImportanceMethod):
 
     def __init__(self, n_repeats: int = 5, *, name: str | None = None) -> None:
         super().__init__(name=name)
-        whole = isinstance(n_repeats, (int, np.integer)) and not isinstance(n_repeats, bool)
-        if not whole or n_repeats < 1:
-            raise ValueError(
-                f"{type(self).__name__} got n_repeats={n_repeats}. Pass a whole number, 1 or more."
-            )
-        self.n_repeats = int(n_repeats)
+        with speaking_as(type(self).__name__):
+            self.n_repeats = whole_number("n_repeats", n_repeats, at_least=1)
 
     @abstractmethod
     def replacement(self, data: ValidationData) -> Replacement:

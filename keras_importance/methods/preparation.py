@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from keras_importance.data.correlated_features import correlated_groups
-from keras_importance.data.features import FeatureSet
+from keras_importance.data.named_features import named_features
 from keras_importance.data.training_data import TrainingData
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.evaluator import Evaluator, input_names
@@ -24,7 +23,7 @@ def prepared_evaluator(
     max_samples: int | None,
     seed: int,
     steps: int | None = None,
-    training: TrainingData | None = None,
+    training_data: TrainingData | None = None,
     in_parts: bool = False,
 ) -> Evaluator:
     """Reads the rows once and checks everything that can be checked before an evaluation.
@@ -40,11 +39,9 @@ def prepared_evaluator(
         seed=seed,
     )
     data = joined_rows(data, model, max_samples=max_samples, seed=seed)
-    training = training and joined_training_rows(training, model)
-    if isinstance(features, str) and features == "correlated":
-        features = correlated_groups(data)
-    named = FeatureSet.from_argument(features, data.columns, in_written_order=data.in_written_order)
-    evaluator = Evaluator(model, data, named, metric, seed, training, in_parts=in_parts)
+    training_data = training_data and joined_training_rows(training_data, model)
+    named = named_features(features, data)
+    evaluator = Evaluator(model, data, named, metric, seed, training_data, in_parts=in_parts)
     evaluator.check()
     for method in methods:
         method.check(evaluator)

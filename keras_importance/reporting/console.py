@@ -1,13 +1,36 @@
-"""What is printed when it is asked for: a line per evaluation, and one per changed verdict."""
+"""What is printed where it is asked for: a line per evaluation, and one per changed verdict."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from keras_importance.reporting.writers.base import EpochReport
+from keras_importance.reporting.writers.base import EpochReport, Writer
 from keras_importance.results.verdict import Verdict
 
 _N_PRINTED = 5
+
+
+class ConsoleWriter(Writer):
+    """Prints a line for each evaluation, and below it one for each verdict that has changed."""
+
+    def write(self, report: EpochReport) -> None:
+        """Prints the lines of one report at once."""
+        lines = [evaluation_line(report), *map(verdict_line, _changes(report))]
+        print("\n".join(lines))  # noqa: T201 (asked for with verbose)
+
+
+def evaluation_line(report: EpochReport) -> str:
+    """The time that an evaluation took, and the most important features by each method."""
+    parts = []
+    for result in report.results:
+        order = np.argsort(result.rank)[:_N_PRINTED]
+        top = ", ".join(
+            f"{printable(result.feature_names[i])} {result.importances_mean[i]:.3g}" for i in order
+        )
+        parts.append(f"{result.method}: {top}")
+    return f"Epoch {report.epoch + 1}: importance in {report.seconds:.2g}s - {' - '.join(parts)}"
 
 
 def verdict_line(verdict: Verdict) -> str:
@@ -20,18 +43,13 @@ def verdict_line(verdict: Verdict) -> str:
     return f"{where}{name} is now {verdict.state}{partner} ({why})"
 
 
-def evaluation_line(report: EpochReport) -> str:
-    """What an evaluation found, in a line."""
-    parts = []
-    for one in report.results:
-        order = np.argsort(one.rank)[:_N_PRINTED]
-        top = ", ".join(
-            f"{printable(one.feature_names[i])} {one.importances_mean[i]:.3g}" for i in order
-        )
-        parts.append(f"{one.method}: {top}")
-    return f"Epoch {report.epoch + 1}: importance in {report.seconds:.2g}s - {' - '.join(parts)}"
-
-
 def printable(name: str) -> str:
     """The name without line breaks and what a terminal takes for a command."""
     return "".join(letter if letter.isprintable() else " " for letter in name)
+
+
+def _changes(report: EpochReport) -> Iterator[Verdict]:
+    """The verdicts of this epoch whose state differs from that of the evaluation before."""
+    results = {result.method: result for result in report.results}
+    for verdicts in report.verdicts:
+        yield from verdicts.changes(report.history.verdicts_before(results[verdicts.method]))

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from keras_importance.arguments import share, whole_number
-from keras_importance.data.correlated_features import correlated_groups
 from keras_importance.data.features import Feature, FeatureSet
+from keras_importance.data.named_features import named_features
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.footprint import no_footprint
@@ -83,9 +83,7 @@ def confirm(
     alpha = share("alpha", alpha, example="a number between 0 and 1", below=1)
     started = time.perf_counter()
     data, fold = _rows(x, y, validation_data, validation_split)
-    if isinstance(features, str) and features == "correlated":
-        features = correlated_groups(data)
-    named = FeatureSet.from_argument(features, data.columns, in_written_order=data.in_written_order)
+    named = named_features(features, data)
     study = Study(
         build_model, data, (fold,), _as_one(named, useless), ("loss",), dict(fit_kwargs or {}), seed
     )

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_importance.arguments import whole_number
-from keras_importance.data.correlated_features import correlated_groups
-from keras_importance.data.features import FeatureSet
+from keras_importance.arguments import verbosity, whole_number, whole_number_or_none
+from keras_importance.data.named_features import named_features
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.footprint import no_footprint
 from keras_importance.errors import InvalidArgumentError, about, speaking_as
@@ -107,16 +106,14 @@ def lofo_importance(
     with speaking_as("lofo_importance"), no_footprint(None):
         n_seeds = whole_number("n_seeds", n_seeds, at_least=1)
         seed = whole_number("seed", seed, at_least=0)
-        if warm_start is not None:
-            warm_start = whole_number("warm_start", warm_start, at_least=1)
+        warm_start = whole_number_or_none("warm_start", warm_start, at_least=1)
+        verbose = verbosity(verbose)
         check_build_model(build_model)
         metrics = checked_metrics(metric)
         check_n_jobs(n_jobs)
         fit_kwargs = checked_fit_kwargs(fit_kwargs)
         data = _read(x, y, sample_weight)
-        if isinstance(features, str) and features == "correlated":
-            features = correlated_groups(data)
-        named = FeatureSet.from_argument(features, data.columns, in_written_order=data.in_written_order)
+        named = named_features(features, data)
         study = Study(
             build_model,
             data,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.joint_importance import JointImportance
+from keras_importance.results.result import ImportanceResult
 from keras_importance.results.verdict import Verdicts
 from keras_importance.statistics.arrays import Floats
 
@@ -27,6 +28,24 @@ class Probe(Protocol):
 
         A small one means signal that the model does not use. NaN for features that were not tested.
         """
+
+
+@runtime_checkable
+class ReplacesSets(Protocol):
+    """A method whose results can be judged: it can replace several features at once.
+
+    Attributes:
+        name: name of the method.
+        replaces_sets: whether replacing several features is what replacing each of them adds up to.
+    """
+
+    name: str
+    replaces_sets: bool
+
+    def jointly(
+        self, evaluator: Any, sets: Sequence[Sequence[int]], like: ImportanceResult
+    ) -> JointImportance:
+        """Importance of sets of features, on the rows and donors of a result of this method."""
 
 
 class Detector(ABC):

@@ -14,7 +14,7 @@ from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.verdict import IN_SET, Verdicts
 from keras_importance.statistics.arrays import Array, Floats, Integers
 from keras_importance.statistics.quantiles import MANY_DEGREES, rows_for_tail, tail_quantile
-from keras_importance.verdicts.base import Detector, Probe
+from keras_importance.verdicts.base import Detector, Probe, ReplacesSets
 from keras_importance.verdicts.threshold_test import ThresholdTest, quantile_for
 from keras_importance.verdicts.useless_set import JointTests, in_order, largest_set
 
@@ -152,7 +152,9 @@ def detectors_from_argument(argument: Any, methods: Sequence[Any]) -> tuple[Dete
         InvalidArgumentError: for what is no detector, for one whose method isn't computed or can't
             replace features together, and for two that judge the same method.
     """
-    judgeable = {method.name for method in methods if getattr(method, "replaces_sets", False)}
+    judgeable = {
+        method.name for method in methods if isinstance(method, ReplacesSets) and method.replaces_sets
+    }
     if argument is None:
         usual = UselessFeatureDetector()
         return (usual,) if usual.method in judgeable else ()

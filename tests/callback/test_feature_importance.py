@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 import keras_importance
-import keras_importance.callback.feature_importance as feature_importance
+import keras_importance.callback.evaluation as evaluation
 from keras_importance import (
     GradientImportance,
     ImportanceMethod,
@@ -495,7 +495,7 @@ def test_a_stateful_rnn_trains_the_same(rng):
 
 
 def test_only_the_chief_writes(small_model, small_data, tmp_path, monkeypatch):
-    monkeypatch.setattr("keras_importance.callback.feature_importance.is_chief", lambda model: False)
+    monkeypatch.setattr("keras_importance.callback.run_directory.is_chief", lambda model: False)
     writer = Recorder()
     importance = FeatureImportance(log_dir=tmp_path / "logs", writers=[writer], methods="gradient")
     fit(small_model(), small_data, [importance])
@@ -746,17 +746,17 @@ def test_where_warnings_are_errors_the_training_goes_on_and_the_reason_is_logged
 
 
 def test_whatever_fails_round_an_evaluation_is_a_warning(small_model, small_data, monkeypatch):
-    real, calls = feature_importance.no_footprint, []
+    real, calls = evaluation.no_footprint, []
 
     @contextlib.contextmanager
     def fails_in_training(model):
         calls.append(1)
-        if len(calls) == 2:
+        if len(calls) == 1:
             raise MemoryError("no room for a snapshot")
         with real(model):
             yield
 
-    monkeypatch.setattr("keras_importance.callback.feature_importance.no_footprint", fails_in_training)
+    monkeypatch.setattr(evaluation, "no_footprint", fails_in_training)
     importance = FeatureImportance(methods="gradient")
     with pytest.warns(ImportanceWarning, match=r"failed evaluating in epoch 0.*MemoryError: no room"):
         history = fit(small_model(), small_data, [importance], epochs=3).history

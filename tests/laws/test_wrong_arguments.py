@@ -10,9 +10,13 @@ import tensorflow as tf
 from keras_importance import (
     FeatureImportance,
     GradientImportance,
+    ImportanceMethod,
+    IntegratedGradients,
     PermutationImportance,
     TensorBoardWriter,
+    UselessFeatureDetector,
     compute_importance,
+    lofo_importance,
 )
 
 AT_ONCE = {
@@ -38,6 +42,36 @@ AT_ONCE = {
 def test_wrong_settings_are_refused_by_the_constructor(arguments, message):
     with pytest.raises(ValueError, match=message):
         FeatureImportance(**arguments)
+
+
+def test_only_methods_that_replace_sets_are_judged():
+    """A set of useless features is judged by replacing its features together."""
+
+    class Single(ImportanceMethod):
+        name = "single"
+        replaces_sets = True  # says so, and has no `jointly`
+
+        def compute(self, evaluator):
+            raise NotImplementedError
+
+    with pytest.raises(ValueError, match=r"got Useless.*which judges the method 'single'"):
+        FeatureImportance(methods=Single(), detectors=UselessFeatureDetector(method="single"))
+
+    class Joint(Single):
+        def jointly(self, evaluator, sets, like):
+            raise NotImplementedError
+
+    detector = UselessFeatureDetector(method="single")
+    assert FeatureImportance(methods=Joint(), detectors=detector).detectors == (detector,)
+
+
+def test_verbosity_is_checked_alike_everywhere(linear_model, small_data):
+    assert [FeatureImportance(verbose=given).verbose for given in (False, True, 2)] == [0, 1, 2]
+    message = "got verbose='auto'. Pass a whole number, 0 or more"
+    with pytest.raises(ValueError, match=f"compute_importance {message}"):
+        compute_importance(linear_model([1.0] * 4), small_data, verbose="auto")
+    with pytest.raises(ValueError, match=f"lofo_importance {message}"):
+        lofo_importance(lambda: None, *small_data, verbose="auto")
 
 
 BEFORE_TRAINING = {
@@ -222,6 +256,8 @@ def test_a_model_without_a_loss_is_refused(small_data):
     [
         (lambda: PermutationImportance(0), ValueError, "PermutationImportance got n_repeats=0"),
         (lambda: PermutationImportance(2.5), ValueError, "PermutationImportance got n_repeats=2.5"),
+        (lambda: PermutationImportance(True), ValueError, "PermutationImportance got n_repeats=True. Pass a whole number, 1 or more"),
+        (lambda: IntegratedGradients(0), ValueError, "IntegratedGradients got n_steps=0. Pass a whole number, 1 or more"),
         (lambda: GradientImportance("input"), ValueError, "GradientImportance got of='input'. Pass one of 'auto', 'output', 'loss'"),
         (lambda: GradientImportance(aggregation="max"), ValueError, "got aggregation='max'"),
     ],

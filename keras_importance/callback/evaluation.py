@@ -1,0 +1,148 @@
+"""One evaluation: computes, judges, writes and tells. What fails in a step becomes a warning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_importance.callback.fit_run import FitRun
+from keras_importance.engine.effort import Effort
+from keras_importance.engine.evaluator import Evaluator
+from keras_importance.engine.footprint import no_footprint
+from keras_importance.errors import warn
+from keras_importance.methods.base import Interrupted
+from keras_importance.reporting.writers.base import EpochReport
+from keras_importance.results.result import ImportanceResult
+from keras_importance.results.verdict import Verdict
+
+# The fraction of an evaluation's time that is left for its verdicts.
+_JUDGING_FRACTION = 0.2
+_UNKNOWN = ("computing", ArithmeticError)
+
+
+def evaluate(run: FitRun, epoch: int, *, is_last: bool) -> None:
+    """Adds the results and verdicts of an epoch to the run's history, and tells of them."""
+    start = _Start.of(run.evaluator)
+    run.evaluated = epoch
+    try:
+        with no_footprint(run.evaluator.model), np.errstate(all="ignore"):
+            results = _results_of_each_method(run, epoch, is_last=is_last)
+            _warn_of_unknown(run, results)
+            if not results:
+                return
+            run.history += results
+            changes = _findings_of_each_detector(run, results)
+            report = _report(run, epoch, start, is_last=is_last)
+            _write_to_each_writer(run, report)
+        # Outside `no_footprint`: changes made by `on_verdict` are intended and must stay.
+        _tell(run, changes)
+        _print(run, report)
+    finally:
+        run.budget.spend(run.evaluator.clock.now() - start.clock)
+
+
+@dataclass(frozen=True)
+class _Start:
+    """The evaluator's clocks when an evaluation began, in seconds."""
+
+    clock: float
+    compile_seconds: float
+    stopped_seconds: float
+
+    @classmethod
+    def of(cls, evaluator: Evaluator) -> _Start:
+        """The clocks now."""
+        return cls(evaluator.clock.now(), evaluator.compiler.seconds, evaluator.clock.stopped_seconds)
+
+
+def _results_of_each_method(run: FitRun, epoch: int, *, is_last: bool) -> list[ImportanceResult]:
+    """The results of the methods that don't fail; each gets half of the time left, the last one all."""
+    evaluator, budget = run.evaluator, run.budget
+    allowance = evaluator.agreed(max(budget.for_last if is_last else budget.for_scoring, 0.0))
+    started = evaluator.clock.now()
+    run.deadline = started + allowance
+    deadline = started + allowance * (1 - _JUDGING_FRACTION if run.detectors else 1)
+    newest = run.history.newest
+    results: list[ImportanceResult] = []
+    for method, n_later in zip(run.methods, reversed(range(len(run.methods))), strict=True):
+        # The cheap methods come first and need less than half.
+        left = max(deadline - evaluator.clock.now(), 0.0)
+        seconds = left / 2 if n_later else left
+        effort = Effort(seconds, newest.get(method.name), verbose=run.console is not None)
+        with run.contained(f"computing {method.name!r} importance", epoch):
+            try:
+                results.append(method(evaluator, epoch, effort))
+            except Interrupted as interruption:
+                run.history += [*results, interruption.found]
+                raise
+    return results
+
+
+def _warn_of_unknown(run: FitRun, results: Sequence[ImportanceResult]) -> None:
+    """Warns once where a method has no number at all, and doesn't say why."""
+    unknown = [
+        result for result in results if not result.notes and np.isnan(result.importances_mean).all()
+    ]
+    if unknown and _UNKNOWN not in run.warned:
+        run.warned.add(_UNKNOWN)
+        names = " and ".join(repr(result.method) for result in unknown)
+        warn(
+            f"FeatureImportance has no numbers for {names} importance in epoch {unknown[0].epoch}: "
+            "the model's outputs or losses are not finite. The training goes on; "
+            "keras.callbacks.TerminateOnNaN() would end it."
+        )
+
+
+def _findings_of_each_detector(run: FitRun, results: Sequence[ImportanceResult]) -> list[Verdict]:
+    """Adds the verdicts of each detector on its method's new result; returns those that changed."""
+    changes: list[Verdict] = []
+    by_method = {result.method: result for result in results}
+    for detector in run.detectors:
+        result = by_method.get(detector.method)
+        if result is None:
+            continue
+        with run.contained("judging features", result.epoch):
+            verdicts = detector(run.history, run.probe(result))
+            changed = verdicts.changes(run.history.verdicts_before(result))
+            run.history += verdicts
+            changes += changed
+    return changes
+
+
+def _report(run: FitRun, epoch: int, start: _Start, *, is_last: bool) -> EpochReport:
+    """What the writers get."""
+    evaluator = run.evaluator
+    seconds = evaluator.clock.now() - start.clock
+    return EpochReport(
+        epoch=epoch,
+        history=run.history,
+        seconds_before=seconds + evaluator.clock.stopped_seconds - start.stopped_seconds,
+        epoch_seconds=run.epoch_seconds,
+        compile_seconds=evaluator.compiler.seconds - start.compile_seconds,
+        with_pictures=is_last or run.budget.allows_pictures_after(seconds),
+    )
+
+
+def _write_to_each_writer(run: FitRun, report: EpochReport) -> None:
+    for writer in run.writers:
+        with run.contained(f"writing with {type(writer).__name__}", report.epoch):
+            writer.write(report)
+    if report.with_pictures and any(writer.draws for writer in run.writers):
+        run.budget.note_pictures(report.seconds - report.seconds_before)
+
+
+def _tell(run: FitRun, changes: Sequence[Verdict]) -> None:
+    """Calls `on_verdict` with each verdict that has changed."""
+    if run.on_verdict is None:
+        return
+    for verdict in changes:
+        with run.contained("calling on_verdict"):
+            run.on_verdict(verdict)
+
+
+def _print(run: FitRun, report: EpochReport) -> None:
+    if run.console is not None:
+        with run.contained("printing"):
+            run.console.write(report)
