@@ -79,7 +79,7 @@ class FitRun:
         return self.evaluator.training_data
 
     @cached_property
-    def masked_score(self) -> UnusedSignalTest:
+    def unused_signal_test(self) -> UnusedSignalTest:
         """The test for signal that the network doesn't use; it keeps what it learnt of the data."""
         return UnusedSignalTest(self.evaluator)
 
@@ -110,7 +110,7 @@ class FitRun:
             ),
             result,
             self.n_evaluations,
-            self.masked_score,
+            self.unused_signal_test,
             lambda: self.evaluator.clock.now() < self.deadline,
         )
 
