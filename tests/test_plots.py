@@ -358,7 +358,10 @@ import numpy as np
 before = matplotlib.rcParams.copy()
 from keras_importance import ImportanceHistory, ImportanceResult, plots
 one = [
-    ImportanceResult("permutation", epoch, ("a", "b"), np.ones((2, 1)), np.ones(2), 0.1, "loss", 5)
+    ImportanceResult(
+        method="permutation", epoch=epoch, feature_names=("a", "b"), importances=np.ones((2, 1)),
+        std_error=np.ones(2), baseline_score=0.1, metric="loss", n_samples=5,
+    )
     for epoch in range(2)
 ]
 for figure in (plots.ranking(one[1]), plots.ranks(ImportanceHistory(tuple(one)))):
