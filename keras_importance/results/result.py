@@ -33,10 +33,10 @@ class ImportanceResult(Scores):
     intervals are for one feature at a time, at 95%. What isn't said of the features is that all were
     scored exactly, at this epoch, on all rows.
 
+    It has all attributes of `Scores`, of which `std_error`, `obtained`, `degrees` and `n_samples` are
+    never None here, and:
+
     Attributes:
-        importances, metric, baseline_score, direction, by_step, error_source, notes, explained, draws,
-            procedure: as in `Scores`.
-        std_error, obtained, degrees, n_samples: as in `Scores`, and never None.
         method: name of the method, such as `"permutation"`.
         epoch: 0-based epoch of the evaluation; None outside training.
         feature_names: names of the features, in the order of every array here.

@@ -13,6 +13,7 @@ import keras
 from keras_importance.data.features import Column, FeatureSet
 from keras_importance.data.hidden_columns import HiddenColumns, without_columns
 from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.keras_internals import has_sublayers, layers_of
 from keras_importance.retraining.fingerprints import fingerprint
 from keras_importance.retraining.folds import Fold
 from keras_importance.retraining.trials import ModelKey, Trial
@@ -88,7 +89,7 @@ class Study:
             [(fold.training, fold.held_out) for fold in self.folds],
             self.features.features, self.metrics, self.fit_kwargs,
             [(variable.shape, str(variable.dtype)) for variable in model.variables],
-            [layer for layer in model._flatten_layers() if not layer._layers],
+            [layer for layer in layers_of(model) if not has_sublayers(layer)],
             model.optimizer, model.loss,
             self.seed, n_seeds, self.warm_start, self.lock_step, keras.backend.backend(),
         )  # fmt: skip

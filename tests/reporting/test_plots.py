@@ -359,14 +359,8 @@ before = matplotlib.rcParams.copy()
 from keras_importance import ImportanceHistory, ImportanceResult, plots
 one = [
     ImportanceResult(
-        method="permutation",
-        epoch=epoch,
-        feature_names=("a", "b"),
-        importances=np.ones((2, 1)),
-        std_error=np.ones(2),
-        baseline_score=0.1,
-        metric="loss",
-        n_samples=5,
+        method="permutation", epoch=epoch, feature_names=("a", "b"), importances=np.ones((2, 1)),
+        std_error=np.ones(2), baseline_score=0.1, metric="loss", n_samples=5,
     )
     for epoch in range(2)
 ]

@@ -27,6 +27,7 @@ from keras_importance.engine.cut.dependence import (
 )
 from keras_importance.engine.cut.graph import Graph, LayerCall
 from keras_importance.engine.cut.linear_layers import LinearForm, linear_form
+from keras_importance.engine.keras_internals import is_of_keras
 
 # Where features touch more different sets of inputs than this, a single cut serves all features.
 _MAX_TOUCHED = 64
@@ -196,7 +197,7 @@ def _runs_alone(call: LayerCall) -> bool:
     if not isinstance(operation, keras.Layer):
         return True
     makes_masks = isinstance(operation, keras.layers.Masking) or getattr(operation, "mask_zero", False)
-    masks_as_keras = type(operation).compute_mask.__module__.startswith("keras.")
+    masks_as_keras = is_of_keras(type(operation).compute_mask)
     return not makes_masks and masks_as_keras and operation.compute_dtype in _EXACT_TYPES
 
 

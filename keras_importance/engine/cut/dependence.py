@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_importance.engine.cut.graph import LayerCall
+from keras_importance.engine.keras_internals import is_of_keras
 
 Dependence = NDArray[np.int64]
 """For each element of a row the index of the only feature it depends on, or a value of `Depends`."""
@@ -97,18 +98,18 @@ def dependence_after_move(
 
 def _rule(operation: Any) -> Callable[[LayerCall, Sequence[Dependence]], list[Dependence] | None] | None:
     kind = type(operation)
-    is_of_keras = kind.__module__.startswith("keras.")
+    by_keras = is_of_keras(kind)
     if kind in _ELEMENTWISE or kind in _MERGING:
         return _merged
     if kind is _layers.Activation:
         name = getattr(operation.activation, "__name__", "")
         is_known = getattr(keras.activations, name, None) is operation.activation
         return _merged if is_known and name not in _MIXING_ACTIVATIONS else None
-    if kind in _MOVING or (is_of_keras and kind.__name__ in _MOVING_OPERATIONS):
+    if kind in _MOVING or (by_keras and kind.__name__ in _MOVING_OPERATIONS):
         return _moved
     if kind is _layers.Embedding:
         return _embedded
-    if is_of_keras and kind.__name__ in _ELEMENTWISE_OPERATIONS:
+    if by_keras and kind.__name__ in _ELEMENTWISE_OPERATIONS:
         return _merged
     return None
 

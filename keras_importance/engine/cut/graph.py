@@ -9,6 +9,8 @@ from typing import Any
 
 import keras
 
+from keras_importance.engine.keras_internals import inbound_call, is_overridden
+
 
 @dataclass(frozen=True, eq=False)
 class LayerCall:
@@ -55,7 +57,7 @@ class Graph:
     @classmethod
     def of(cls, model: Any) -> Graph | None:
         """The graph of a model; None for a model that is Python code, or whose calls can't be read."""
-        if not inspect.unwrap(type(model).call).__module__.startswith("keras."):
+        if is_overridden(model, "call"):
             return None
         try:
             inputs, outputs = tuple(model.inputs), tuple(model.outputs)
@@ -93,17 +95,14 @@ def _sorted_calls(inputs: Iterable[Any], outputs: Iterable[Any]) -> list[LayerCa
         tensor, is_ready = pending.pop()
         if id(tensor) in done:
             continue
-        history = tensor._keras_history
-        node = history.operation._inbound_nodes[history.node_index]
+        call = inbound_call(tensor)
+        inputs_of_call = tuple(call.arguments.keras_tensors)
         if is_ready:
-            done |= {id(output) for output in node.outputs}
-            arguments = node.arguments
-            calls.append(
-                LayerCall(node.operation, tuple(arguments.keras_tensors), tuple(node.outputs), arguments)
-            )
+            done |= {id(output) for output in call.outputs}
+            calls.append(LayerCall(call.operation, inputs_of_call, call.outputs, call.arguments))
         else:
             pending.append((tensor, True))
-            pending += [(tensor, False) for tensor in node.arguments.keras_tensors]
+            pending += [(needed, False) for needed in inputs_of_call]
     return calls
 
 

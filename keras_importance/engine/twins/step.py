@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -17,7 +16,12 @@ from keras_importance.data.arrays import mapped
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends import backend
 from keras_importance.engine.cut.block_sizes import widest_layer
-from keras_importance.engine.keras_internals import get_keras_mask, set_keras_mask
+from keras_importance.engine.keras_internals import (
+    get_keras_mask,
+    is_overridden,
+    layers_of,
+    set_keras_mask,
+)
 from keras_importance.engine.metrics.metric import Metric
 from keras_importance.engine.twins.stateless_optimizer import stateless, why_not_stateless
 from keras_importance.engine.twins.tensors import Batches, Hidden, Rows, State, Tensors
@@ -65,9 +69,9 @@ def variables_of(model: Any) -> list[Any]:
 def why_no_twins(model: Any) -> str | None:
     """Why copies of a model can't be trained as one program; None where nothing is known against it."""
     for name in ("fit", "train_step"):
-        if not inspect.unwrap(getattr(type(model), name)).__module__.startswith("keras."):
+        if is_overridden(model, name):
             return f"{type(model).__name__} has a {name} of its own"
-    for layer in model._flatten_layers():
+    for layer in layers_of(model):
         if getattr(layer, "stateful", False):
             return f"the layer {layer.name!r} is stateful"
     try:
@@ -136,7 +140,7 @@ class TwinStep:
     def values_of_twin(self, batch_size: int) -> int:
         """How many values are held for a twin while it is trained."""
         weights = self.values_kept
-        layers = batch_size * self.widest * max(1, len(self._model._flatten_layers()))
+        layers = batch_size * self.widest * max(1, len(layers_of(self._model)))
         return int(2 * weights + _COPIES_OF_LAYERS * layers)
 
     def epoch(

@@ -11,6 +11,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_importance.engine.keras_internals import layers_of
+
 # A recurrent layer of more steps would take minutes to compile step by step.
 _MAX_UNROLLED = 64
 
@@ -29,7 +31,7 @@ def vectorisable(model: Any, n_steps: int) -> Iterator[None]:
     """
     unrolls = keras.backend.backend() == "tensorflow" and n_steps <= _MAX_UNROLLED
     with ExitStack() as stack:
-        for layer in model._flatten_layers():
+        for layer in layers_of(model):
             if type(layer) in _CONVOLUTIONS and layer.groups == 1 and _is_channels_last(layer):
                 stack.enter_context(_attribute(layer, "call", partial(_convolution, layer)))
             elif isinstance(layer, keras.layers.RNN) and unrolls:
