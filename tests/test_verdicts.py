@@ -20,6 +20,7 @@ from keras_importance import (
 )
 from keras_importance.methods.preparation import prepared_evaluator
 from keras_importance.results import Verdicts
+from keras_importance.retraining.confirmation import confirm
 from keras_importance.statistics.score_test import score_test
 from keras_importance.verdicts.unused_signal import UnusedSignalTest
 
@@ -367,7 +368,7 @@ def test_confirming_sees_a_feature_that_is_needed(trained):
     with pytest.raises(ValueError, match=r"FeatureImportance.confirm got no useless features"):
         importance.confirm(network, x, y)
     importance.history = history
-    found = keras_importance.confirmation.confirmed(
+    found = confirm(
         network,
         x,
         y,
