@@ -13,7 +13,7 @@ from keras_importance import (
     ImportanceWarning,
 )
 from keras_importance.results import Verdicts
-from keras_importance.retraining.confirmation import confirmed
+from keras_importance.retraining.confirmation import confirm
 
 
 class FeatureImportance(keras_importance.FeatureImportance):
@@ -104,7 +104,7 @@ def test_confirming_sees_a_feature_that_is_needed(trained):
     with pytest.raises(ValueError, match=r"FeatureImportance.confirm got no useless features"):
         importance.confirm(network, x, y)
     importance.history = history
-    found = confirmed(
+    found = confirm(
         network,
         x,
         y,
