@@ -75,7 +75,7 @@ def _results_of_each_method(run: FitRun, epoch: int, *, is_last: bool) -> list[I
             try:
                 results.append(method(evaluator, epoch, effort))
             except Interrupted as interruption:
-                run.history += [*results, interruption.found]
+                run.history += [*results, interruption.finished]
                 raise
     return results
 

@@ -20,12 +20,12 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C in the middle of an evaluation.
 
     Attributes:
-        found: what was finished: from `compute` the `Scores`, from the method the `ImportanceResult`.
+        finished: what was finished: from `compute` the `Scores`, from the method the `ImportanceResult`.
     """
 
-    def __init__(self, found: Any) -> None:
+    def __init__(self, finished: Any) -> None:
         super().__init__()
-        self.found = found
+        self.finished = finished
 
 
 class ImportanceMethod(ABC):
@@ -83,7 +83,7 @@ class ImportanceMethod(ABC):
         try:
             scores = evaluator.within_memory(lambda: self.compute(evaluator, effort))
         except Interrupted as interruption:
-            raise Interrupted(self._result(interruption.found, evaluator, previous, epoch)) from None
+            raise Interrupted(self._result(interruption.finished, evaluator, previous, epoch)) from None
         return self._result(scores, evaluator, previous, epoch)
 
     def _result(

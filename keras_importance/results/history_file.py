@@ -72,17 +72,17 @@ def read(path: str | os.PathLike[str]) -> Content:
         ) from error
 
 
-def _taken_apart(value: Any, place: str, arrays: dict[str, Any]) -> dict[str, Any]:
+def _taken_apart(value: Any, prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
     """The fields of a dataclass as JSON knows them; its arrays are put into `arrays`.
 
     Args:
         value: a dataclass.
-        place: what the names of its arrays begin with.
+        prefix: what the names of its arrays begin with.
         arrays: the arrays of the file by name.
     """
     plain = {}
     for field in fields(value):
-        part, name = getattr(value, field.name), f"{place}/{field.name}"
+        part, name = getattr(value, field.name), f"{prefix}/{field.name}"
         if isinstance(part, np.ndarray) or field.name in _NUMBERS_AMONG_ARRAYS:
             arrays[name] = part
         elif is_dataclass(part):
@@ -92,11 +92,11 @@ def _taken_apart(value: Any, place: str, arrays: dict[str, Any]) -> dict[str, An
     return plain
 
 
-def _put_together(kind: type[_Kind], plain: dict[str, Any], place: str, stored: _Stored) -> _Kind:
+def _put_together(kind: type[_Kind], plain: dict[str, Any], prefix: str, stored: _Stored) -> _Kind:
     """The dataclass that `_taken_apart` made JSON and arrays of; what the file lacks has its default."""
     given = dict(plain)
     for field in fields(kind):  # type: ignore[arg-type]
-        name = f"{place}/{field.name}"
+        name = f"{prefix}/{field.name}"
         if (array := stored(name)) is not None:
             given[field.name] = array if array.ndim else array.item()
         elif field.name in _PARTS and plain.get(field.name) is not None:

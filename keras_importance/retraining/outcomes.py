@@ -56,11 +56,11 @@ class StudyOutcomes:
                 FoldDifferences(study.folds[index].held_out, worse_is * self._worsening(metric, index))
                 for index in fold_indices
             ]
-            found = left_out(folds, data.weights, data.blocks)
+            estimate = left_out(folds, data.weights, data.blocks)
         else:
             means = [self._worsening_of_means(metric, index) for index in fold_indices]
-            found = left_out_of_sets(worse_is * np.concatenate(means, axis=1), len(study.folds))
-        return _result(self, metric, found, self._failed(), of_rows=of_rows)
+            estimate = left_out_of_sets(worse_is * np.concatenate(means, axis=1), len(study.folds))
+        return _result(self, metric, estimate, self._failed(), of_rows=of_rows)
 
     @property
     def procedure(self) -> str:
@@ -203,7 +203,7 @@ def _described(outcome: Outcome, names: Sequence[str]) -> str:
 def _result(
     findings: StudyOutcomes,
     metric: Metric,
-    found: HeldOutEstimate,
+    estimate: HeldOutEstimate,
     failed: dict[str, str],
     *,
     of_rows: bool,
@@ -215,9 +215,9 @@ def _result(
         method="lofo",
         epoch=None,
         feature_names=study.features.names,
-        importances=found.importances,
-        std_error=found.std_error,
-        degrees=found.degrees,
+        importances=estimate.importances,
+        std_error=estimate.std_error,
+        degrees=estimate.degrees,
         baseline_score=findings.baseline(metric),
         metric=metric.name,
         n_samples=len(rows),

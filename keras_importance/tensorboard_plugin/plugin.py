@@ -11,7 +11,7 @@ from tensorboard.backend import http_util
 from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 
-from keras_importance.tensorboard_plugin.reader import Place, UnknownRunError
+from keras_importance.tensorboard_plugin.reader import Experiment, UnknownRunError
 from keras_importance.tensorboard_plugin.runs import Runs
 from keras_importance.tensorboard_plugin.stored import PLUGIN_NAME
 
@@ -48,14 +48,14 @@ class ImportancePlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoa
         """The name of the tab and where it starts."""
         return base_plugin.FrontendMetadata(es_module_path="/index.js", tab_name="Importance")
 
-    def _route(self, serve: Callable[[Any, Place], Any]) -> App:
+    def _route(self, serve: Callable[[Any, Experiment], Any]) -> App:
         @wrappers.Request.application
         def app(request: wrappers.Request) -> Any:
-            place = Place(
+            experiment = Experiment(
                 plugin_util.context(request.environ), plugin_util.experiment_id(request.environ)
             )
             try:
-                return serve(request, place)
+                return serve(request, experiment)
             except (UnknownRunError, errors.NotFoundError) as error:
                 return http_util.Respond(request, str(error), "text/plain", code=404)
             except ValueError as error:
@@ -63,20 +63,20 @@ class ImportancePlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoa
 
         return app
 
-    def _serve_runs(self, request: wrappers.Request, place: Place) -> Any:
-        return http_util.Respond(request, {"runs": self._runs.index(place)}, "application/json")
+    def _serve_runs(self, request: wrappers.Request, experiment: Experiment) -> Any:
+        return http_util.Respond(request, {"runs": self._runs.index(experiment)}, "application/json")
 
-    def _serve_run(self, request: wrappers.Request, place: Place) -> Any:
-        content = self._runs.whole(place, _text(request, "run"))
+    def _serve_run(self, request: wrappers.Request, experiment: Experiment) -> Any:
+        content = self._runs.whole(experiment, _text(request, "run"))
         return http_util.Respond(request, content, "application/octet-stream")
 
-    def _serve_evidence(self, request: wrappers.Request, place: Place) -> Any:
-        found = self._runs.evidence(place, _text(request, "run"), _number(request, "epoch"))
+    def _serve_evidence(self, request: wrappers.Request, experiment: Experiment) -> Any:
+        found = self._runs.evidence(experiment, _text(request, "run"), _number(request, "epoch"))
         return http_util.Respond(request, found, "application/json")
 
-    def _serve_steps(self, request: wrappers.Request, place: Place) -> Any:
+    def _serve_steps(self, request: wrappers.Request, experiment: Experiment) -> Any:
         run, method = _text(request, "run"), _text(request, "method")
-        content = self._runs.steps(place, run, method, _number(request, "epoch"))
+        content = self._runs.steps(experiment, run, method, _number(request, "epoch"))
         return http_util.Respond(request, content, "application/octet-stream")
 
 

@@ -24,11 +24,11 @@ class UnknownRunError(LookupError):
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where in TensorBoard a request reads: its context, and the experiment asked for."""
+class Experiment:
+    """The experiment of TensorBoard that a request reads: its context and its id."""
 
     context: Any
-    experiment: str
+    id: str
 
 
 class Reader:
@@ -41,29 +41,31 @@ class Reader:
     def __init__(self, provider: Any) -> None:
         self._provider = provider
 
-    def tags(self, place: Place, runs: Sequence[str] | None = None) -> Mapping[str, Any]:
+    def tags(self, experiment: Experiment, runs: Sequence[str] | None = None) -> Mapping[str, Any]:
         """`{run: {tag: TensorTimeSeries}}` of our tags, in some runs or in all."""
         listing: Mapping[str, Any] = self._provider.list_tensors(
-            place.context,
-            experiment_id=place.experiment,
+            experiment.context,
+            experiment_id=experiment.id,
             plugin_name=PLUGIN_NAME,
             run_tag_filter=None if runs is None else RunTagFilter(runs=runs),
         )
         return listing
 
-    def parts(self, place: Place, run: str, tag: str, epoch: int) -> Sequence[bytes]:
+    def parts(self, experiment: Experiment, run: str, tag: str, epoch: int) -> Sequence[bytes]:
         """The newest summary of an epoch under a tag.
 
         Raises:
             UnknownRunError: where there is none.
         """
-        for datum in reversed(self._read(place, run, [tag]).get(tag, ())):
+        for datum in reversed(self._read(experiment, run, [tag]).get(tag, ())):
             if datum.step == epoch:
                 parts: Sequence[bytes] = list(datum.numpy)
                 return parts
         raise UnknownRunError(f"There is nothing of epoch {epoch} in {run!r}.")
 
-    def epochs(self, place: Place, run: str, tags: Iterable[str]) -> tuple[list[StoredEpoch], int]:
+    def epochs(
+        self, experiment: Experiment, run: str, tags: Iterable[str]
+    ) -> tuple[list[StoredEpoch], int]:
         """The epochs in order, and how many summaries could not be read.
 
         Raises:
@@ -73,7 +75,7 @@ class Reader:
         if not with_data:
             raise UnknownRunError(f"There is no run {run!r} with importances.")
         epochs, n_unreadable = [], 0
-        series = self._read(place, run, with_data).values()
+        series = self._read(experiment, run, with_data).values()
         for datum in current(datum for data in series for datum in data):
             try:
                 epochs.append(unpacked(datum.step, list(datum.numpy)))
@@ -81,9 +83,9 @@ class Reader:
                 n_unreadable += 1
         return epochs, n_unreadable
 
-    def drift(self, place: Place, run: str, epochs: set[int]) -> list[dict[str, Any]]:
+    def drift(self, experiment: Experiment, run: str, epochs: set[int]) -> list[dict[str, Any]]:
         """The drift measures with their floors, from the scalars that the stock dashboards show, too."""
-        points = self._drift_points(place, run)
+        points = self._drift_points(experiment, run)
         measures = []
         for tag in sorted(points):
             method, measure = _method_and_measure(tag.removeprefix(_DRIFT))
@@ -102,11 +104,11 @@ class Reader:
             )
         return measures
 
-    def _drift_points(self, place: Place, run: str) -> dict[str, dict[int, float | None]]:
+    def _drift_points(self, experiment: Experiment, run: str) -> dict[str, dict[int, float | None]]:
         """`{tag: {epoch: value}}` of the scalars of drift."""
         listing = self._provider.list_scalars(
-            place.context,
-            experiment_id=place.experiment,
+            experiment.context,
+            experiment_id=experiment.id,
             plugin_name=_SCALARS,
             run_tag_filter=RunTagFilter(runs=[run]),
         )
@@ -114,21 +116,21 @@ class Reader:
         if not tags:
             return {}
         series = self._provider.read_scalars(
-            place.context,
-            experiment_id=place.experiment,
+            experiment.context,
+            experiment_id=experiment.id,
             plugin_name=_SCALARS,
             downsample=_ALL,
             run_tag_filter=RunTagFilter(runs=[run], tags=tags),
         )[run]
         return {tag: {datum.step: json_number(datum.value) for datum in series[tag]} for tag in tags}
 
-    def _read(self, place: Place, run: str, tags: Sequence[str]) -> Mapping[str, Any]:
+    def _read(self, experiment: Experiment, run: str, tags: Sequence[str]) -> Mapping[str, Any]:
         # An empty list of tags would be taken for all of them by the fast loader.
         if not tags:
             return {}
         series: Mapping[str, Mapping[str, Any]] = self._provider.read_tensors(
-            place.context,
-            experiment_id=place.experiment,
+            experiment.context,
+            experiment_id=experiment.id,
             plugin_name=PLUGIN_NAME,
             downsample=_ALL,
             run_tag_filter=RunTagFilter(runs=[run], tags=tags),

@@ -8,7 +8,7 @@ from typing import Any
 
 from keras_importance.tensorboard_plugin.aligned import aligned
 from keras_importance.tensorboard_plugin.bundle import bundle, json_number
-from keras_importance.tensorboard_plugin.reader import Place, Reader
+from keras_importance.tensorboard_plugin.reader import Experiment, Reader
 from keras_importance.tensorboard_plugin.stored import (
     DATA,
     STEPS,
@@ -34,27 +34,27 @@ class Runs:
         self._lock = threading.Lock()
         self._cache: dict[tuple[str, str], tuple[str, bytes]] = {}
 
-    def index(self, place: Place) -> list[dict[str, Any]]:
+    def index(self, experiment: Experiment) -> list[dict[str, Any]]:
         """Each run with a version that changes whenever there is more to see."""
         return [
             {"run": run, "version": _version(tags)}
-            for run, tags in sorted(self._reader.tags(place).items())
+            for run, tags in sorted(self._reader.tags(experiment).items())
             if any(tag.startswith(f"{DATA}/") for tag in tags)
         ]
 
-    def whole(self, place: Place, run: str) -> bytes:
+    def whole(self, experiment: Experiment, run: str) -> bytes:
         """All importances, intervals and states of all epochs of a run, as one bundle.
 
         Raises:
             UnknownRunError: without such a run.
         """
-        tags = self._reader.tags(place, [run]).get(run, {})
-        version, key = _version(tags), (place.experiment, run)
+        tags = self._reader.tags(experiment, [run]).get(run, {})
+        version, key = _version(tags), (experiment.id, run)
         with self._lock:
             known = self._cache.get(key)
         if known is not None and known[0] == version:
             return known[1]
-        epochs, n_unreadable = self._reader.epochs(place, run, tags)
+        epochs, n_unreadable = self._reader.epochs(experiment, run, tags)
         content = bundle(
             {
                 **aligned(epochs),
@@ -62,33 +62,33 @@ class Runs:
                 "version": version,
                 "n_unreadable": n_unreadable,
                 "with_steps": _methods_with_steps(tags),
-                "drift": self._reader.drift(place, run, {epoch.epoch for epoch in epochs}),
+                "drift": self._reader.drift(experiment, run, {epoch.epoch for epoch in epochs}),
             }
         )
         self._remember(key, version, content)
         return content
 
-    def evidence(self, place: Place, run: str, epoch: int) -> dict[str, Any]:
+    def evidence(self, experiment: Experiment, run: str, epoch: int) -> dict[str, Any]:
         """The evidence for the verdicts of one epoch, and the notes.
 
         Raises:
             UnknownRunError: without such a run or epoch.
         """
-        stored = unpacked(epoch, self._reader.parts(place, run, tag_of(DATA, epoch), epoch))
+        stored = unpacked(epoch, self._reader.parts(experiment, run, tag_of(DATA, epoch), epoch))
         return {
             "epoch": epoch,
             "verdicts": [_evidence(verdicts) for verdicts in stored.verdicts],
             "notes": {result.method: result.notes for result in stored.results if result.notes},
         }
 
-    def steps(self, place: Place, run: str, method: str, epoch: int) -> bytes:
+    def steps(self, experiment: Experiment, run: str, method: str, epoch: int) -> bytes:
         """The map of time steps of one epoch, as one bundle.
 
         Raises:
             UnknownRunError: without such a map.
         """
         tag = tag_of(steps_group(method), epoch)
-        steps = unpacked_steps(self._reader.parts(place, run, tag, epoch))
+        steps = unpacked_steps(self._reader.parts(experiment, run, tag, epoch))
         return bundle(
             {
                 "epoch": epoch,

@@ -60,12 +60,15 @@ def packed(results: Iterable[ImportanceResult], verdicts: Iterable[Verdicts]) ->
     results, verdicts = list(results), list(verdicts)
     header = {
         "version": _VERSION,
-        "results": [_header_of(one, _OF_RESULTS) for one in results],
-        "verdicts": [_header_of(one, _OF_VERDICTS) for one in verdicts],
+        "results": [_header_of(result, _OF_RESULTS) for result in results],
+        "verdicts": [_header_of(judged, _OF_VERDICTS) for judged in verdicts],
     }
     arrays = [
-        *((one.importances_mean, one.ci_low, one.ci_high, one.exact_epoch) for one in results),
-        *((one.since, one.bound, one.p_value) for one in verdicts),
+        *(
+            (result.importances_mean, result.ci_low, result.ci_high, result.exact_epoch)
+            for result in results
+        ),
+        *((judged.since, judged.bound, judged.p_value) for judged in verdicts),
     ]
     return [_compressed(header), *(np.asarray(rows, "<f4").tobytes() for rows in arrays)]
 
@@ -166,8 +169,8 @@ def unpacked(epoch: int, parts: Sequence[bytes]) -> StoredEpoch:
     """
     header, arrays = _header(parts), iter(parts[1:])
     try:
-        results = tuple(_result(one, arrays) for one in header["results"])
-        verdicts = tuple(_verdicts(one, arrays) for one in header["verdicts"])
+        results = tuple(_result(stored, arrays) for stored in header["results"])
+        verdicts = tuple(_verdicts(stored, arrays) for stored in header["verdicts"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"The summary of epoch {epoch} is damaged ({error!r}).") from error
     return StoredEpoch(epoch, results, verdicts)

@@ -444,7 +444,7 @@ def test_ctrl_c_leaves_finished_features(small_model, small_data, monkeypatch):
     method = ConditionalLOFO()
     with pytest.raises(KeyboardInterrupt) as interruption:
         method(evaluator_of(small_model(), small_data, method))
-    assert np.isfinite(interruption.value.found.std_error).tolist() == [True, True, False, False]
+    assert np.isfinite(interruption.value.finished.std_error).tolist() == [True, True, False, False]
 
 
 def test_it_shares_the_regressions_of_conditional_permutation(linear_model, small_data):

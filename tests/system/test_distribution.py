@@ -271,8 +271,8 @@ def test_a_failure_in_one_process_is_one_in_all():
         def divided(block):
             return 1 / (block - 1)
 
-        places = replicas.places(4)
-        return list(replicas.brought(replicas.map(divided, [1, 2, 3, 4], places), places))
+        owners = replicas.owners(4)
+        return list(replicas.brought(replicas.map(divided, [1, 2, 3, 4], owners), owners))
 
     first, second = of_processes(2, [failing, failing])
     assert isinstance(first, ZeroDivisionError)

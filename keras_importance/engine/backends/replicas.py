@@ -13,7 +13,7 @@ from keras_importance.errors import reason_of
 
 Value = TypeVar("Value")
 
-Places = Sequence[int | None]
+Owners = Sequence[int | None]
 """For each block the replica of this process that computes it; None where another process does."""
 
 
@@ -45,23 +45,23 @@ class Replicas:
         """The size of a block of rows, so that every replica gets one."""
         return max(1, min(at_most, math.ceil(n_rows / self.n)))
 
-    def places(self, n_blocks: int) -> list[int | None]:
+    def owners(self, n_blocks: int) -> list[int | None]:
         """Who computes each block; of fewer blocks than processes every process computes all."""
         n_processes = self._placement.n_processes
         if n_blocks < n_processes:
-            return [number % self._n_here for number in range(n_blocks)]
+            return [index % self._n_here for index in range(n_blocks)]
         return [
-            number // n_processes % self._n_here
-            if number % n_processes == self._placement.process
+            index // n_processes % self._n_here
+            if index % n_processes == self._placement.process
             else None
-            for number in range(n_blocks)
+            for index in range(n_blocks)
         ]
 
     def map(
         self,
         run: Callable[[Any], Value],
         blocks: Sequence[Any],
-        places: Places | None = None,
+        owners: Owners | None = None,
         pool: Executor | None = None,
         warm: set[int] | None = None,
     ) -> Iterator[Value | None]:
@@ -70,44 +70,44 @@ class Replicas:
         Args:
             run: computes a block.
             blocks: the blocks.
-            places: who computes each; None for all of them in turn.
+            owners: who computes each; None for all of them in turn.
             pool: calls `run` for several blocks at once; None for one after the other.
             warm: replicas on which programs are compiled; on any other the first block goes alone.
         """
-        places = self.places(len(blocks)) if places is None else places
-        known: dict[int, Value | None] = {}
-        for number, place in enumerate(places if warm is not None else ()):
-            if place is not None and warm is not None and place not in warm:
-                known[number] = self._on(run, blocks[number], place)
-                warm.add(place)
+        owners = self.owners(len(blocks)) if owners is None else owners
+        done: dict[int, Value | None] = {}
+        for index, owner in enumerate(owners if warm is not None else ()):
+            if owner is not None and warm is not None and owner not in warm:
+                done[index] = self._on(run, blocks[index], owner)
+                warm.add(owner)
 
-        def found(number: int) -> Value | None:
-            return known[number] if number in known else self._on(run, blocks[number], places[number])
+        def result(index: int) -> Value | None:
+            return done[index] if index in done else self._on(run, blocks[index], owners[index])
 
-        yield from (map if pool is None else pool.map)(found, range(len(blocks)))
+        yield from (map if pool is None else pool.map)(result, range(len(blocks)))
 
-    def brought(self, found: Iterable[Value | None], places: Places) -> Iterator[Value]:
+    def brought(self, results: Iterable[Value | None], owners: Owners) -> Iterator[Value]:
         """What `map` found, of all processes; it must be arrays in host memory.
 
         Raises:
             RuntimeError: where another process failed.
         """
-        if None not in places:
-            yield from cast("Iterable[Value]", found)
+        if None not in owners:
+            yield from cast("Iterable[Value]", results)
             return
         own, failure = [], None
         try:
-            own = list(found)
+            own = list(results)
         except Exception as error:  # noqa: BLE001 (the others wait for this process: it tells them first)
             failure = error
-        mine = [(number, one) for number, one in enumerate(own) if places[number] is not None]
+        mine = [(index, value) for index, value in enumerate(own) if owners[index] is not None]
         parts = self._exchanged("scores", mine, failure)
-        by_number = {number: value for part in parts for number, value in part}
-        yield from (by_number[number] for number in range(len(places)))
+        by_index = {index: value for part in parts for index, value in part}
+        yield from (by_index[index] for index in range(len(owners)))
 
-    def gathered(self, found: Sequence[Value | None]) -> list[Value]:
+    def gathered(self, results: Sequence[Value | None]) -> list[Value]:
         """The same of blocks that went to the replicas in turn."""
-        return list(self.brought(found, self.places(len(found))))
+        return list(self.brought(results, self.owners(len(results))))
 
     def pool(self) -> ThreadPoolExecutor:
         """Calls programs from as many threads as is best."""
@@ -123,12 +123,12 @@ class Replicas:
         """The value of every process, in their order."""
         return [value] if self._placement.n_processes == 1 else self._exchanged("rows", value)
 
-    def _on(self, run: Callable[[Any], Value], block: Any, place: int | None) -> Value | None:
-        if place is None:
+    def _on(self, run: Callable[[Any], Value], block: Any, owner: int | None) -> Value | None:
+        if owner is None:
             return None
         if not self._placement.scopes:
             return run(block)
-        with self._placement.scopes[place]():
+        with self._placement.scopes[owner]():
             return run(block)
 
     def _exchanged(self, what: str, value: Any, failure: Exception | None = None) -> list[Any]:
@@ -144,15 +144,17 @@ class Replicas:
         reason = None if failure is None else reason_of(failure)
         # Bytes of a process of the same training: nothing from outside is unpickled.
         told = pickle.dumps((what, self._n_exchanges, reason, value), protocol=pickle.HIGHEST_PROTOCOL)
-        heard = [pickle.loads(one) for one in self._placement.exchanged(told)]  # noqa: S301
-        if len({one[:2] for one in heard}) > 1:
-            questions = ", ".join(f"process {number}: {one[0]}" for number, one in enumerate(heard))
+        heard = [pickle.loads(message) for message in self._placement.exchanged(told)]  # noqa: S301
+        if len({message[:2] for message in heard}) > 1:
+            questions = ", ".join(
+                f"process {process}: {message[0]}" for process, message in enumerate(heard)
+            )
             self._lost = f"the processes no longer compute the same ({questions})"
             raise RuntimeError(self._lost)
         if failure is not None:
             raise failure
-        failed = {number: one[2] for number, one in enumerate(heard) if one[2] is not None}
+        failed = {process: message[2] for process, message in enumerate(heard) if message[2] is not None}
         if failed:
-            number, reason = next(iter(failed.items()))
-            raise RuntimeError(f"process {number} failed: {reason}")
-        return [one[3] for one in heard]
+            process, reason = next(iter(failed.items()))
+            raise RuntimeError(f"process {process} failed: {reason}")
+        return [message[3] for message in heard]

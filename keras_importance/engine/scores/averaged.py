@@ -1,4 +1,4 @@
-"""Scores of the mean prediction over all that may take a feature's place: the model without it."""
+"""Scores of the mean prediction over all that may take a feature's owner: the model without it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FEW_ROWS = 500
 
 
 class AveragedScorer(CutScorer):
-    """Scores the mean of a feature's predictions, in place of each of them.
+    """Scores the mean of a feature's predictions, in owner of each of them.
 
     The predictions of a piece of the features are brought together first. A second program of one static
     shape, whatever the numbers of rows, repeats and features, averages and scores them.
@@ -65,7 +65,7 @@ class AveragedScorer(CutScorer):
         slots = np.arange(n_features * n_repeats).reshape(n_features, n_repeats)
         if n_untouched:  # as in the first piece of an evaluation
             self._masks = rows_of(masks, -1)
-        # Untouched rows take the place of every repeat: a feature that the model ignores differs by 0.
+        # Untouched rows take the owner of every repeat: a feature that the model ignores differs by 0.
         slots = np.concatenate([slots, np.full((n_untouched, n_repeats), n_slots - 1)])
         scored = self._scored_together if self._metric.row_scores is None else self._scored_by_row
         values = scored(outputs, slots, sample)
@@ -116,10 +116,10 @@ class AveragedScorer(CutScorer):
 
         starts, firsts = range(0, n_rows, size), range(0, n_features, n_at_once)
         blocks = [(start, first) for start in starts for first in firsts]
-        places = self._replicas.places(len(blocks))
+        owners = self._replicas.owners(len(blocks))
         with self._replicas.pool() as pool:
-            scored = self._replicas.map(score, blocks, places, pool, self._warm)
-            of_blocks = self._replicas.brought(scored, places)
+            scored = self._replicas.map(score, blocks, owners, pool, self._warm)
+            of_blocks = self._replicas.brought(scored, owners)
             for (start, first), of_block in zip(blocks, of_blocks, strict=True):
                 part = values[first : first + n_at_once, :, start : start + size]
                 part[...] = of_block[: len(part), :n_repeats, : part.shape[2]]

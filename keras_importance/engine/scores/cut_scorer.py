@@ -16,7 +16,7 @@ import numpy as np
 from keras import ops
 
 from keras_importance.engine.backends.backend import Inference
-from keras_importance.engine.backends.replicas import Places
+from keras_importance.engine.backends.replicas import Owners
 from keras_importance.engine.cut.block_sizes import block_shape, declared_batch
 from keras_importance.engine.cut.cut import Cut
 from keras_importance.engine.scores.context import ScoringContext
@@ -193,7 +193,7 @@ class CutScorer:
             row, given = blocks[start]
             return self._run(group, given, row, _padded(slots[:, first : first + n_slots], n_slots))
 
-        places = dict(zip(starts, self._replicas.places(len(starts)), strict=True))
+        owners = dict(zip(starts, self._replicas.owners(len(starts)), strict=True))
         keeps = self._keeps_blocks(sample)
         n_at_once = len(starts) if keeps else self._replicas.n
         for at in range(0, len(starts), n_at_once):
@@ -201,10 +201,10 @@ class CutScorer:
             if not keeps:
                 blocks.clear()
             missing = [start for start in some if start not in blocks]
-            of_missing = [places[start] for start in missing]
+            of_missing = [owners[start] for start in missing]
             blocks |= zip(missing, self._at_once(pool, prepare, missing, of_missing), strict=True)
             pairs = [(start, first) for start in some for first in chunks]
-            of_pairs = [places[start] for start, _ in pairs]
+            of_pairs = [owners[start] for start, _ in pairs]
             of_blocks = self._replicas.brought(self._each(pool, score, pairs, of_pairs), of_pairs)
             for (start, first), of_block in zip(pairs, of_blocks, strict=True):
                 scores.fill(of_block, first, start)
@@ -215,15 +215,17 @@ class CutScorer:
         pool: Executor,
         run: Callable[[tuple[int, int]], Any],
         pairs: list[tuple[int, int]],
-        places: Places,
+        owners: Owners,
     ) -> Iterator[Any]:
         """Every block; at first one of each replica alone, as it compiles and may change the state."""
         done: dict[tuple[int, int], Any] = {}
         if self._is_stateless is None:
             before = [ops.convert_to_numpy(value) for value in self._state()]
-            of_places = {place: pair for pair, place in reversed(list(zip(pairs, places, strict=True)))}
-            alone = [pair for place, pair in of_places.items() if place is not None]
-            of_alone = [place for place in of_places if place is not None]
+            first_of_owner = {
+                owner: pair for pair, owner in reversed(list(zip(pairs, owners, strict=True)))
+            }
+            alone = [pair for owner, pair in first_of_owner.items() if owner is not None]
+            of_alone = [owner for owner in first_of_owner if owner is not None]
             done = dict(zip(alone, self._replicas.map(run, alone, of_alone), strict=True))
             after = [ops.convert_to_numpy(value) for value in self._state()]
             self._is_stateless = all(map(np.array_equal, before, after))
@@ -231,16 +233,16 @@ class CutScorer:
         def result(pair: tuple[int, int]) -> Any:
             return done.pop(pair) if pair in done else run(pair)
 
-        return self._at_once(pool, result, pairs, places)
+        return self._at_once(pool, result, pairs, owners)
 
     def _at_once(
-        self, pool: Executor, run: Callable[[Any], Any], blocks: Sequence[Any], places: Places
+        self, pool: Executor, run: Callable[[Any], Any], blocks: Sequence[Any], owners: Owners
     ) -> Iterator[Any]:
         """Two calls at once keep the cores busy between the large operations of each.
 
         Never concurrently for stateful models: results would depend on the order of calls.
         """
-        return self._replicas.map(run, blocks, places, pool if self._is_stateless else None)
+        return self._replicas.map(run, blocks, owners, pool if self._is_stateless else None)
 
     def _state(self) -> list[Any]:
         return [variable.value for variable in self._compiler.model.non_trainable_variables]

@@ -82,10 +82,10 @@ class JointScorer:
             return keras.tree.map_structure(ops.convert_to_numpy, scores)
 
         starts = range(0, len(sample.rows), self._n_at_once)
-        places = self._replicas.places(len(starts))
+        owners = self._replicas.owners(len(starts))
         joined = keras.tree.map_structure(
             lambda *parts: np.concatenate(parts, axis=1)[0, : len(sample.rows)],
-            *self._replicas.brought(self._replicas.map(score, starts, places), places),
+            *self._replicas.brought(self._replicas.map(score, starts, owners), owners),
         )
         if self._metric.row_scores is not None:
             return np.asarray(joined)
