@@ -13,7 +13,7 @@ TABLES ?=
 
 .PHONY: help demo tensorboard test test-pure test-backends lint types unit test-long fuzz coverage beijing bench \
         bench-backends bench-clicks bench-correlated bench-drift bench-intervals bench-lofo bench-lofo-backends bench-scale \
-        bench-statistics bench-tab bench-verdicts notebook pictures screenshots support-table clean
+        bench-statistics bench-tab bench-verdicts house-table notebook pictures screenshots support-table clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -141,6 +141,9 @@ pictures: $(READY)  ## draw the pictures of the README: make pictures CSV=path/t
 	$(BIN)/python examples/quickstart.py --pictures docs/quickstart
 	$(BIN)/python examples/lofo.py --picture docs/lofo.png
 	$(BIN)/python examples/time_series.py $(if $(CSV),--csv '$(CSV)') --pictures docs/beijing
+
+house-table: $(READY)  ## the plan of the package in figures: rooms, floors, arrows, circles, sizes
+	$(BIN)/python tests/benchmarks/house.py 2>/dev/null
 
 notebook: $(READY)  ## run examples/notebook.ipynb and store it with its outputs
 	$(BIN)/python tests/system/run_notebook.py
