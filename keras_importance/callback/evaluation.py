@@ -129,7 +129,7 @@ def _write_to_each_writer(run: FitRun, report: EpochReport) -> None:
     for writer in run.writers:
         with run.contained(f"writing with {type(writer).__name__}", report.epoch):
             writer.write(report)
-    if report.with_pictures and any(writer.draws for writer in run.writers):
+    if report.with_pictures and any(writer.draws_pictures for writer in run.writers):
         run.budget.note_pictures(report.seconds - report.seconds_before)
 
 

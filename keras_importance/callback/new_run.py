@@ -36,7 +36,7 @@ def new_run(settings: Settings, model: Any, n_epochs: int | None, history: Impor
     """
     evaluator = _evaluator(settings, model)
     writers = writers_of_run(model, settings.log_dir, settings.writers)
-    picture_seconds = _PICTURE_SECONDS if any(writer.draws for writer in writers) else 0.0
+    picture_seconds = _PICTURE_SECONDS if any(writer.draws_pictures for writer in writers) else 0.0
     return FitRun(
         evaluator=evaluator,
         methods=settings.methods,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, TypeVar, cast
@@ -41,8 +40,6 @@ from keras_importance.engine.scores.sample import DeviceData, FeatureScores, Sco
 from keras_importance.engine.scores.scoring import EXACT, FeatureScorer, Scoring
 from keras_importance.errors import InvalidArgumentError, reason_of
 from keras_importance.statistics.arrays import Array, Floats, Integers, generator
-
-_MADE_UP = re.compile(r"keras_tensor(_\d+)?$|input_layer(_\d+)?$")
 
 Made = TypeVar("Made")
 
@@ -345,9 +342,3 @@ class Evaluator:
     @cached_property
     def _differentiator(self) -> Differentiator:
         return Differentiator(self.compiler, self.data, in_parts=self._in_parts)
-
-
-def input_names(model: Any) -> list[str | None]:
-    """The names that the user gave the model's inputs; None where Keras made one up."""
-    names = [str(one.name) for one in getattr(model, "inputs", None) or []]
-    return [None if _MADE_UP.match(name) else name for name in names]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from keras_importance.data.named_features import named_features
 from keras_importance.data.training_data import TrainingData
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.engine.evaluator import Evaluator, input_names
+from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.shards import joined_rows, joined_training_rows
 from keras_importance.methods.base import ImportanceMethod
+
+# Names that Keras makes up.
+_MADE_UP = re.compile(r"keras_tensor(_\d+)?$|input_layer(_\d+)?$")
 
 
 def prepared_evaluator(
@@ -46,3 +50,9 @@ def prepared_evaluator(
     for method in methods:
         method.check(evaluator)
     return evaluator
+
+
+def input_names(model: Any) -> list[str | None]:
+    """The names that the user gave the model's inputs; None where Keras made one up."""
+    names = [str(one.name) for one in getattr(model, "inputs", None) or []]
+    return [None if _MADE_UP.match(name) else name for name in names]

@@ -219,16 +219,6 @@ def multiplier_draws(
     return drawn * scale[:, None].astype(np.float32)
 
 
-def donor_standard_error(
-    differences: NDArray[Any],
-    donors: Donors,
-    weights: Floats | None = None,
-    blocks: Integers | None = None,
-) -> Floats:
-    """Standard errors of means of `(..., n_repeats, n_rows)` differences; see `Influence`."""
-    return Influence.of(differences, donors, weights, blocks).standard_error()
-
-
 def influence_standard_error(influence: Floats, blocks: Integers | None = None) -> Floats:
     """`(...)` standard errors of means over independent rows, or over blocks of rows.
 

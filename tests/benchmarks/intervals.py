@@ -19,7 +19,6 @@ from keras_importance.statistics.arrays import Floats
 from keras_importance.statistics.donors import Donors
 from keras_importance.statistics.influence import (
     Influence,
-    donor_standard_error,
     influence_standard_error,
     repeats_standard_error,
 )
@@ -107,7 +106,7 @@ def window_coverage(memory: float, n_rows: int, width: int, n_replicates: int) -
         quantile = tail_quantile(0.025, float(by_blocks.degrees_of_freedom()))
         hits += (
             error < quantile * float(by_blocks.standard_error()),
-            error < normal_quantile(0.975) * donor_standard_error(found, donors),
+            error < normal_quantile(0.975) * Influence.of(found, donors).standard_error(),
         )
     return float(hits[0] / n_replicates), float(hits[1] / n_replicates)
 

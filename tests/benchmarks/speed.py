@@ -44,7 +44,7 @@ from keras_importance.results.scores import Scores
 from keras_importance.statistics.arrays import Floats
 from keras_importance.statistics.distances import spearman
 from keras_importance.statistics.donors import Donors
-from keras_importance.statistics.influence import donor_standard_error
+from keras_importance.statistics.influence import Influence
 
 N_REPEATS = 5
 SEED = 0
@@ -98,7 +98,7 @@ def exact_of(evaluator: Evaluator, method: PermutationImportance, numbers: Seque
     for found in evaluator.scores(request):
         worsening = evaluator.worsening(found.scores, found.baseline)
         importances[found.indices] = worsening.mean(axis=(1, 2), dtype=np.float64)
-        donor_standard_error(worsening, donors)
+        Influence.of(worsening, donors).standard_error()
     return importances[list(numbers)]
 
 
@@ -589,7 +589,7 @@ def repeats_table(options: Options) -> None:
             replacement = method.replacement(evaluator.data)
             for found in evaluator.scores(ScoreRequest(replacement, donors, rows, np.sort(top))):
                 worsening = evaluator.worsening(found.scores, found.baseline)
-                errors.append(donor_standard_error(worsening, donors))
+                errors.append(Influence.of(worsening, donors).standard_error())
             cells.append(f"{n_rows} x {n_repeats}: {np.concatenate(errors).mean():.3g}")
         print_row(workload.name, *cells)
 

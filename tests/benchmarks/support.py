@@ -277,7 +277,7 @@ def permuted_by_hand(model: Any, x: Any, y: Any, metric: str) -> dict[str, float
 
     from keras_importance.data.features import FeatureSet
     from keras_importance.data.validation_data import ValidationData
-    from keras_importance.engine.evaluator import input_names
+    from keras_importance.methods.preparation import input_names
     from keras_importance.statistics.arrays import generator
     from keras_importance.statistics.donors import Donors
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from keras_importance.statistics.arrays import weighted_mean
 from keras_importance.statistics.donors import Donors
 from keras_importance.statistics.influence import (
-    donor_standard_error,
+    Influence,
     influence_standard_error,
     repeats_standard_error,
 )
@@ -41,7 +41,7 @@ def test_variance_is_unbiased_over_all_effects(n_repeats):
         b = 0.48 * a + 0.64 * rng.standard_normal(n_rows)
         c = 0.5 * rng.standard_normal((n_repeats, n_rows))
         differences = a + b[donors.rows] + c
-        estimates.append(donor_standard_error(differences, donors) ** 2)
+        estimates.append(Influence.of(differences, donors).standard_error() ** 2)
     assert np.mean(estimates) == pytest.approx(truth, rel=0.02)
 
 
@@ -52,7 +52,7 @@ def test_intervals_cover_at_their_level():
         x, noise = rng.standard_normal(500), 0.5 * rng.standard_normal(500)
         donors = Donors.draw(500, 5, rng)
         differences = (x + noise - x[donors.rows]) ** 2 - noise**2
-        error = donor_standard_error(differences, donors)
+        error = Influence.of(differences, donors).standard_error()
         hits += abs(differences.mean() - 2) < normal_quantile(0.975) * error
     assert 0.93 <= hits / 500 <= 0.97
 
@@ -67,7 +67,7 @@ def test_intervals_cover_for_weighted_rows():
         x = rng.standard_normal(2000)
         donors = Donors.draw(2000, 3, rng)
         differences = (x - x[donors.rows]) ** 2
-        error = donor_standard_error(differences, donors, weights=x**2)
+        error = Influence.of(differences, donors, weights=x**2).standard_error()
         mean = weighted_mean(differences, x**2).mean()
         hits += abs(mean - 4) < normal_quantile(0.975) * error
     assert 0.92 <= hits / 500 <= 0.97
@@ -85,7 +85,7 @@ def test_intervals_cover_for_blocks_of_dependent_rows():
         donors = Donors.draw(600, 5, rng)
         differences = (x - x[donors.rows]) ** 2
         for name, ids in (("blocks", blocks), ("rows", None)):
-            error = donor_standard_error(differences, donors, blocks=ids)
+            error = Influence.of(differences, donors, blocks=ids).standard_error()
             hits[name] += abs(differences.mean() - 2) < normal_quantile(0.975) * error
     assert 0.9 <= hits["blocks"] / 400 <= 0.98
     assert hits["rows"] / 400 < 0.7
@@ -98,12 +98,12 @@ sizes = st.tuples(st.integers(2, 40), st.integers(1, 8)).filter(lambda pair: pai
 def test_equal_weights_and_single_blocks_change_nothing(size, weight):
     n_rows, n_repeats = size
     differences, donors = _drawn(n_rows, n_repeats)
-    plain = donor_standard_error(differences, donors)
-    assert donor_standard_error(differences, donors, np.full(n_rows, weight)) == pytest.approx(
+    plain = Influence.of(differences, donors).standard_error()
+    assert Influence.of(differences, donors, np.full(n_rows, weight)).standard_error() == pytest.approx(
         plain, nan_ok=True
     )
     own_block = np.arange(n_rows) * 7
-    assert donor_standard_error(differences, donors, blocks=own_block) == pytest.approx(
+    assert Influence.of(differences, donors, blocks=own_block).standard_error() == pytest.approx(
         plain, nan_ok=True
     )
 
@@ -111,8 +111,8 @@ def test_equal_weights_and_single_blocks_change_nothing(size, weight):
 @given(sizes, st.floats(-5, 5), st.floats(0.1, 10))
 def test_standard_error_follows_shift_and_scale(size, shift, scale):
     differences, donors = _drawn(*size)
-    plain = donor_standard_error(differences, donors)
-    moved = donor_standard_error(scale * differences + shift, donors)
+    plain = Influence.of(differences, donors).standard_error()
+    moved = Influence.of(scale * differences + shift, donors).standard_error()
     assert moved == pytest.approx(scale * plain, rel=1e-6, abs=1e-7, nan_ok=True)
 
 
@@ -120,17 +120,17 @@ def test_different_differences_have_an_error_above_zero():
     """With six rows the variance often comes out negative; zero width would claim certainty."""
     for seed in range(300):
         differences, donors = _drawn(6, 2, seed)
-        assert donor_standard_error(differences, donors) > 0
+        assert Influence.of(differences, donors).standard_error() > 0
 
 
 def test_no_difference_has_no_error():
     _, donors = _drawn(20, 3)
-    assert donor_standard_error(np.zeros((3, 20)), donors) == 0
+    assert Influence.of(np.zeros((3, 20)), donors).standard_error() == 0
 
 
 def test_one_block_has_no_known_error():
     differences, donors = _drawn(20, 3)
-    assert math.isnan(donor_standard_error(differences, donors, blocks=np.zeros(20, int)))
+    assert math.isnan(Influence.of(differences, donors, blocks=np.zeros(20, int)).standard_error())
     assert np.isnan(influence_standard_error(differences[0], np.zeros(20, int)))
 
 
@@ -153,6 +153,6 @@ def test_standard_errors_are_right_for_independent_draws():
         x, u = rng.standard_normal(100), rng.standard_normal((5, 100))
         donors = Donors.draw(100, 5, rng)
         d = (x - u) ** 2 - x**2
-        found.append((d.mean(), donor_standard_error(d, donors)))
+        found.append((d.mean(), Influence.of(d, donors).standard_error()))
     means, errors = np.array(found).T
     assert np.sqrt(np.mean(errors**2)) == pytest.approx(means.std(), rel=0.05)

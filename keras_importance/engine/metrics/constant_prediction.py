@@ -47,14 +47,14 @@ def constant_scores(
     candidates = [list(_candidates(target, output, weights)) for target, output in pairs]
     if not all(candidates):
         return None
-    trial = _Trial(metric, targets, few_outputs, weights)
+    scorer = _ConstantScorer(metric, targets, few_outputs, weights)
     best = [of_output[0] for of_output in candidates]
     for index, of_output in enumerate(candidates):
         moved = ([*best[:index], constant, *best[index + 1 :]] for constant in of_output)
-        best = min(moved, key=trial.mean)
+        best = min(moved, key=scorer.mean)
     if sum(constant.value.size for constant in best) <= _MAX_SEARCHED:
-        best = _improved(best, trial)
-    rows = trial.rows(best)
+        best = _improved(best, scorer)
+    rows = scorer.rows(best)
     return None if rows is None or not np.all(np.isfinite(rows)) else rows
 
 
@@ -73,7 +73,7 @@ class _Constant:
 
 
 @dataclass(frozen=True, eq=False)
-class _Trial:
+class _ConstantScorer:
     """Scores constants by the metric, lower for better."""
 
     metric: Metric
@@ -137,9 +137,9 @@ def _links(mean: Array) -> Iterator[Array]:
             yield np.log(clipped / (1 - clipped))
 
 
-def _improved(best: list[_Constant], trial: _Trial) -> list[_Constant]:
+def _improved(best: list[_Constant], scorer: _ConstantScorer) -> list[_Constant]:
     """The constants, moved one value at a time as long as the score gets better."""
-    score, step = trial.mean(best), _FIRST_STEP
+    score, step = scorer.mean(best), _FIRST_STEP
     for _ in range(_MAX_ROUNDS):
         before = score
         for index, constant in enumerate(best):
@@ -148,7 +148,7 @@ def _improved(best: list[_Constant], trial: _Trial) -> list[_Constant]:
                 for by in (scale, -scale):
                     moved = [*best]
                     moved[index] = best[index].moved(position, by)
-                    mean = trial.mean(moved)
+                    mean = scorer.mean(moved)
                     if mean < score:
                         best, score = moved, mean
                         break

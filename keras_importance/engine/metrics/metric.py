@@ -155,10 +155,10 @@ class MetricOfOutput(Metric):
             if function is None:
                 return None
 
-            def taken(y_true: Any, y_pred: Any, *weights: Any) -> Any:
+            def of_output(y_true: Any, y_pred: Any, *weights: Any) -> Any:
                 return function(output.of_targets(y_true), output.of_predictions(y_pred), *weights)
 
-            return taken
+            return of_output
 
         return cls(
             name=of.name,

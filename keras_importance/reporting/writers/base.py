@@ -55,10 +55,10 @@ class Writer(ABC):
     """Takes the reports of a training somewhere. Called in the training's own thread and process.
 
     Attributes:
-        draws: whether it draws pictures, for which the time budget puts something aside.
+        draws_pictures: whether it draws pictures, for which the time budget puts something aside.
     """
 
-    draws = False
+    draws_pictures = False
 
     @abstractmethod
     def write(self, report: EpochReport) -> None:

@@ -34,7 +34,7 @@ class TensorBoardWriter(Writer):
         OSError: where the directory can't be made or written to.
     """
 
-    draws = True
+    draws_pictures = True
 
     def __init__(self, log_dir: str | os.PathLike[str]) -> None:
         self.log_dir = os.path.join(os.fspath(log_dir), RUN)
