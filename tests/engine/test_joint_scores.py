@@ -43,7 +43,7 @@ def test_a_linear_set_of_two_adds_up(linear_model, rng):
     evaluator = evaluator_of(model, x, y)
     alone = PermutationImportance()(evaluator)
     joint = PermutationImportance().jointly(evaluator, [[0, 1]], alone)
-    assert joint.feature_names == ("x0 + x1",)
+    assert joint.sets == (("x0", "x1"),)
     grouped = compute_importance(model, (x, y), methods="permutation", features={"both": [0, 1]})
     group = grouped["permutation"]
     assert joint.importances_mean[0] == pytest.approx(group.importances_mean[0], rel=1e-5)
