@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 from keras_importance import FeatureImportance
-from keras_importance.tensorboard_plugin import runs, stored
+from keras_importance.tensorboard_plugin import stored
+from keras_importance.tensorboard_plugin.aligned import aligned
+from keras_importance.tensorboard_plugin.bundle import bundle
 
 HERE = Path(__file__).parent
 STATIC = Path(runs.__file__).parent / "static"
@@ -63,9 +65,8 @@ def test_the_tab_reads_what_the_server_bundles(tmp_path):
         )
         for epoch in range(3)
     ]
-    header, arrays = runs.aligned(epochs)
     facts = {"run": "run", "version": "1", "drift": [], "with_steps": [], "n_unreadable": 0}
-    (tmp_path / "bundle").write_bytes(runs.bundle({**header, **facts}, arrays))
+    (tmp_path / "bundle").write_bytes(bundle({**aligned(epochs), **facts}))
     done = node(HERE / "decode.mjs", tmp_path / "bundle")
     assert done.returncode == 0, done.stderr
 
