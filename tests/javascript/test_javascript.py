@@ -19,7 +19,7 @@ from keras_importance.tensorboard_plugin.aligned import aligned
 from keras_importance.tensorboard_plugin.bundle import bundle
 
 HERE = Path(__file__).parent
-STATIC = Path(runs.__file__).parent / "static"
+STATIC = Path(stored.__file__).parent / "static"
 SCRIPTS = sorted(STATIC.rglob("*.js"))
 # From the ground up; a script may import those of lower floors, and of its own folder.
 FLOORS = {"model": 0, "widgets": 1, "views": 2, "static": 3}
