@@ -17,6 +17,8 @@ from keras_importance import (
 )
 from keras_importance.data.features import FeatureSet
 from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.scores.sample import ScoreRequest
+from keras_importance.engine.scores.scoring import EXACT, LINEARISED
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods import Replacement
 from keras_importance.methods.preparation import prepared_evaluator
@@ -245,9 +247,8 @@ def test_the_first_order_approximation_takes_draws_too(linear_model, rng):
     method = ConditionalPermutation(3)
     evaluator = evaluator_of(linear_model([1.0, 2.0, -1.0]), (x, x[:, 0]), [method])
     donors = Donors.draw(300, 3, evaluator.rng())
-    replacement = method.replacement_for(evaluator)
-    ways = (evaluator.perturbed, evaluator.linearly_perturbed)
-    exact, linear = (next(iter(way(replacement, donors))) for way in ways)
+    request = ScoreRequest(method.replacement_for(evaluator), donors)
+    exact, linear = (next(evaluator.scores(request, scoring)) for scoring in (EXACT, LINEARISED))
     np.testing.assert_allclose(linear.scores, exact.scores, rtol=1e-4, atol=1e-4)
 
 
