@@ -309,7 +309,7 @@ def test_every_file_of_the_page_is_served_as_what_it_is(tmp_path):
 def test_every_file_of_the_page_is_in_the_wheel():
     """The patterns of the package data give each file of the page, and no other."""
     settings = configparser.ConfigParser()
-    settings.read(Path(__file__).parents[1] / "setup.cfg")
+    settings.read(Path(__file__).parents[2] / "setup.cfg")
     patterns = settings["options.package_data"]["keras_importance.tensorboard_plugin"].split(", ")
     packed = {path for pattern in patterns for path in STATIC.parent.glob(pattern)}
     assert packed == set(static_files())
