@@ -59,7 +59,8 @@ def normal_quantile(probability: float) -> float:
 def tail_quantile(level: float, degrees: float) -> float:
     """The quantile that is exceeded with probability `level`.
 
-    Of Student's t for 1 to 200 degrees of freedom, rounded down; else of the normal distribution.
+    It is a quantile of Student's t for 1 to 200 degrees of freedom, rounded down. For other degrees,
+    NaN included, it is a quantile of the normal distribution.
     """
     if not 1 <= degrees <= MANY_DEGREES:
         return -normal_quantile(level)
