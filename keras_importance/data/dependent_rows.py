@@ -18,8 +18,8 @@ _MIN_DISTINCT = 0.9
 def repeated_rows(leaves: Sequence[Array | None]) -> Integers | None:
     """`(n_rows,)` index of the distinct row that each row equals; None where no row is a copy.
 
-    Rows of few categories are equal by chance. So equal rows count as copies only if a column of
-    floats has a value of its own in 90% of the distinct rows, and there are 20 distinct rows or more.
+    Rows of few categories are equal by chance. So equal rows count as copies only if there are
+    `n >= 20` distinct rows and a column of floats has at least `0.9 n` distinct values in them.
 
     Args:
         leaves: inputs and targets; those that hold no numbers are not compared.
