@@ -176,8 +176,8 @@ class ImportanceHistory:
     def stable_since(self, method: str | None = None) -> int | None:
         """The epoch from which on the importances have been stable; None if they aren't.
 
-        Stable: for three steps at least, up to now, the Jensen-Shannon divergence stays within its
-        floor, from each evaluation to the next and from the first one to each.
+        They are stable if the Jensen-Shannon divergence has stayed within its floor for at least three
+        steps up to now: from each evaluation to the next, and from the first stable one to each.
 
         Args:
             method: name of the method; None for all methods that have floors.
@@ -230,10 +230,14 @@ class ImportanceHistory:
         This history must be about the validation rows. Two callbacks in one `fit` give both histories,
         one of them with the training rows as `validation_data=`.
 
-        A feature is named if its importance on the training rows is larger than on the validation rows
-        by more than `min_share` of the explained loss, and its interval on the validation rows reaches
-        down to 0. The first condition is tested one-sided, at `alpha / n_features`. The two sets of rows
-        are independent, so the variances add up.
+        A feature is named if
+
+        - its importance on the training rows exceeds that on the validation rows by more than
+          `min_share` of the explained loss,
+        - and its interval on the validation rows reaches down to 0.
+
+        The first condition is tested one-sided, at `alpha / n_features`. The two sets of rows are
+        independent, so the variances add up.
 
         Args:
             training: importances of the same features on training rows.

@@ -43,6 +43,9 @@ class ImportanceResult(Scores):
         exact_epoch: `(n_features,)` epoch of the last exact score; NaN for none.
         n_rows: `(n_features,)` how many rows each importance comes from.
         n_blocks: how many independent blocks of rows the error comes from; None for independent rows.
+
+    Raises:
+        ValueError: for arrays that don't have one entry per feature, and unknown ways in `obtained`.
     """
 
     n_samples: int
