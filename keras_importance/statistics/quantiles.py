@@ -20,9 +20,9 @@ def upper_bound(estimate: Floats, std_error: Floats, third_moment: Floats, quant
         bound = estimate + std_error · (q + max(skewness, 0) · (2 q² + 1) / 6)
 
     with `q` the quantile and `skewness = third_moment / std_error³`. If few rows make up most of a mean,
-    a sample without them has both a low mean and a small error, so a bound without the second term is
-    too low much too often. A negative skewness would lower the bound, and is ignored. The lower bound
-    is minus the upper bound of the negated estimate.
+    a sample without these rows has both a low mean and a small error. A bound without the second term
+    is then too low much too often. A negative skewness would lower the bound, and is ignored. The lower
+    bound is minus the upper bound of the negated estimate.
 
     Source: Johnson (1978), JASA 73; Hall (1992), J. R. Stat. Soc. B 54.
 
