@@ -1,4 +1,8 @@
-"""Checks of plain arguments: whole numbers, shares, paths, lists of instances."""
+"""Checks of plain arguments: whole numbers, fractions, paths, lists of instances.
+
+Each check returns the value in its plain type. If the value can't be used, it raises an
+`InvalidArgumentError` with the argument's `name`, the value, and what to pass.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +42,14 @@ def flag(name: str, value: Any) -> bool:
 
 
 def share(name: str, value: Any, *, example: str, below: float = math.inf) -> float:
-    """The value, if it is a number above 0 and below the bound."""
+    """The value, if it is a number above 0 and below a bound.
+
+    Args:
+        name: name of the argument.
+        value: what was passed.
+        example: what the error says to pass.
+        below: the bound.
+    """
     is_number = isinstance(value, (int, float, np.floating)) and not isinstance(value, bool)
     if not is_number or not 0 < value < below:
         raise InvalidArgumentError(f"got {name}={value!r}. Pass {example}.")
@@ -53,7 +64,14 @@ def path(name: str, value: Any) -> str:
 
 
 def instances(name: str, value: Any, kind: type[Any], example: str) -> tuple[Any, ...]:
-    """One instance, or several, as a tuple."""
+    """The instances that were passed, as a tuple.
+
+    Args:
+        name: name of the argument.
+        value: one instance, or several in an iterable.
+        kind: the class that they must be instances of.
+        example: what the error says to pass.
+    """
     value = value.tolist() if isinstance(value, np.ndarray) else value
     if isinstance(value, type) or not isinstance(value, (kind, Iterable)):
         raise InvalidArgumentError(f"got {name}={value!r}. Pass {example}.")

@@ -39,16 +39,26 @@ def speaking_as(who: str) -> Iterator[None]:
 
 @contextmanager
 def about(what: str) -> Iterator[None]:
-    """Replaces "validation data" by `what` in an `InvalidArgumentError` raised while rows are read."""
+    """Replaces "validation data" by `what` in an `InvalidArgumentError` raised while rows are read.
+
+    Args:
+        what: what the user calls the rows, such as "training data".
+
+    Raises:
+        InvalidArgumentError: with the other words, for an `InvalidArgumentError` inside.
+    """
     try:
         yield
     except InvalidArgumentError as error:
-        told = str(error).replace("validation_data=", "them ").replace("validation_", "")
-        raise InvalidArgumentError(told.replace("validation data", what)) from error
+        message = str(error).replace("validation_data=", "them ").replace("validation_", "")
+        raise InvalidArgumentError(message.replace("validation data", what)) from error
 
 
 def reason_of(error: BaseException) -> str:
-    """The kind and the message of an exception on one line, without colours and tracebacks."""
+    """The type and the message of an exception on one line, without colours and tracebacks.
+
+    A message of more than 300 letters is cut.
+    """
     try:
         text = " ".join(_COLOURS.sub("", str(error)).split())
     except Exception as failure:  # noqa: BLE001 (the message of a user's own exception may fail)

@@ -18,9 +18,16 @@ _SECONDS_BETWEEN_LINES = 30.0
 
 
 def progress_bar(n: int, what: str, *, unit: str = "feature", shown: bool) -> Any:
-    """A bar that counts features, or other things, used as a context manager with `update(n)`.
+    """A progress bar, used as a context manager with `update(n)`.
 
-    Appears after three seconds; in a log file, where it can't rewrite its line, every half minute.
+    It appears after three seconds. In a log file, where it can't rewrite its line, it writes one every
+    half minute.
+
+    Args:
+        n: how many things are counted in all.
+        what: the text beside the bar.
+        unit: what is counted.
+        shown: False for a bar that is never shown.
     """
     is_rewritten = sys.stderr.isatty() or "ipykernel" in sys.modules
     return tqdm(

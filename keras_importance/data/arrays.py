@@ -16,7 +16,7 @@ from keras_importance.statistics.arrays import Array
 
 
 def as_numpy(leaf: Any) -> Array:
-    """The rows of one input, target or weight as an array.
+    """`(n_rows, ...)` array of the rows of one input, target or weight.
 
     Raises:
         InvalidArgumentError: for rows that differ in length, sparse matrices, mixed types, and values
@@ -43,7 +43,10 @@ def as_input(leaf: Any) -> Array:
 
 
 def mapped(function: Callable[..., Any], *nests: Any) -> Any:
-    """A nest of the function's values of the leaves of equal nests; None stays None."""
+    """Calls a function on the leaves of nests of equal structure; returns the nest of its values.
+
+    None stays None.
+    """
     return keras.tree.map_structure(function, *nests, none_is_leaf=False)
 
 
@@ -78,6 +81,6 @@ def _values(leaf: Any) -> Array:
     if hasattr(leaf, "detach"):  # a torch tensor, on every backend
         tensor = leaf.detach().cpu()
         tensor = tensor.to_dense() if tensor.is_sparse else tensor
-        is_known = str(tensor.dtype) != "torch.bfloat16"  # to NumPy
-        return np.asarray((tensor if is_known else tensor.float()).numpy())
+        has_numpy_type = str(tensor.dtype) != "torch.bfloat16"
+        return np.asarray((tensor if has_numpy_type else tensor.float()).numpy())
     return np.asarray(keras.ops.convert_to_numpy(leaf))

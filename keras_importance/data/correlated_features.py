@@ -24,10 +24,9 @@ def correlated_groups(data: ValidationData) -> dict[str, list[Column]]:
     """Groups of two columns or more whose rank correlations average 0.7 or more in size.
 
     Hierarchical clustering with average linkage of the distances `1 - |Spearman correlation|`, cut at
-    0.3. Time steps count like rows: the columns of a sequence are ranked over all of them. A column of
-    one sequence and one of another number of steps, or of none, are compared by their mean over steps.
-    Columns that are constant or hold integers or strings stay features of their own. Sample weights
-    count.
+    0.3. Time steps count like rows: the columns of a sequence are ranked over all of them. Columns with
+    different numbers of time steps, or with none, are compared by their means over the steps. Columns
+    that are constant or hold integers or strings stay features of their own. Sample weights count.
 
     Returns:
         The columns of each group, by its name: `"a + b"`, or `"a + 4 more"`.
@@ -70,7 +69,7 @@ def _steps(values: NDArray[Any], column: int) -> NDArray[Any]:
 
 
 def _correlations(data: ValidationData, columns: list[Column]) -> Floats:
-    """Rank correlations of all pairs of columns."""
+    """`(n_columns, n_columns)` rank correlations of all pairs of columns."""
     weights = np.ones(data.n_rows) if data.weights is None else data.weights
     root = np.sqrt(weights / weights.sum())[:, None]
     steps = [_steps(data.inputs[i], c) for i, c in columns]
@@ -85,7 +84,12 @@ def _correlations(data: ValidationData, columns: list[Column]) -> Floats:
 
 
 def _unit(columns: list[NDArray[Any]], root: Floats) -> Floats:
-    """`(n_rows * n_steps, n_columns)` ranks, centred and scaled to length 1, with the weights' roots."""
+    """`(n_rows * n_steps, n_columns)` ranks, centred, times the roots of the weights, of length 1.
+
+    Args:
+        columns: `(n_rows, n_steps)` values of each column.
+        root: `(n_rows, 1)` roots of the weights.
+    """
     ranked = np.stack([ranks(values.ravel()) for values in columns], axis=1)
     weight = np.repeat(root, columns[0].shape[1], axis=1).reshape(-1, 1)
     ranked -= np.average(ranked, axis=0, weights=weight[:, 0] ** 2)
@@ -95,7 +99,7 @@ def _unit(columns: list[NDArray[Any]], root: Floats) -> Floats:
 
 
 def _clusters(distances: Floats, at_most: float) -> NDArray[np.int32]:
-    """The cluster of each column: columns no further apart, on average."""
+    """`(n_columns,)` label of each column's cluster, in which columns are `at_most` apart on average."""
     try:
         from scipy.cluster.hierarchy import fcluster, linkage
     except ImportError as error:

@@ -18,8 +18,8 @@ _MIN_DISTINCT = 0.9
 def repeated_rows(leaves: Sequence[Array | None]) -> Integers | None:
     """`(n_rows,)` index of the distinct row that each row equals; None where no row is a copy.
 
-    Rows of few categories are equal by chance. So equal rows count as copies only if a column of
-    floats has a value of its own in 90% of the distinct rows, and there are 20 distinct rows or more.
+    Rows of few categories are equal by chance. So equal rows count as copies only if there are
+    `n >= 20` distinct rows and a column of floats has at least `0.9 n` distinct values in them.
 
     Args:
         leaves: inputs and targets; those that hold no numbers are not compared.
@@ -46,8 +46,9 @@ def repeated_rows(leaves: Sequence[Array | None]) -> Integers | None:
 def block_length(window: int, n_rows: int) -> int:
     """How many consecutive rows form a block: `n_rows / 20`, but two windows at least and four at most.
 
-    Neighbouring windows share steps across the border of a block, and a series remembers longer than a
-    window: long blocks miss less of this dependence, many blocks estimate the error more precisely.
+    Neighbouring windows share steps across the border of a block, and the values of a series depend on
+    each other beyond a window. Long blocks miss less of this dependence. Many blocks estimate the error
+    more precisely.
 
     Args:
         window: how many consecutive rows share time steps.
@@ -61,6 +62,10 @@ def overlapping_window(inputs: Sequence[Array]) -> int:
 
     Rows are such windows if row `i + 1` is row `i` moved on by `stride` steps: then
     `ceil(n_steps / stride)` rows share steps.
+
+    Args:
+        inputs: for each input the first rows of the source, in their order; those of sequences are
+            `(n_rows, n_steps, n_columns)`.
     """
     for values in inputs:
         if values.ndim != 3 or len(values) <= 2 or values.dtype.kind not in "fiu":

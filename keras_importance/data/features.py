@@ -213,7 +213,10 @@ def _is_input_and_column(members: Any, inputs: Sequence[InputColumns]) -> bool:
 
 
 def _position(key: Any, names: Sequence[str]) -> int | None:
-    """The index that a name, or an index that may be negative, means; None if there is none."""
+    """The index of a name among `names`, or the index itself, counted from the end if negative.
+
+    None for an unknown name or an index out of range.
+    """
     if isinstance(key, str):
         return names.index(key) if key in names else None
     if isinstance(key, (int, np.integer)) and -len(names) <= key < len(names):

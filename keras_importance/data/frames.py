@@ -118,6 +118,6 @@ def _check_none_missing(columns: Sequence[Any], names: Sequence[str]) -> None:
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first names for an error, as in `columns 'a', 'b', ...`."""
+    """The first eight names as an error lists them: `columns 'a', 'b', ...`."""
     shown = ", ".join(map(repr, names[:_MAX_LISTED])) + (", ..." if len(names) > _MAX_LISTED else "")
     return f"{'column' if len(names) == 1 else 'columns'} {shown}"

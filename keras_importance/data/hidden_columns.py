@@ -15,7 +15,7 @@ from keras_importance.statistics.arrays import Array
 
 @dataclass(frozen=True, eq=False)
 class HiddenColumns:
-    """Which columns each of several models doesn't see, and what it sees in their place.
+    """The columns that each of several models doesn't see, and the values it sees in their place.
 
     Attributes:
         hidden: for each input `(n_models, n_columns)`, True where a model doesn't see a column.
@@ -27,7 +27,12 @@ class HiddenColumns:
 
     @classmethod
     def of(cls, data: ValidationData, sets: Sequence[Sequence[Column]]) -> HiddenColumns:
-        """A model for each set of columns, which it doesn't see; filled with what is usual in `data`."""
+        """One model for each set of columns, which are hidden from it.
+
+        Args:
+            data: the rows whose `usual_values` fill the hidden columns.
+            sets: for each model the columns that it doesn't see.
+        """
         hidden = [np.zeros((len(sets), len(names.columns)), bool) for names in data.columns]
         for model, columns in enumerate(sets):
             for input_index, column in columns:
@@ -48,7 +53,7 @@ class HiddenColumns:
 
 
 def usual_values(values: Array) -> Array:
-    """`(n_columns,)` means of numbers; of integers and texts the most frequent value."""
+    """`(n_columns,)` means of columns of floats, and most frequent values of integers and texts."""
     columns = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
     if values.dtype.kind == "f":
         return np.asarray(columns.mean(axis=0, dtype=np.float64), values.dtype)
@@ -64,5 +69,5 @@ def without_columns(data: ValidationData, columns: Sequence[Column]) -> Validati
     (values,), (names,) = data.inputs, data.columns
     dropped = {column for _, column in columns}
     kept = [column for column in range(len(names.columns)) if column not in dropped]
-    left = InputColumns(names.name, tuple(names.columns[column] for column in kept))
-    return replace(data, inputs=(values[..., kept],), columns=(left,))
+    kept_names = InputColumns(names.name, tuple(names.columns[column] for column in kept))
+    return replace(data, inputs=(values[..., kept],), columns=(kept_names,))

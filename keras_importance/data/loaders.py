@@ -134,7 +134,7 @@ def _of_tf_dataset(tf: Any, source: Any, steps: int | None) -> Iterator[Batch]:
 
 
 def _with_shuffles_of_its_own(tf: Any, source: Any) -> Any:
-    """The same dataset, whose shuffles share no random state with the original.
+    """A copy of the dataset whose shuffles share no random state with the original.
 
     A shuffle keeps one seed generator for all datasets derived from it. So reading the validation set
     `shuffled.take(n)` would change the order of the training set `shuffled.skip(n)`. The older shuffle
@@ -170,7 +170,7 @@ def _of_torch_loader(loader: Any, steps: int | None) -> Iterator[Batch]:
 
 @contextmanager
 def _private_loader(loader: Any) -> Iterator[Any]:
-    """The same loader with workers and samplers of its own; restores the states of its generators.
+    """A copy of the loader with workers and samplers of its own; restores the states of its generators.
 
     A loader draws a seed each time it is read, from its own generator or the global one. If torch isn't
     the active backend, nothing else restores them.
@@ -216,7 +216,7 @@ def _never_ends(source: Any) -> bool:
 
 
 def _of_elements(elements: Iterable[Any], steps: int | None) -> Iterator[Batch]:
-    """Batches of elements of any kind; single rows are put together."""
+    """Batches from elements that are batches or single rows; single rows are stacked."""
     stream = islice(elements, steps)
     for first in stream:
         read = chain([first], stream)

@@ -12,10 +12,10 @@ from keras_importance.errors import InvalidArgumentError
 from keras_importance.statistics.arrays import Array, Floats, Integers
 
 _MAX_CLASSES = 100
-# Rows of a class that are kept beyond its expected number: standard deviations of it, and a few more.
+# Rows of a class that are kept beyond the expected number: so many of its standard deviations, and rows.
 _SPARE_DEVIATIONS = 6
 _SPARE_ROWS = 10
-# How many times the needed rows are kept before those that aren't needed are dropped.
+# Rows that aren't needed are dropped once the rows in memory are this many times the needed ones.
 _SLACK = 1.25
 
 
@@ -79,7 +79,7 @@ class Reservoir:
             self._shrink(self._size)
 
     def rows(self) -> tuple[Any, Integers]:
-        """The sampled rows and their positions in the source."""
+        """The nest of the sampled rows, and their `(n_rows,)` positions in the source."""
         keys, labels = self._keys(), self._labels()
         if self._size is None or self.n_seen <= self._size:
             kept = np.arange(len(keys))
@@ -187,9 +187,15 @@ def _ranks(keys: Floats, labels: Integers) -> Integers:
 
 
 def _quotas(counts: Integers, size: int, keys: Floats, labels: Integers) -> Integers:
-    """How many rows of each class are in a sample of `size`, by largest remainders.
+    """`(n_classes,)` how many rows of each class are in a sample of `size`, by largest remainders.
 
     Among equal remainders the class with the smallest key, which is random, comes first.
+
+    Args:
+        counts: `(n_classes,)` how many rows of each class there were.
+        size: size of the sample.
+        keys: random keys of the rows.
+        labels: classes of the rows.
     """
     quotas, remainders = np.divmod(size * counts, counts.sum())
     smallest = np.full(len(counts), np.inf)

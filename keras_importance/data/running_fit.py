@@ -1,4 +1,4 @@
-"""What the running `fit` validates on, read from its arguments."""
+"""The arguments of the running `fit`, read from the stack of callers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class FitArguments:
 
     Attributes:
         validation_data: what `fit` validates on; with `validation_split`, the part split off.
-        validation_steps: how many batches of it `fit` reads; None for all.
+        validation_steps: how many batches of the validation data `fit` reads; None for all.
         callbacks: the callbacks of the training.
         x, y, sample_weight, class_weight, batch_size, shuffle, steps_per_epoch: as `fit` has them,
             without the rows that were split off.
@@ -46,12 +46,12 @@ def _listed(callbacks: Any) -> Any:
 
 
 def fit_arguments(model: Any) -> FitArguments | None:
-    """The arguments of the running `fit` of `model`, from the stack of callers; None without one.
+    """The arguments of the running `fit` of `model`, from the stack of callers; None if none runs.
 
     Keras shows a callback neither `validation_data` nor whether there is any. Its evaluation iterator
-    (`model._eval_epoch_iterator`) exists only after the first validation, too late to refuse wrong data
-    before training, holds no column names, and is used up when it wraps a generator. The public
-    arguments of `fit`, found in the frame of the caller, are the same on every backend.
+    (`model._eval_epoch_iterator`) is no substitute. It exists only after the first validation, too late
+    to refuse wrong data before training. It holds no column names, and is used up when it wraps a
+    generator. The public arguments of `fit`, in the frame of the caller, are the same on every backend.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:

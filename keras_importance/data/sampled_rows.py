@@ -1,4 +1,4 @@
-"""A source read once: a sample of its rows as arrays, and what only the whole source tells."""
+"""Reads a source once: a sample of its rows as arrays, and facts about the whole source."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from keras_importance.statistics.arrays import Array, Integers
 
 @dataclass(frozen=True, eq=False)
 class SampledRows:
-    """A sample of the rows of a source.
+    """A sample of the rows of a source. Rows of weight 0 are left out and not counted.
 
     Attributes:
-        x: the nest of inputs, as the source has it.
+        x: the nest of inputs, structured as in the source.
         y: the nest of targets; its leaves are None where the source holds none.
-        sample_weight: the nest of weights, likewise.
+        sample_weight: the nest of weights; its leaves are None where the source holds none.
         positions: `(n_rows,)` indices of the rows in the source.
         n_seen: how many rows the source has.
-        first_rows: of each input the first rows of the source.
-        column_names: of each input the names of its columns; None where the source gives none.
+        first_rows: for each input the first rows of the source.
+        column_names: for each input the names of its columns; None where the source gives none.
     """
 
     x: Any
@@ -48,14 +48,14 @@ def sampled_rows(source: Any, steps: int | None, reservoir: Reservoir) -> Sample
     Args:
         source: what `fit` accepts as `validation_data`.
         steps: how many batches to read of a dataset; None reads it to its end.
-        reservoir: the sample, still empty.
+        reservoir: takes the sample; it must be empty.
 
     Raises:
         InvalidArgumentError: for generators, unknown types, no rows, and rows that don't match.
     """
     names: tuple[tuple[str, ...] | None, ...] = ()
     heads: list[list[Array]] = []
-    # Closed at once, whatever happens, so that random states are put back now, not some time later.
+    # Closed at once, even after an error, so that random states are restored now, not some time later.
     with closing(batches(source, steps)) as stream:
         for x, y, weight in stream:
             _check_inputs(x)
@@ -84,7 +84,7 @@ def _check_inputs(x: Any) -> None:
 
 
 def _with_weight(batch: Batch) -> Batch:
-    """The rows with a weight above 0: the others are as good as absent, often padding."""
+    """The batch without its rows of weight 0, which count for nothing and are often padding."""
     weight = batch[2]
     if weight is None or not isinstance(weight, np.ndarray) or weight.size != len(weight):
         return batch
@@ -97,7 +97,11 @@ def _with_weight(batch: Batch) -> Batch:
 
 
 def _n_rows(batch: Batch) -> int:
-    """How many rows the batch has; an error where its parts disagree."""
+    """How many rows the batch has.
+
+    Raises:
+        InvalidArgumentError: for parts with different numbers of rows, and no arrays at all.
+    """
     lengths = [
         (name, len(leaf))
         for name, part in zip(("x", "y", "sample_weight"), batch, strict=True)

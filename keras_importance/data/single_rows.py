@@ -40,9 +40,9 @@ def stacked(rows: Iterable[Any]) -> Iterator[Any]:
         InvalidArgumentError: for rows that differ in length.
     """
     rows = iter(rows)
-    while some := list(islice(rows, ROWS_AT_ONCE)):
+    while chunk := list(islice(rows, ROWS_AT_ONCE)):
         try:
-            yield mapped(lambda *leaves: np.stack(leaves), *some)
+            yield mapped(lambda *leaves: np.stack(leaves), *chunk)
         except ValueError as error:
             raise unequal_rows(error) from error
 

@@ -14,14 +14,15 @@ from keras_importance.statistics.arrays import Array, Floats, unit_weights
 class Spread:
     """Weighted moments of columns, with weights `w` of mean 1.
 
-    `q_i` is the mean over time steps of row `i`'s squared distance from the mean.
+    `q_i` is the mean over time steps of row `i`'s squared distance from the mean of the column. The
+    moments are means over the rows `i`.
 
     Attributes:
-        mean: `(n_columns,)` mean of the values.
-        variance: `(n_columns,)` mean of `w q`.
-        q: `(n_columns,)` mean of `w² q`.
-        q_squared: `(n_columns,)` mean of `w² q²`.
-        weight_squared: mean of `w²`.
+        mean: `(n_columns,)` weighted mean of the values.
+        variance: `(n_columns,)` mean of `w_i q_i`: the weighted variance of the values.
+        q: `(n_columns,)` mean of `w_i² q_i`.
+        q_squared: `(n_columns,)` mean of `w_i² q_i²`.
+        weight_squared: mean of `w_i²`.
     """
 
     mean: Floats

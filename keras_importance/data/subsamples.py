@@ -1,4 +1,4 @@
-"""Random parts of a sample: the same rows for the same number, and more rows for a larger one."""
+"""Random subsamples of the rows: a larger subsample contains the rows of each smaller one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keras_importance.statistics.arrays import Integers, generator
 
 
 class Subsamples:
-    """Parts of the rows, for evaluations that can't afford all of them.
+    """Random subsamples of the rows, for evaluations that can't afford all rows.
 
     Args:
         data: the rows.
@@ -31,7 +31,7 @@ class Subsamples:
         return np.sort(self._order[:n_rows])
 
     def data(self, n_rows: int) -> ValidationData:
-        """The data of `rows(n_rows)`; the same object when it is asked for again."""
+        """The data of `rows(n_rows)`; the same object for the same `n_rows` as in the call before."""
         rows = self.rows(n_rows)
         if rows is None:
             return self._data
@@ -45,9 +45,9 @@ class Subsamples:
 
 
 def multipliers(data: ValidationData, n_draws: int, seed: int) -> NDArray[np.int8]:
-    """`(n_rows, n_draws)` random signs of the rows, the same for all rows of a block.
+    """`(n_rows, n_draws)` random signs -1 and 1 of the rows, the same for all rows of a block.
 
-    They are the same in every evaluation; see `Influence.draws`.
+    The signs are the same in every evaluation; see `Influence.draws`.
     """
     n_units = data.n_rows if data.blocks is None else int(data.blocks.max()) + 1
     signs = generator(seed, "multipliers").integers(0, 2, (n_units, n_draws), np.int8) * 2 - 1

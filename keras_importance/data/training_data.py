@@ -1,4 +1,4 @@
-"""The rows that a running `fit` trains on, for methods that train networks of their own beside it."""
+"""The rows that a running `fit` trains on, for methods that train further networks beside it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _BATCH_SIZE = 32
 
 @dataclass(eq=False)
 class TrainingData:
-    """The rows that a `fit` trains on, and how far it has come.
+    """The rows that a `fit` trains on, and the learning rates of the epochs so far.
 
     Attributes:
         data: the rows.
-        batch_size: rows in a step.
-        is_shuffled: whether each epoch takes them in another order.
+        batch_size: how many rows a training step takes.
+        is_shuffled: whether each epoch takes the rows in another order.
         learning_rates: the optimizer's learning rate at the end of each epoch that is over; NaN where a
             schedule sets it.
     """
@@ -41,7 +41,8 @@ class TrainingData:
         """Reads the training rows of a `fit` once, into memory.
 
         Raises:
-            InvalidArgumentError: for generators, infinite datasets, and weights that aren't one a row.
+            InvalidArgumentError: for generators, infinite datasets, weights that aren't one per row, and
+                arrays with `steps_per_epoch`.
         """
         is_dataset = fit.y is None and not isinstance(fit.x, (np.ndarray, dict, list, tuple))
         source = fit.x if is_dataset else (fit.x, fit.y, fit.sample_weight)
@@ -62,7 +63,7 @@ class TrainingData:
         return cls(data, int(batch_size), fit.shuffle is not False and not is_dataset)
 
     def note_epoch(self, optimizer: Any) -> None:
-        """Notes the end of an epoch, and the learning rate there."""
+        """Appends the optimizer's learning rate at the end of an epoch."""
         rate = getattr(optimizer, "learning_rate", None)
         value = keras.ops.convert_to_numpy(rate.value) if isinstance(rate, keras.Variable) else np.nan
         self.learning_rates.append(float(value))

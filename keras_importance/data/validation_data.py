@@ -29,7 +29,7 @@ class ValidationData:
         inputs: one array `(n_rows, ..., n_columns)` or `(n_rows,)` for each input of the model.
         columns: the names of the inputs and of their columns.
         structure: the nest in which the model takes its inputs, with the index of each input as leaf.
-        targets: a nest of arrays of `n_rows` rows; None where the data hold none.
+        targets: a nest of arrays of `n_rows` rows; None without targets.
         weights: `(n_rows,)` sample weights; None where all rows weigh the same.
         blocks: `(n_rows,)` the block of each row, where rows of one block depend on one another:
             overlapping windows of one series, or copies of one row; None for independent rows.
@@ -63,7 +63,8 @@ class ValidationData:
             source: what `fit` accepts as `validation_data`.
             max_samples: how many rows to keep; None keeps all.
             steps: how many batches to read of a dataset; None reads it to its end.
-            input_names: names for the inputs of a list, None for those without; a dict brings its own.
+            input_names: names for the inputs of a list, None for an input without a name. The inputs of
+                a dict are named by its keys.
             seed: seed of the sample.
 
         Raises:
@@ -109,10 +110,10 @@ class ValidationData:
         return replace(self, inputs=inputs, targets=targets, weights=weights, blocks=blocks)
 
     def followed_by(self, other: ValidationData) -> ValidationData:
-        """These rows, then those of another source with the same inputs.
+        """These rows, then the rows of `other`, which must have the same inputs and targets.
 
         Raises:
-            InvalidArgumentError: for a source of another form.
+            InvalidArgumentError: for rows of another shape or structure.
         """
         sources = (self, other)
         nests = [(data.inputs, data.targets) for data in sources]
@@ -139,7 +140,7 @@ class ValidationData:
         return replace(self, inputs=inputs)
 
     def pack(self, leaves: Sequence[Any]) -> Any:
-        """The nest that the model takes, filled with one value for each input."""
+        """The nest in which the model takes its inputs, filled with one value for each input."""
         return keras.tree.map_structure(lambda index: leaves[index], self.structure)
 
 
@@ -149,7 +150,7 @@ def _in_float_type(values: Array) -> Array:
 
 
 def _window(rows: SampledRows) -> int:
-    """How many consecutive rows share time steps; 0 for rows that are no windows of one series.
+    """How many consecutive rows share time steps; 0 unless the rows are windows of one series.
 
     Raises:
         InvalidArgumentError: where every row shares steps with every other.
@@ -167,7 +168,7 @@ def _window(rows: SampledRows) -> int:
 def _named_columns(
     rows: SampledRows, inputs: Sequence[Array], input_names: Sequence[str | None]
 ) -> tuple[InputColumns, ...]:
-    """The names of each input and of its columns; `input_<index>` and `x<index>` for those without."""
+    """The names of each input and of its columns; by default `input_<index>` and `x<index>`."""
     names = _input_names(rows.x, input_names)
     return tuple(
         InputColumns(name or f"input_{index}", columns or _default_names(values, name))
@@ -178,7 +179,7 @@ def _named_columns(
 
 
 def _input_names(x: Any, given: Sequence[str | None]) -> list[str | None]:
-    """The keys of a dict of inputs, joined by `/`; else the given names, if their number is right."""
+    """The keys of a dict of inputs, joined by `/`; else the given names, if there is one per input."""
     paths = [path for path, _ in keras.tree.flatten_with_path(x)]
     if all(path and all(isinstance(key, str) for key in path) for path in paths):
         return ["/".join(path) for path in paths]
@@ -193,7 +194,11 @@ def _default_names(values: Array, input_name: str | None) -> tuple[str, ...]:
 
 
 def _row_weights(weight: Any, n_rows: int) -> Floats | None:
-    """`(n_rows,)` the weights of the rows, checked; None for none."""
+    """`(n_rows,)` the weights of the rows; None without weights.
+
+    Raises:
+        InvalidArgumentError: for weights that aren't one per row, negative or not finite.
+    """
     if weight is None:
         return None
     leaves = keras.tree.flatten(weight)
@@ -232,9 +237,9 @@ def _blocks(rows: SampledRows, window: int, leaves: Sequence[Array | None]) -> I
     """`(n_rows,)` the block of each row; None where all rows are independent.
 
     Args:
-        rows: the rows.
-        window: how many consecutive rows share time steps.
-        leaves: inputs and targets.
+        rows: the sampled rows.
+        window: how many consecutive rows share time steps; 0 for rows that are no windows.
+        leaves: inputs and targets, which tell copies of a row.
     """
     if window:
         return rows.positions // block_length(window, rows.n_seen)

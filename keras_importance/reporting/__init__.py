@@ -1,4 +1,4 @@
-"""What is told, and how: pictures, writers, the HTML page, the console."""
+"""Reports on results: pictures, writers, the HTML page, the console."""
 
 from keras_importance.reporting import plots
 

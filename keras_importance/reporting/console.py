@@ -1,4 +1,4 @@
-"""What is printed where it is asked for: a line per evaluation, and one per changed verdict."""
+"""Prints a line per evaluation and a line per changed verdict, where `verbose` asks for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _N_PRINTED = 5
 
 
 class ConsoleWriter(Writer):
-    """Prints a line for each evaluation, and below it one for each verdict that has changed."""
+    """Prints a line for each evaluation, and below it a line for each verdict that has changed."""
 
     def write(self, report: EpochReport) -> None:
         """Prints the lines of one report at once."""
@@ -34,7 +34,7 @@ def evaluation_line(report: EpochReport) -> str:
 
 
 def verdict_line(verdict: Verdict) -> str:
-    """What changed in the verdict on a feature, and why."""
+    """The new state of a feature in words, with the evidence or the reason."""
     name = printable(verdict.feature)
     where = "" if verdict.epoch is None else f"Epoch {verdict.epoch + 1}: "
     partner = "" if verdict.partner is None else f" together with {printable(verdict.partner)}"
@@ -44,7 +44,7 @@ def verdict_line(verdict: Verdict) -> str:
 
 
 def printable(name: str) -> str:
-    """The name without line breaks and what a terminal takes for a command."""
+    """The name with spaces for letters that can't be printed, which a terminal may take for commands."""
     return "".join(letter if letter.isprintable() else " " for letter in name)
 
 

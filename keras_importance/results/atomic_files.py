@@ -10,14 +10,14 @@ from typing import IO
 
 
 def in_a_folder(path: str | os.PathLike[str], method: str) -> Path:
-    """The path of a file in a folder that exists.
+    """The path, if the folder of the file exists.
 
     Args:
-        path: the path.
-        method: name of the method of `ImportanceHistory` that an error speaks of.
+        path: path of the file, which need not exist.
+        method: name of the method of `ImportanceHistory` that the error names.
 
     Raises:
-        FileNotFoundError: without the folder.
+        FileNotFoundError: if the folder doesn't exist.
     """
     target = Path(path)
     if not target.parent.is_dir():

@@ -1,4 +1,4 @@
-"""What retraining without some features did to the validation loss."""
+"""How much the validation loss increases when models are retrained without some features."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from keras_importance.statistics.arrays import Floats
 
 @dataclass(frozen=True, eq=False)
 class Confirmation:
-    """What retraining without some features did to the validation loss.
+    """How much the validation loss increases when models are retrained without some features.
+
+    All losses, the increase, its bound and the threshold are in the unit of the loss.
 
     Attributes:
         features: names of the features that were left out together.
-        losses: `(n_seeds, 2)` validation losses with all features, and without these.
-        increase: mean over seeds and rows of the loss without these features minus the loss with all.
+        losses: `(n_seeds, 2)` validation losses: with all features, and without the features left out.
+        increase: mean over seeds and rows of the loss without the features minus the loss with all.
         std_error: standard error of the increase, from rows and seeds.
-        bound: one-sided upper bound of the increase, at `1 - alpha`.
-        threshold: `min_share` times what the full models explain beyond the best constant prediction, in
-            the unit of the loss.
+        bound: one-sided upper confidence bound of the increase, at level `1 - alpha`.
+        threshold: `min_share` times the loss that the full models explain beyond the best constant
+            prediction.
         n_trainings: how many models were trained.
-        seconds: how long their training took.
+        seconds: how many seconds all trainings took.
         procedure: how features were left out: `"lock step"`, or `"refit, columns masked"`.
     """
 
@@ -36,7 +38,7 @@ class Confirmation:
 
     @property
     def holds(self) -> bool:
-        """Whether the loss surely increases by less than the threshold without the features."""
+        """Whether the bound of the increase lies below the threshold: the features may be dropped."""
         return self.bound < self.threshold
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Joins columns into one tidy table, a pandas DataFrame."""
+"""Joins tables of columns into one tidy pandas DataFrame."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 def as_dataframe(tables: Sequence[Mapping[str, Any]], names: Sequence[str]) -> pd.DataFrame:
-    """The rows of all tables, those of each table in the order of its column `"rank"`.
+    """The rows of all tables, one table after the other, each sorted by its column `"rank"`.
 
     Args:
-        tables: of each table the columns by name.
+        tables: for each table its columns by name.
         names: names of the columns, for a data frame without rows.
 
     Raises:

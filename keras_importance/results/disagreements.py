@@ -1,4 +1,4 @@
-"""What follows from two results together: of two methods, or of training and validation rows."""
+"""Features on which two results disagree: results of two methods, or of training and validation rows."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from keras_importance.statistics.quantiles import MANY_DEGREES, tail_quantile
 
 
 class Finding(NamedTuple):
-    """A feature that moves the output as useful features do, and not the loss.
+    """A feature that moves the output like useful features, but not the loss.
 
     Attributes:
         epoch: epoch of the evaluation; None outside training.
         feature: name of the feature.
-        gradient: its gradient importance, in the unit of that method's result.
-        usual_gradient: median of the gradient importances of the useful features.
-        importance: its importance by the other method, in the unit of the metric.
+        gradient: gradient importance of the feature, in the unit of the gradient method's result.
+        usual_gradient: median of the gradient importances of the useful features, in the same unit.
+        importance: importance of the feature by the other method, in the unit of the metric.
         ci_low, ci_high: the 95% interval of `importance`.
         reason: a likely cause.
     """
@@ -38,13 +38,13 @@ class Finding(NamedTuple):
 def disagreeing_features(
     gradient: ImportanceResult, loss: ImportanceResult, judged: Verdicts | None
 ) -> tuple[Finding, ...]:
-    """The features that move the output as useful ones do, and not the loss.
+    """The features that move the output like useful features, but not the loss.
 
-    See `ImportanceHistory.disagreements`, which passes the newest results.
+    See `ImportanceHistory.disagreements`, which passes the newest results and states the conditions.
 
     Args:
-        gradient: how much the features move the output.
-        loss: how much they move the loss, of the same features at the same epoch.
+        gradient: result that measures how much the features move the output.
+        loss: result that measures how much the same features move the loss, at the same epoch.
         judged: the verdicts on `loss`; None without verdicts.
     """
     slopes, importances = gradient.importances_mean, loss.importances_mean
@@ -55,8 +55,8 @@ def disagreeing_features(
         return ()
     usual = float(np.median(slopes[is_useful]))
     is_small: NDArray[np.bool_] = high < np.median(importances[is_useful])
-    is_nothing = ((low <= 0) | np.isin(states, IN_SET)) & ~np.isin(states, ("redundant", "latent"))
-    indices = np.flatnonzero((slopes > usual) & is_small & is_nothing & ~is_useful)
+    may_be_0 = ((low <= 0) | np.isin(states, IN_SET)) & ~np.isin(states, ("redundant", "latent"))
+    indices = np.flatnonzero((slopes > usual) & is_small & may_be_0 & ~is_useful)
     return tuple(
         Finding(
             loss.epoch,
@@ -83,11 +83,11 @@ class Gap(NamedTuple):
     Attributes:
         epoch: epoch of both evaluations; None outside training.
         feature: name of the feature.
-        training: its importance on the training rows.
-        validation: its importance on the validation rows.
-        bound: lower bound of the difference `training - validation`.
-        threshold: the bound lies above it: `min_share` times the loss that the model explains on the
-            validation rows.
+        training: importance of the feature on the training rows.
+        validation: importance of the feature on the validation rows.
+        bound: lower confidence bound of the difference `training - validation`.
+        threshold: the value that `bound` exceeds: `min_share` times the loss that the model explains on
+            the validation rows.
     """
 
     epoch: int | None

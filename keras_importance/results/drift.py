@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from keras_importance.results.result import ImportanceResult
 
 AGREEMENTS = ("spearman", "top_k_overlap")
-"""Measures that fall where the importances move; the others rise."""
+"""Measures that fall when importances move; all other measures rise."""
 
 _LEVEL = 0.05
 _STEADY_STEPS = 3
-# As many as stay in a core's cache.
+# So many values fit into the cache of a core.
 _VALUES_AT_ONCE = 25_000
 # The measures are sums of rounded numbers.
 _ROUNDING = 1e-9
@@ -44,7 +44,8 @@ class Drift(NamedTuple):
         measure: `"spearman"`, `"jensen_shannon"` or `"top_k_overlap"`; see `ImportanceHistory.drift`.
         value: the measure; NaN where it is undefined. `"spearman"` lies between -1 and 1,
             `"jensen_shannon"` between 0 and 1 bit, `"top_k_overlap"` is a fraction.
-        floor: how far noise alone would move it, in 19 of 20 cases; NaN where the errors aren't known.
+        floor: the value that noise alone would not pass in 19 of 20 cases; NaN where the errors aren't
+            known.
     """
 
     epoch: int
@@ -55,7 +56,7 @@ class Drift(NamedTuple):
 
     @property
     def is_drift(self) -> bool:
-        """Whether the importances moved further than noise would move them."""
+        """Whether `value` lies beyond `floor`: the importances moved further than noise moves them."""
         if self.measure in AGREEMENTS:
             return self.value < self.floor - _ROUNDING
         return self.value > self.floor + _ROUNDING
@@ -69,7 +70,7 @@ class Mover(NamedTuple):
         method: name of the method.
         feature: name of the feature.
         change: the later importance minus the earlier one, in the unit of the metric.
-        std_error: standard error of the change, which counts how the errors of both move together.
+        std_error: standard error of the change, with the correlation of both errors taken into account.
         z: `change / std_error`.
         direction: `"riser"` or `"faller"`.
     """
@@ -85,14 +86,14 @@ class Mover(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Transition:
-    """A result of a method beside the one before, on the same features.
+    """Two results of a method on the same features, usually of successive evaluations.
 
-    Features that weren't scored exactly in both take no part: the jump from an approximation to an
-    exact score says nothing of the model.
+    Only features that were scored exactly in both results are compared: the jump from an approximation
+    to an exact score says nothing of the model.
 
     Attributes:
-        earlier: the result before.
-        later: the result.
+        earlier: the result of the earlier evaluation.
+        later: the result of the later evaluation.
     """
 
     earlier: ImportanceResult
@@ -104,7 +105,7 @@ class Transition:
 
     @cached_property
     def is_compared(self) -> NDArray[np.bool_]:
-        """`(n_features,)` which features take part."""
+        """`(n_features,)` which features are compared."""
         exact = np.ones(len(self.later.feature_names), bool)
         for result in self._both:
             exact &= result.is_exact & np.isfinite(result.importances_mean)
@@ -114,17 +115,17 @@ class Transition:
 
     @cached_property
     def before(self) -> Floats:
-        """Earlier importances of the features compared."""
+        """`(n_compared,)` earlier importances of the features compared."""
         return self.earlier.importances_mean[self.is_compared]
 
     @cached_property
     def now(self) -> Floats:
-        """Later importances of the features compared."""
+        """`(n_compared,)` later importances of the features compared."""
         return self.later.importances_mean[self.is_compared]
 
     @cached_property
     def _draws(self) -> tuple[Singles, Singles] | None:
-        """`(n_compared, n_draws)` errors of both evaluations, drawn together."""
+        """`(n_compared, n_draws)` joint draws of the errors of each evaluation; None without draws."""
         first, second = self.earlier.draws, self.later.draws
         if first is None or second is None or first.shape != second.shape:
             return None
@@ -143,15 +144,18 @@ class Transition:
 
     @cached_property
     def _margins(self) -> list[Floats]:
-        """By how much each importance must exceed 0 for its interval to lie above."""
+        """`(n_compared,)` half widths of the intervals of each result.
+
+        The interval of an importance lies above 0 if the importance exceeds its half width.
+        """
         return [(result.importances_mean - result.ci_low)[self.is_compared] for result in self._both]
 
     def _rank_agreement(self, before: Floats, now: Floats) -> Floats:
-        """Over the features whose interval lies above 0 on either side."""
-        # A comparison with NaN is false: features without an error take no part.
-        matter = (before > self._margins[0]) | (now > self._margins[1])
-        used = matter.any(axis=tuple(range(matter.ndim - 1)))
-        return spearman(before[..., used], now[..., used], matter[..., used])
+        """Spearman correlations over the features whose interval lies above 0 in either result."""
+        # A comparison with NaN is false: features without an error are left out.
+        is_above_0 = (before > self._margins[0]) | (now > self._margins[1])
+        used = is_above_0.any(axis=tuple(range(is_above_0.ndim - 1)))
+        return spearman(before[..., used], now[..., used], is_above_0[..., used])
 
     def _overlap(self, before: Floats, now: Floats) -> Floats:
         return top_k_overlap(before, now, max(1, min(10, before.shape[-1] // 3)))
@@ -165,22 +169,26 @@ class Transition:
 
     @cached_property
     def _pairs(self) -> tuple[Floats, Floats] | None:
-        """`(n_draws, n_compared)` each: both evaluations as they could be if nothing had changed.
+        """`(n_draws, n_compared)` each: random earlier and later importances if nothing had changed.
 
-        The change is replaced by noise, while the part of the two that is independent of the change
-        stays as it is:
+        The change is replaced by noise. The part of both evaluations that is independent of the change
+        is kept:
 
             kept = now - fraction · change,       fraction = Cov(now, change) / Var(change)
 
             before* = kept - (1 - fraction) · noise,        now* = kept + fraction · noise
 
-        Given what is kept, this is how the two are distributed where the importances are equal, whatever
-        they are: no noise is added to noise. On nested rows the larger evaluation is kept whole.
+        If the true importances are equal, whatever their values, `before*` and `now*` have the
+        distribution of the two evaluations given `kept`. So noise is not added to noise. On nested rows
+        the larger evaluation is kept whole.
 
-        Of two noises the larger one, feature by feature: that of the change, which is none where the
-        same rows are scored with the same weights; and that of the less exact evaluation, below which
-        the rows can't tell the importances apart. The first alone would call every change of the
-        weights a drift, however small: its own noise shrinks with it.
+        For each feature, `noise` is the larger of two:
+
+        - the noise of the change, which is 0 where the same rows are scored with the same weights,
+        - the noise of the less exact evaluation, below which the rows can't tell importances apart.
+
+        With the first alone every change of the weights would be a drift, however small, because the
+        noise of a change shrinks with the change.
         """
         if self._draws is None:
             return None
@@ -195,12 +203,12 @@ class Transition:
         )
         fraction = np.clip(fraction, 0.0, 1.0)
         kept = self.now - fraction * (self.now - self.before)
-        # Contiguous, as all that is made of them runs along the features.
+        # Contiguous, as all that follows runs along the features.
         noises = np.ascontiguousarray(noise.T)
         return kept - (1 - fraction) * noises, kept + fraction * noises
 
     def _floor(self, name: str, measure: Measure) -> float:
-        """The quantile of the measure that noise exceeds one time in twenty."""
+        """The quantile of the measure that noise passes in one of twenty cases; NaN without draws."""
         if self._pairs is None:
             return math.nan
         before, now = self._pairs
@@ -210,13 +218,13 @@ class Transition:
         known = values[np.isfinite(values)]
         if not len(known):
             return math.nan
-        # The draw beyond the level: of finitely many, it is never passed too often.
+        # Rounded outwards to a draw: with finitely many draws, noise doesn't pass the floor too often.
         if name in AGREEMENTS:
             return float(np.quantile(known, _LEVEL, method="lower"))
         return float(np.quantile(known, 1 - _LEVEL, method="higher"))
 
     def movers(self, alpha: float = 0.05, min_share: float = 0.01) -> Iterator[Mover]:
-        """The features that moved, in their order; see `ImportanceHistory.movers`."""
+        """The features that moved, in the order of `feature_names`; see `ImportanceHistory.movers`."""
         if self._draws is None or self.later.epoch is None or not len(self.now):
             return
         first, second = self._draws
@@ -225,10 +233,10 @@ class Transition:
         error = np.maximum(error, _PRECISION * np.maximum(np.abs(self.before), np.abs(self.now)))
         z = np.divide(change, error, out=np.zeros_like(change), where=error > 0)
         explained = self.later.explained
-        least = 0.0 if explained is None else min_share * max(explained.loss, 0.0)
+        min_change = 0.0 if explained is None else min_share * max(explained.loss, 0.0)
         limit = tail_quantile(alpha / 2 / len(change), first.shape[1])
         indices = np.flatnonzero(self.is_compared)
-        for i in np.flatnonzero((np.abs(z) > limit) & (np.abs(change) >= least)):
+        for i in np.flatnonzero((np.abs(z) > limit) & (np.abs(change) >= min_change)):
             yield Mover(
                 self.later.epoch,
                 self.later.method,
@@ -241,7 +249,7 @@ class Transition:
 
     @property
     def is_most_compared(self) -> bool:
-        """Whether the features compared have most of the importance."""
+        """Whether the features compared have at least half of all positive importance."""
         mean = np.maximum(np.nan_to_num(self.later.importances_mean), 0.0)
         return bool(mean[self.is_compared].sum() >= mean.sum() / 2)
 
@@ -256,7 +264,7 @@ def _variance(draws: Singles) -> Floats:
 
 
 def transitions(results: Sequence[ImportanceResult]) -> Iterator[Transition]:
-    """Each result of one method beside the one before, where both are about the same features."""
+    """The pairs of successive results of one method that are about the same features."""
     for earlier, later in pairwise(results):
         if earlier.feature_names == later.feature_names and later.epoch is not None:
             yield Transition(earlier, later)
@@ -266,13 +274,13 @@ def transitions(results: Sequence[ImportanceResult]) -> Iterator[Transition]:
 class Stability:
     """How long the importances of a method have been stable.
 
-    No step drifts, and no evaluation drifts from the first one: small steps in one direction would
-    else pass unseen.
+    Stable means: no evaluation drifts from the evaluation before it, nor from the first stable one.
+    Without the second condition, small steps in one direction would pass unseen.
 
     Attributes:
-        first: the evaluation from which on they are stable.
+        first: the first stable evaluation.
         newest: the newest evaluation.
-        n_steps: how many steps lie between them.
+        n_steps: how many steps lead from `first` to `newest`.
     """
 
     first: ImportanceResult
@@ -281,11 +289,15 @@ class Stability:
 
     @property
     def since(self) -> int | None:
-        """The epoch from which on they are stable; None for fewer than three steps."""
+        """The epoch from which on the importances are stable; None for fewer than three steps."""
         return self.first.epoch if self.n_steps >= _STEADY_STEPS else None
 
     def then(self, step: Transition) -> Stability:
-        """The stability after one more evaluation, the later one of a step from the newest."""
+        """The stability after one more evaluation.
+
+        Args:
+            step: from `newest` to the evaluation that follows.
+        """
         is_stable = _is_stable(step) and (
             self.first is self.newest or _is_stable(Transition(self.first, step.later))
         )
@@ -309,7 +321,7 @@ class Stability:
 
 
 def _is_stable(step: Transition) -> bool:
-    """Whether the later result lies within the noise of the earlier one; False without a floor."""
+    """Whether the divergence of the two results lies within its floor; False without a floor."""
     if step.earlier.feature_names != step.later.feature_names:
         return False
     drift = step.divergence

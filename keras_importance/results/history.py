@@ -41,13 +41,13 @@ class ImportanceHistory:
     judged: tuple[Verdicts, ...] = ()
 
     def __repr__(self) -> str:
-        """What it holds, in one line."""
+        """The methods and epochs, in one line."""
         return f"<ImportanceHistory: {self.methods} in the epochs {self.epochs}>"
 
     def __add__(
         self, more: ImportanceResult | Verdicts | Iterable[ImportanceResult | Verdicts]
     ) -> ImportanceHistory:
-        """This history with more; what is there for the same method and epoch is replaced."""
+        """This history with more results and verdicts, which replace those of their method and epoch."""
         more = [more] if isinstance(more, (ImportanceResult, Verdicts)) else list(more)
         results = [fact for fact in more if isinstance(fact, ImportanceResult)]
         judged = [fact for fact in more if isinstance(fact, Verdicts)]
@@ -75,19 +75,19 @@ class ImportanceHistory:
         return {result.method: result for result in self.results}
 
     def of(self, method: str) -> ImportanceHistory:
-        """The results of one method."""
+        """The results of one method, and the verdicts on them."""
         return self._only(lambda fact: fact.method == method)
 
     def before(self, epoch: int) -> ImportanceHistory:
-        """The results of earlier epochs."""
+        """The results and verdicts of earlier epochs."""
         return self._only(lambda fact: _epoch_of(fact) < epoch)
 
     def at(self, epoch: int) -> ImportanceHistory:
-        """The results of one epoch."""
+        """The results and verdicts of one epoch."""
         return self._only(lambda fact: fact.epoch == epoch)
 
     def verdicts(self) -> tuple[Verdict, ...]:
-        """The verdicts after each evaluation on each feature, in that order."""
+        """The verdicts on each feature after each evaluation, evaluation by evaluation."""
         return tuple(verdict for judged in self.judged for verdict in judged)
 
     @property
@@ -131,16 +131,16 @@ class ImportanceHistory:
         `spearman`: rank correlation over the features whose interval lies above 0 in either of the
         two evaluations; over all features it would follow the noise of the useless ones.
         `jensen_shannon`: divergence in bits of the positive importances as fractions of their sum.
-        `top_k_overlap`: the fraction of the k largest that both have in common, k a third of the
-        features and 10 at most.
-        A measure that is undefined for a pair of evaluations is NaN. Features that weren't scored
-        exactly in both take no part.
+        `top_k_overlap`: the fraction of the `k` largest importances that both evaluations have in
+        common, with `k` a third of the features and 10 at most.
+        A measure that is undefined for a pair of evaluations is NaN. Only features that were scored
+        exactly in both evaluations are compared.
 
-        `Drift.floor` is what the measure would be, in 19 of 20 cases at most, if nothing had changed but
-        the noise of the rows: the errors of both evaluations are drawn with the same random signs of
-        the rows, and so move together as far as the evaluations do. Below the error of one evaluation
-        nothing counts as drift, even where the rows are the same and show it. NaN without draws of
-        the errors, as for gradient importance, which keeps sums over the rows and nothing of each.
+        `Drift.floor` is the value that the measure would not pass, in 19 of 20 cases, if nothing but the
+        noise of the rows had changed. The errors of both evaluations are drawn with the same random
+        signs of the rows, so they are correlated like the evaluations. A change below the error of one
+        evaluation is no drift, even where both score the same rows and so show it. The floor is NaN
+        without draws of the errors. Gradient importance has none: it keeps sums over the rows alone.
 
         Source: van der Vaart & Wellner (1996), ch. 2.9, for the multipliers.
         """
@@ -156,15 +156,15 @@ class ImportanceHistory:
     ) -> tuple[Mover, ...]:
         """The features whose importance changed from one evaluation to the next by more than noise.
 
-        The change is held to its own error, which is smaller than that of the importances where both
-        evaluations score the same rows: `z = change / std_error` beyond the two-sided quantile at
-        `alpha / n_features`, so that without a change hardly any feature is named in a step.
+        A feature is named if `z = change / std_error` lies beyond the two-sided quantile at
+        `alpha / n_features`. The standard error is that of the change. It is smaller than the errors of
+        the importances where both evaluations score the same rows.
 
         Args:
             method: name of the method; None for all.
             alpha: chance that a step without a change names any feature.
-            min_share: smaller changes, as a share of what the model explains at all, are left out:
-                training moves every weight a little. As for `UselessFeatureDetector`.
+            min_share: changes below this share of the explained loss are left out, as training moves
+                every weight a little. The share is that of `UselessFeatureDetector`.
         """
         return tuple(
             mover
@@ -176,11 +176,11 @@ class ImportanceHistory:
     def stable_since(self, method: str | None = None) -> int | None:
         """The epoch from which on the importances have been stable; None if they aren't.
 
-        Stable: for three steps at least, up to now, the Jensen-Shannon divergence stays within its
-        floor, from each evaluation to the next and from the first one to each.
+        They are stable if the Jensen-Shannon divergence has stayed within its floor for at least three
+        steps up to now: from each evaluation to the next, and from the first stable one to each.
 
         Args:
-            method: name of the method; None for all that have floors.
+            method: name of the method; None for all methods that have floors.
         """
         with_draws = [name for name, result in self.newest.items() if result.draws is not None]
         names = with_draws if method is None else [method]
@@ -191,22 +191,23 @@ class ImportanceHistory:
     def disagreements(
         self, *, gradient: str = "gradient", permutation: str = "permutation"
     ) -> tuple[Finding, ...]:
-        """The features whose newest importances move the output as useful ones do, and not the loss.
+        """The features that move the output like useful features, but not the loss, by newest results.
 
-        A feature is named where
+        A feature is named if
 
-        - its gradient importance lies above the median of the useful features' gradients,
-        - its interval reaches down to 0, or it is in the set that may be dropped,
-        - and its interval stays below the median importance of the useful features: else there are too
-          few rows to say that it has none.
+        - its gradient importance lies above the median of the useful features' gradient importances,
+        - its interval by the other method reaches down to 0, or it is in the set that may be dropped,
+        - and this interval stays below the median importance of the useful features; otherwise there
+          are too few rows to say that the feature has no importance.
 
-        Useful features are those with that verdict; without verdicts those whose interval lies above 0.
-        Redundant and latent features are left out, as their verdicts say why they don't count. Empty
-        where the two methods have no results on the same features at the same epoch.
+        Useful features are the features with the verdict `"useful"`; without verdicts, the features
+        whose interval lies above 0. Redundant and latent features are left out, as their verdicts say
+        why the loss doesn't move. Empty where the two methods have no results on the same features at
+        the same epoch.
 
         Args:
-            gradient: name of the method that tells how the output moves.
-            permutation: name of the method that tells how the loss moves.
+            gradient: name of the method that measures how much the output moves.
+            permutation: name of the method that measures how much the loss moves.
         """
         slope, loss = self.newest.get(gradient), self.newest.get(permutation)
         if slope is None or loss is None:
@@ -224,14 +225,19 @@ class ImportanceHistory:
         min_share: float = 0.01,
         alpha: float = 0.05,
     ) -> tuple[Gap, ...]:
-        """The features that the model has memorised, largest gap first; called on the validation rows.
+        """The features that the model has memorised, largest gap first.
 
-        Two callbacks in one `fit`, one with the training rows as `validation_data=`, give both
-        histories: this one is about the validation rows.
-        A feature is named where its importance on the training rows is larger than on the validation
-        rows, by more than `min_share` of what the model explains, and its interval on the validation
-        rows reaches down to 0. The rows are independent, so the variances add up; one-sided, at
-        `alpha / n_features`.
+        This history must be about the validation rows. Two callbacks in one `fit` give both histories,
+        one of them with the training rows as `validation_data=`.
+
+        A feature is named if
+
+        - its importance on the training rows exceeds that on the validation rows by more than
+          `min_share` of the explained loss,
+        - and its interval on the validation rows reaches down to 0.
+
+        The first condition is tested one-sided, at `alpha / n_features`. The two sets of rows are
+        independent, so the variances add up.
 
         Args:
             training: importances of the same features on training rows.
@@ -240,7 +246,7 @@ class ImportanceHistory:
             alpha: chance of naming any feature without a gap.
 
         Raises:
-            ValueError: where the two have no results of the method for the same features.
+            ValueError: unless both histories have results of the method on the same features.
         """
         seen, unseen = training.newest.get(method), self.newest.get(method)
         if seen is None or unseen is None:
@@ -259,6 +265,9 @@ class ImportanceHistory:
         Args:
             path: the file, such as `"importance.html"`; its folder must exist.
             title: what stands at the top.
+
+        Raises:
+            FileNotFoundError: if the folder doesn't exist.
         """
         # The one facade from facts to pictures: imported when a page is asked for.
         from keras_importance.reporting import html_page
@@ -275,7 +284,10 @@ class ImportanceHistory:
 
         Args:
             path: the file, such as `"history.npz"`; its folder must exist.
-            compressed: False for a larger file that is written faster, of 1,000 features ten times.
+            compressed: False for a larger file that is written faster, for 1,000 features ten times.
+
+        Raises:
+            FileNotFoundError: if the folder doesn't exist.
         """
         target = in_a_folder(path, "save")
         with whole_or_not_at_all(target) as file:
@@ -294,7 +306,7 @@ class ImportanceHistory:
 
 
 def _merged(old: Iterable[_Dated], new: Iterable[_Dated]) -> tuple[_Dated, ...]:
-    """All of them by epoch; of two for the same method and epoch the newer."""
+    """The old and the new facts by epoch; a new fact replaces the old one of its method and epoch."""
     merged: dict[tuple[str, int | None], _Dated] = {_key(fact): fact for fact in (*old, *new)}
     return tuple(sorted(merged.values(), key=_epoch_of))
 

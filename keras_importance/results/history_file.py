@@ -20,7 +20,7 @@ from keras_importance.results.verdict import Verdicts
 
 _FORMAT = "keras_importance.history"
 _VERSION = 2
-# Version 2 keeps it among the arrays, and not in the header.
+# Numbers that version 2 of the format keeps among the arrays, and not in the header.
 _NUMBERS_AMONG_ARRAYS = ("baseline_score",)
 # Fields that are dataclasses themselves.
 _PARTS = {"explained": Explained}
@@ -55,7 +55,12 @@ def write(
 
 
 def read(path: str | os.PathLike[str]) -> Content:
-    """The results and verdicts in a file; see `ImportanceHistory.load`."""
+    """The results and verdicts in a file; see `ImportanceHistory.load`.
+
+    Raises:
+        FileNotFoundError: if the file doesn't exist.
+        InvalidArgumentError: for a file that is damaged, of a later version, or no history.
+    """
     content = Path(path).read_bytes()
     try:
         return _read(content)
@@ -73,7 +78,7 @@ def read(path: str | os.PathLike[str]) -> Content:
 
 
 def _taken_apart(value: Any, prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a dataclass as JSON knows them; its arrays are put into `arrays`.
+    """The fields of a dataclass as values for JSON; its arrays are put into `arrays` instead.
 
     Args:
         value: a dataclass.
@@ -93,7 +98,7 @@ def _taken_apart(value: Any, prefix: str, arrays: dict[str, Any]) -> dict[str, A
 
 
 def _put_together(kind: type[_Kind], plain: dict[str, Any], prefix: str, stored: _Stored) -> _Kind:
-    """The dataclass that `_taken_apart` made JSON and arrays of; what the file lacks has its default."""
+    """The dataclass that `_taken_apart` took apart; fields that the file lacks get their defaults."""
     given = dict(plain)
     for field in fields(kind):  # type: ignore[arg-type]
         name = f"{prefix}/{field.name}"
@@ -138,7 +143,7 @@ def _read(content: bytes) -> Content:
 
 
 def _kind_of(content: bytes) -> str:
-    """What a file is that could not be read."""
+    """What kind of file could not be read, as the error says it."""
     if not content:
         return "empty"
     if content.startswith(b"\x80"):

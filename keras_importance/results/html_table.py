@@ -54,8 +54,8 @@ def rows_table(result: ImportanceResult, verdicts: Iterable[Verdict], at_most: i
 
     Args:
         result: the result.
-        verdicts: all verdicts in the order of the evaluations; the last on each feature by the result's
-            method is shown.
+        verdicts: all verdicts in the order of the evaluations; for each feature the last one by the
+            result's method is shown.
         at_most: how many features are shown.
     """
     states = {each.feature: each.state for each in verdicts if each.method == result.method}

@@ -11,6 +11,11 @@ LEVEL = 0.95
 
 
 def half_width(std_error: Floats, degrees: Floats) -> Floats:
-    """Half the width of each interval: Student's quantile at the degrees of freedom times the error."""
+    """`(n,)` half widths of 95% intervals: `std_error` times the two-sided quantile of Student's t.
+
+    Args:
+        std_error: `(n,)` standard errors.
+        degrees: `(n,)` degrees of freedom; NaN for a normal distribution.
+    """
     quantiles = [tail_quantile((1 - LEVEL) / 2, df) for df in degrees]
     return np.asarray(np.array(quantiles) * std_error)

@@ -14,17 +14,17 @@ from keras_importance.statistics.arrays import Floats, read_only
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class JointImportance:
-    """The importance of some sets of features, the features of each set replaced together.
+    """The importances of sets of features, where the features of each set are replaced together.
 
-    In the unit of the metric; larger means more useful, as in `ImportanceResult`.
+    They are in the unit of the metric; larger means more useful, as in `ImportanceResult`.
 
     Attributes:
         sets: names of the features of each set.
         importances: `(n_sets, n_repeats)` importance of each set in each repeat.
         std_error: `(n_sets,)` standard error of `importances_mean`.
         degrees: `(n_sets,)` degrees of freedom of the standard errors; NaN for a normal distribution.
-        explained: what the model explains, with the moments of each set in place of each feature; None
-            where the metric is no mean over rows.
+        explained: what the model explains, with moments for each set where `Explained` has them for
+            each feature; None where the metric is no mean over rows.
     """
 
     sets: tuple[tuple[str, ...], ...]
@@ -44,7 +44,7 @@ class JointImportance:
 
     @property
     def is_exact(self) -> NDArray[np.bool_]:
-        """`(n_sets,)` whether the importance was computed exactly: always."""
+        """`(n_sets,)` whether the importance was computed exactly: always True."""
         return np.ones(len(self.sets), bool)
 
     @property

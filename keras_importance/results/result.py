@@ -30,11 +30,11 @@ class ImportanceResult(Scores):
     """How much each feature matters to a model, by one method, at one epoch.
 
     A larger importance always means a more useful feature, whichever way the metric points. The
-    intervals are for one feature at a time, at 95%. What isn't said of the features is that all were
-    scored exactly, at this epoch, on all rows.
+    intervals are for one feature at a time, at 95%. By default all features were scored exactly, at
+    this epoch, on all rows.
 
-    It has all attributes of `Scores`, of which `std_error`, `obtained`, `degrees` and `n_samples` are
-    never None here, and:
+    It has all attributes of `Scores`; `std_error`, `obtained`, `degrees` and `n_samples` are never None
+    here. Its own attributes are:
 
     Attributes:
         method: name of the method, such as `"permutation"`.
@@ -42,7 +42,10 @@ class ImportanceResult(Scores):
         feature_names: names of the features, in the order of every array here.
         exact_epoch: `(n_features,)` epoch of the last exact score; NaN for none.
         n_rows: `(n_features,)` how many rows each importance comes from.
-        n_blocks: how many independent blocks of rows the error comes from; None where each row is one.
+        n_blocks: how many independent blocks of rows the error comes from; None for independent rows.
+
+    Raises:
+        ValueError: for arrays that don't have one entry per feature, and unknown ways in `obtained`.
     """
 
     n_samples: int
@@ -76,9 +79,9 @@ class ImportanceResult(Scores):
             epoch: epoch of the evaluation; None outside training.
             feature_names: names of the features, in the order of the scores.
             n_samples: how many rows were used, unless the scores say.
-            n_blocks: how many independent blocks of rows there are; None where each row is one.
-            previous: the result before, or None. Features that were not scored exactly take the epoch of
-                their last exact score from it, and those carried over also their number of rows.
+            n_blocks: how many independent blocks of rows there are; None for independent rows.
+            previous: the result before, or None. It gives the epoch of the last exact score to features
+                that were not scored exactly, and the number of rows to features carried over.
         """
         given = {part.name: getattr(scores, part.name) for part in fields(Scores)}
         given = {name: value for name, value in given.items() if value is not None}
@@ -102,7 +105,7 @@ class ImportanceResult(Scores):
         )
 
     def __repr__(self) -> str:
-        """What it is about, in one line: the arrays of many features fill a screen."""
+        """The method, the number of features and the epoch: the arrays would fill a screen."""
         return (
             f"<ImportanceResult: {self.method} of {len(self.feature_names)} features, "
             f"epoch {self.epoch}>"
@@ -130,10 +133,15 @@ class ImportanceResult(Scores):
             )
 
     def _array(self, name: str, axes: tuple[str, ...], dtype: Any) -> NDArray[Any]:
-        """A read-only copy of an array; what is usual where nothing was said.
+        """A read-only copy of the array in a field; its default where none was given.
+
+        Args:
+            name: name of the field.
+            axes: names of the axes that the array must have.
+            dtype: type of the copy.
 
         Raises:
-            ValueError: for another number of axes or of features.
+            ValueError: for a wrong number of axes, or of features along the axis `"feature"`.
         """
         given, n_features = getattr(self, name), len(self.feature_names)
         if name in _USUAL and not np.size(given):
@@ -153,7 +161,7 @@ class ImportanceResult(Scores):
 
     @property
     def usual_degrees(self) -> int:
-        """Degrees of freedom of a standard error: repeats - 1, blocks - 2 or rows - 2."""
+        """Default degrees of freedom of the standard errors: repeats - 1, blocks - 2 or rows - 2."""
         if self.error_source == "repeats":
             return self.n_repeats - 1
         return (self.n_samples if self.n_blocks is None else self.n_blocks) - 2
@@ -170,7 +178,7 @@ class ImportanceResult(Scores):
 
     @property
     def importances_std(self) -> Floats:
-        """`(n_features,)` standard deviation over the repeats; no standard error, see `std_error`."""
+        """`(n_features,)` standard deviation over the repeats. It is not the standard error."""
         return np.asarray(self.importances.std(axis=1))
 
     @property
@@ -185,7 +193,7 @@ class ImportanceResult(Scores):
 
     @property
     def rank(self) -> Floats:
-        """`(n_features,)` 1 for the most important feature; NaN for those without an importance."""
+        """`(n_features,)` 1 for the most important feature; NaN for features without an importance."""
         mean = self.importances_mean
         rank = np.full(len(mean), math.nan)
         known = np.flatnonzero(np.isfinite(mean))
@@ -193,11 +201,15 @@ class ImportanceResult(Scores):
         return rank
 
     def columns(self) -> dict[str, Any]:
-        """The columns of a data frame by name: a value for each feature, or one for all."""
+        """The columns of a data frame by name, each with one value per feature or one for all."""
         return {name: value_of(self) for name, value_of in COLUMNS.items()}
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row per feature, most important first. Needs pandas."""
+        """A tidy table: one row per feature, most important first.
+
+        Raises:
+            ImportError: without pandas.
+        """
         return as_dataframe([self.columns()], tuple(COLUMNS))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -250,4 +262,7 @@ COLUMNS: Mapping[str, Callable[[ImportanceResult], Any]] = {
     "verdict": _no_verdicts,
     "note": _notes,
 }
-"""What stands in each column of a data frame, in their order. A history puts the verdicts in."""
+"""For each column of a data frame, in order, the function of a result that gives its values.
+
+A history fills in the verdicts.
+"""

@@ -30,7 +30,7 @@ class Explained:
     Attributes:
         loss: mean over rows of the constant's score minus the model's; larger means explains more. In
             the unit of the metric.
-        std_error: its standard error.
+        std_error: standard error of `loss`.
         reference: what the model is compared with: `"constant"`, or `"all features shuffled"` where the
             metric has no score for a constant prediction.
         covariance: `(n_features,)` covariance of each importance with `loss`.
@@ -51,7 +51,7 @@ class Explained:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Scores:
-    """What a method computes of each feature; an `ImportanceResult` adds of what, and when.
+    """What a method computes of each feature. An `ImportanceResult` adds the features and the epoch.
 
     A larger importance always means a more useful feature, whichever way the metric points.
 
@@ -63,7 +63,7 @@ class Scores:
         std_error: `(n_features,)` standard error of the mean over the repeats; None where the method
             has none.
         baseline_score: the metric on the untouched rows; NaN where the method scores nothing.
-        n_samples: how many rows were used; None for all there are.
+        n_samples: how many rows were used; None for all rows.
         direction: `(n_features,)` signed mean effect of a feature on the output; None where the
             method, or an output of several units, has no sign.
         by_step: `(n_steps, n_features)` importance at each time step, NaN for features without
@@ -71,16 +71,16 @@ class Scores:
         error_source: `"rows"` where the error is that of a new validation set of the same size;
             `"repeats"` where it covers the shuffling alone, for metrics that aren't a mean over rows.
         notes: why a feature has no importance, by the feature's name.
-        obtained: `(n_features,)` how each importance was computed: `"exact"`; `"screened"`, by the
-            model's first-order approximation, where the time budget allowed no more; `"carried"` over
-            from the last exact score, where there is no approximation either. Only exact importances
-            have an error. None for all exactly.
+        obtained: `(n_features,)` how each importance was computed; None if all are exact. Only exact
+            importances have an error. `"screened"`: by the model's first-order approximation, where the
+            time budget allowed no more. `"carried"`: taken over from the last exact score, where there
+            is no approximation either.
         degrees: `(n_features,)` degrees of freedom of the standard errors, NaN for a normal
             distribution; None for rows - 2, blocks - 2 or repeats - 1, whichever the errors come from.
-        explained: what the model explains at all, which verdicts compare importances with; None where
-            the metric is no mean over rows.
+        explained: what the model explains with all features, the scale that verdicts compare importances
+            with; None where the metric is no mean over rows.
         draws: `(n_features, n_draws)` draws of the errors of the importances, with the same random
-            signs of the rows in each evaluation; None where nothing drew them.
+            signs of the rows in each evaluation; None without draws.
         procedure: how features were left out, where there is more than one way: `"lock step"`,
             `"refit, columns masked"`, ...; else empty.
     """

@@ -30,13 +30,13 @@ class Verdict(NamedTuple):
         feature: name of the feature.
         state: `"useful"`, `"useless"`, `"harmful"`, `"redundant"`, `"latent"` or `"undecided"`; see
             `UselessFeatureDetector`.
-        since: epoch in which it reached this state; None outside training.
-        estimate: its importance.
-        bound: lower bound of the importance of a useful feature, upper bound of the others. It also
-            covers the error of the threshold: compare it with `threshold` itself.
+        since: epoch in which the feature reached this state; None outside training.
+        estimate: importance of the feature.
+        bound: lower bound of the importance for the state `"useful"`, upper bound for other states. It
+            also covers the error of the threshold: compare it with `threshold` itself.
         threshold: the importance below which a feature is useless.
         error_rate: chance that any feature is wrongly called useless in the training.
-        p_value: of the test for signal that the network does not use; NaN where it wasn't made.
+        p_value: p-value of the test for signal that the network does not use; NaN without this test.
         partner: name of the set member that makes this feature redundant; None for other states.
         reason: why there is no verdict; empty where there is one.
     """
@@ -96,7 +96,7 @@ class Verdicts:
 
     @property
     def useless(self) -> tuple[str, ...]:
-        """The features that may be dropped together: the useless and the harmful ones."""
+        """Names of the features that may be dropped together: the useless and the harmful ones."""
         pairs = zip(self.feature_names, self.states, strict=True)
         return tuple(name for name, state in pairs if state in IN_SET)
 
@@ -118,7 +118,11 @@ class Verdicts:
             )
 
     def changes(self, before: Verdicts | None) -> tuple[Verdict, ...]:
-        """The verdicts whose state differs from that of the evaluation before."""
+        """The verdicts whose state differs from the state in `before`, by default `"undecided"`.
+
+        Args:
+            before: the verdicts on the same features after the evaluation before; None for none.
+        """
         past = ("undecided",) * len(self.states) if before is None else before.states
         return tuple(
             verdict for verdict, state in zip(self, past, strict=True) if verdict.state != state

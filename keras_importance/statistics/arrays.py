@@ -14,9 +14,9 @@ Singles = NDArray[np.float32]
 
 
 def generator(seed: int, purpose: str) -> np.random.Generator:
-    """A random generator that is independent of those for other purposes and of `default_rng(seed)`.
+    """A random generator, independent of the generators for other purposes and of `default_rng(seed)`.
 
-    The user's data may come from `default_rng(seed)`: a sample drawn from it would depend on the data.
+    The user's data may come from `default_rng(seed)`: a sample drawn with it would depend on the data.
     """
     return np.random.default_rng([seed, *purpose.encode()])
 
@@ -39,7 +39,13 @@ def n_blocks(blocks: Integers | None) -> int | None:
 
 
 def weighted_mean(values: NDArray[Any], weights: Floats | None, axis: int = -1) -> Floats:
-    """Weighted mean over an axis, in float64; the plain mean for None."""
+    """Weighted mean over an axis, in float64; the plain mean without weights.
+
+    Args:
+        values: of any shape.
+        weights: one for each index along the axis; None for equal ones.
+        axis: the axis to average over.
+    """
     if weights is None:
         return np.asarray(np.mean(values, axis=axis, dtype=np.float64))
     return np.asarray(np.average(np.asarray(values, np.float64), axis=axis, weights=weights))
@@ -51,11 +57,11 @@ def sums_of_squares(values: NDArray[Any]) -> Floats:
 
 
 def label_indices(labels: Integers) -> tuple[Integers, int]:
-    """`(n,)` index of each label among the sorted distinct labels, and the number of these."""
+    """`(n,)` index of each label among the sorted distinct labels, and how many of these there are."""
     distinct, indices = np.unique(labels, return_inverse=True)
     return indices.ravel(), len(distinct)
 
 
 def group_sums(values: NDArray[Any], group: Integers, n_groups: int) -> Floats:
-    """`(f, n_groups)` sums of `(f, n)` values over the `(n,)` indices of groups."""
+    """`(f, n_groups)` sums of `(f, n)` values over groups; `group` is the `(n,)` group of each value."""
     return np.stack([np.bincount(group, row, n_groups) for row in values])

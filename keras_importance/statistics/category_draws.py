@@ -77,10 +77,10 @@ def drawn_rows(
     rng: np.random.Generator,
     weights: Floats | None = None,
 ) -> Integers:
-    """`(n_repeats, n_rows)` for each row another row, drawn at random.
+    """`(n_repeats, n_rows)` index of the row that is drawn at random for each row.
 
     First a class is drawn with the row's probabilities, then a row of that class in proportion to the
-    weights.
+    weights. A row may draw itself.
 
     Args:
         probabilities: `(n_rows, n_classes)` of the classes.

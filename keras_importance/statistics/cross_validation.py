@@ -1,4 +1,4 @@
-"""Importances from how much worse held-out rows are predicted without a feature, and their errors."""
+"""Importances and their standard errors, from the scores of held-out rows with and without a feature."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _ROUNDING = 1 + 1e-9
 
 @dataclass(frozen=True, eq=False)
 class FoldDifferences:
-    """How much worse the rows that a fold held out are scored without each feature.
+    """How much worse each held-out row of a fold is scored without each feature.
 
     Attributes:
-        rows: `(n_rows,)` indices of the rows.
-        values: `(n_features, n_seeds, n_rows)` the score without the feature minus that with it, turned
-            so that more is worse; NaN where a training failed.
+        rows: `(n_rows,)` indices of the held-out rows.
+        values: `(n_features, n_seeds, n_rows)` score without the feature minus score with it, in the
+            unit of the metric, with the sign that makes worse larger; NaN where a training failed.
     """
 
     rows: Integers
@@ -31,10 +31,11 @@ class FoldDifferences:
 
 @dataclass(frozen=True, eq=False)
 class HeldOutEstimate:
-    """Importances by leaving features out, from rows that were held out.
+    """Importances by leaving features out, estimated on held-out rows.
 
     Attributes:
-        importances: `(n_features, n_folds * n_seeds)` mean worsening in each fold, for each seed.
+        importances: `(n_features, n_folds * n_seeds)` mean worsening in each fold, for each seed, in the
+            unit of the metric.
         std_error: `(n_features,)` standard errors of the means over folds and seeds.
         degrees: `(n_features,)` degrees of freedom of the standard errors.
     """
@@ -47,26 +48,28 @@ class HeldOutEstimate:
 def left_out(
     folds: Sequence[FoldDifferences], weights: Floats | None = None, blocks: Integers | None = None
 ) -> HeldOutEstimate:
-    """Importances and their errors, for metrics that are means over rows.
+    """Importances and their standard errors, for metrics that are means over rows.
 
         variance = variance over rows + variance over trainings
 
-    The variance over rows is that of the mean over folds of paired differences: the scores of a row with
-    and without the feature come from models trained alike. A row that several folds hold out counts
-    once, with the sum of what it adds. The variance over trainings is how much the trainings differ
-    beyond what their rows explain: between the seeds of a fold where there are several, else between
-    folds. For one fold and one seed it is unknown, and taken as 0.
+    The variance over rows is that of the mean over folds of paired differences. They are paired because
+    the scores of a row with and without the feature come from models trained alike. A row that several
+    folds hold out counts once, with the sum of its contributions.
+
+    The variance over trainings is how much the trainings differ beyond what their rows explain. It is
+    taken between the seeds of a fold where there are several, else between folds. For one fold and one
+    seed it is unknown, and taken as 0.
 
     Degrees of freedom are Satterthwaite's. Where trainings differ less than their rows explain, that is
     partly chance: the variance between trainings then counts with the square of its degrees of freedom.
-    So 95% intervals cover .93 to .98 for three trainings or more, whatever their noise; for two that
-    differ much more than their rows do, only .88 to .91.
+    So 95% intervals cover .93 to .98 for three trainings or more, whatever their noise. For two
+    trainings that differ much more than their rows do, they cover only .88 to .91.
 
-    The error is for new rows and new trainings on these training rows. What other training rows would
-    change shows only as far as the folds differ.
+    The error is for new rows and new trainings on these training rows. The effect of other training rows
+    shows only as far as the folds differ.
 
     Args:
-        folds: how much worse the held-out rows of each fold are scored.
+        folds: the differences of each fold.
         weights: `(n_data,)` weights of all rows; None for equal ones.
         blocks: `(n_data,)` blocks of rows that depend on one another; None for separate rows.
     """
@@ -95,13 +98,14 @@ def left_out(
 
 
 def left_out_of_sets(worsening: Floats, n_folds: int = 1) -> HeldOutEstimate:
-    """The same for a metric that is one number for all held-out rows.
+    """Importances and their standard errors, for a metric that is one number for all held-out rows.
 
-    The standard error is that of a mean over folds where there are several, as the seeds of a fold share
-    its rows; else over seeds.
+    With several folds the standard error is that of a mean over folds, as the seeds of a fold share its
+    rows. With one fold it is that of a mean over seeds.
 
     Args:
-        worsening: `(n_features, n_folds * n_seeds)` how much worse the metric is, fold by fold.
+        worsening: `(n_features, n_folds * n_seeds)` how much worse the metric is without the feature,
+            fold by fold.
         n_folds: how many folds there are.
     """
     repeats = worsening
@@ -113,12 +117,13 @@ def left_out_of_sets(worsening: Floats, n_folds: int = 1) -> HeldOutEstimate:
 
 @dataclass(frozen=True, eq=False)
 class _FoldSums:
-    """What each row, or block of rows, adds to the means of the trainings of one fold.
+    """The contribution of each unit, a row or a block of rows, to the mean differences in one fold.
 
     Attributes:
-        units: `(n_units,)` labels of the rows or blocks, in order.
-        sums: `(n_features, n_seeds, n_units)` what they add; their sum is the mean of a training.
-        fractions: `(n_units,)` their fractions of the fold's weight.
+        units: `(n_units,)` labels of the units, in ascending order.
+        sums: `(n_features, n_seeds, n_units)` contributions of the units; their sum over the units is
+            the mean difference of a training.
+        fractions: `(n_units,)` fraction of the fold's weight that each unit has.
     """
 
     units: Integers
@@ -127,7 +132,7 @@ class _FoldSums:
 
     @classmethod
     def of(cls, fold: FoldDifferences, weights: Floats | None, blocks: Integers | None) -> _FoldSums:
-        """The sums of a fold."""
+        """The contributions in a fold; see `left_out` for the weights and blocks."""
         fractions = np.ones(len(fold.rows)) if weights is None else weights[fold.rows]
         fractions = fractions / fractions.sum()
         labels = fold.rows if blocks is None else blocks[fold.rows]
@@ -138,15 +143,24 @@ class _FoldSums:
 
     @property
     def means(self) -> Floats:
-        """`(n_features, n_seeds)` mean of each training."""
+        """`(n_features, n_seeds)` mean difference of each training."""
         return np.asarray(self.sums.sum(axis=-1))
 
     def around(self, centre: Floats) -> Floats:
-        """`(n_features, n_seeds, n_units)` what units add beyond a centre `(n_features, n_seeds)`."""
+        """`(n_features, n_seeds, n_units)` contributions minus `fraction · centre`.
+
+        Args:
+            centre: `(n_features, n_seeds)`, or a shape that broadcasts to it.
+        """
         return np.asarray(self.sums - centre[..., None] * self.fractions)
 
     def between_seeds(self) -> Floats:
-        """`(n_features,)` variance of the mean between seeds that rows explain, which vary with them."""
+        """`(n_features,)` the variance of the mean between seeds that is explained by the rows.
+
+            sum over units of (variance of the contribution between seeds) · n / (n - 1)
+
+        with `n` the number of units.
+        """
         n_units = len(self.units)
         varying = self.around(self.means).var(axis=1, ddof=1).sum(axis=-1)
         return np.asarray(varying * n_units / max(n_units - 1, 1))
@@ -155,14 +169,14 @@ class _FoldSums:
 def _variances_by_rows(
     sums: Sequence[_FoldSums], units: Integers, centre: Floats
 ) -> tuple[Floats, Floats]:
-    """Variances due to rows: of the mean of all trainings, and of that mean as told by the fold means.
+    """Two variances due to rows, `(n_features,)` each.
 
-    `(n_features,)` each. The second is what rows explain of the variance between folds, divided by the
-    number of folds. The two are equal where no row is held out twice.
+    The first is the variance of the mean of all trainings. The second is the variance between folds that
+    rows explain, divided by the number of folds. The two are equal where no row is held out twice.
 
     Args:
-        sums: what rows add, fold by fold.
-        units: `(n_units,)` labels of all rows or blocks that a fold holds out.
+        sums: the contributions in each fold.
+        units: `(n_units,)` labels of all rows or blocks that any fold holds out.
         centre: `(n_features,)` means of all trainings.
     """
     n_folds, n_units = len(sums), len(units)

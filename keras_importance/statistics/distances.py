@@ -11,7 +11,7 @@ from keras_importance.statistics.arrays import Floats, Integers
 
 
 def ranks(values: Floats) -> Floats:
-    """Ranks along the last axis from 1 for the smallest; equal values share the mean of their ranks."""
+    """`(..., n)` ranks along the last axis, 1 for the smallest; equal values have their mean rank."""
     order = np.argsort(values, axis=-1)
     ordered = np.take_along_axis(values, order, axis=-1)
     is_tied = (ordered[..., 1:] == ordered[..., :-1]) | np.isnan(ordered[..., :-1])
@@ -58,7 +58,7 @@ def spearman(first: Floats, second: Floats, counts: NDArray[np.bool_] | None = N
 
 
 def _centred_ranks(values: Floats, counts: NDArray[np.bool_], n_values: Integers) -> Floats:
-    """Ranks among the values that are compared, minus their mean; 0 for the others."""
+    """`(..., n)` ranks among the values that are compared, minus the mean rank; 0 for other values."""
     if not counts.all():
         # The others get distinct values below all that are compared: ranking ties takes twice as long.
         n_others = counts.shape[-1] - n_values
@@ -76,8 +76,8 @@ def _products(first: Floats, second: Floats) -> Floats:
 def jensen_shannon(first: Floats, second: Floats) -> Floats:
     """`(...)` Jensen-Shannon divergences, in bits, of importances `(..., n)`.
 
-    Each side is taken as fractions of its sum, with negative importances as 0. The divergence is 0 for
-    equal fractions, 1 for disjoint ones, and NaN where a side has no positive importance.
+    Negative importances count as 0, and each side is divided by its sum. The divergence is 0 for equal
+    fractions, 1 for disjoint ones, and NaN where a side has no positive importance.
     """
     p, q = _fractions(first), _fractions(second)
     divergence = 1 + (_entropy(p + q) - _entropy(p) - _entropy(q)) / 2
@@ -100,7 +100,7 @@ def _entropy(values: Floats) -> Floats:
 
 
 def top_k_overlap(first: Floats, second: Floats, k: int) -> Floats:
-    """`(...)` which fraction of the `k` largest of `(..., n)` values both sides have in common."""
+    """`(...)` fraction of the `k` largest of `(..., n)` values that both sides have in common."""
     in_both = np.count_nonzero(_is_top(first, k) & _is_top(second, k), axis=-1)
     return np.asarray(np.minimum(in_both / k, 1.0))
 

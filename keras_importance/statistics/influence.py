@@ -37,7 +37,7 @@ class Influence:
 
     Attributes:
         psi: `(..., n_rows)` influences, centred; the mean moves by `psi_i / n` with the row's weight.
-        received: `(..., n_rows)` the first term, of the row as the one that is scored.
+        received: `(..., n_rows)` the first term: the influence as the row that is scored.
         centred: `(..., n_repeats, n_rows)` the differences, centred and weighted.
         donors: the donors of the differences; None where each depends on one row alone.
         weights: `(n_rows,)` weights of mean 1; None for equal ones.
@@ -92,7 +92,8 @@ class Influence:
         whose donor is in another, which the squares count twice; without donors there are no cells.
         With blocks of one row the variance is `(var(psi) - mean(d²) / K) / n`, right also for `K = 1`.
         It is the variance of dyadic data that are clustered by both members. If it isn't positive, for
-        lack of rows, the error of the mean of independent rows is used. NaN for three blocks or fewer.
+        lack of rows, the error from the first term of `psi` alone is used. NaN for three blocks or
+        fewer; without donors, for a single block.
 
         Source: Aronow, Samii & Assenova (2015), Political Analysis 23(4); Cameron & Miller (2014).
         """
@@ -119,10 +120,10 @@ class Influence:
             return np.full(self.psi.shape[:-1], math.nan)
         variance = (sums_of_squares(psi) - twice) / n_rows**2 * n_blocks / (n_blocks - lost)
         error: Floats = np.sqrt(np.maximum(variance, 0.0))
-        few = variance <= 0
-        if few.any():
+        not_positive = variance <= 0
+        if not_positive.any():
             received = self.received.reshape(-1, n_rows)
-            error[few] = influence_standard_error(received[few].T, self.blocks)
+            error[not_positive] = influence_standard_error(received[not_positive].T, self.blocks)
         return error.reshape(self.psi.shape[:-1])
 
     def degrees_of_freedom(self) -> Floats:
@@ -130,9 +131,9 @@ class Influence:
 
             degrees = 2 n / (kurtosis of psi - 1)
 
-        by Satterthwaite's approximation, from the variance of the variance; heavy tails give fewer than
-        `n`. With blocks, `psi` is summed over each block, `n` is the number of blocks, and the degrees
-        are at most `n - 2`.
+        by Satterthwaite's approximation, from the variance of the variance. Heavy tails give fewer
+        degrees than `n`. With blocks, `psi` is summed over each block, `n` is the number of blocks, and
+        the degrees are at most `n - 2`.
 
         Source: Satterthwaite (1946), Biometrics Bulletin 2(6).
         """
@@ -180,8 +181,8 @@ class Influence:
 
             draw = sum_i multiplier_i psi_i / n,        scaled to the standard error
 
-        Draws of two evaluations with the same multipliers of the same rows are correlated as the
-        evaluations are. So the spread of their difference is the error of a paired comparison.
+        If two evaluations use the same multipliers for the same rows, their draws are correlated like
+        the evaluations. So the spread of their difference is the error of a paired comparison.
 
         Args:
             multipliers: `(n_rows, n_draws)` of -1 and 1; rows of a block have the same.
@@ -224,7 +225,7 @@ def influence_standard_error(influence: Floats, blocks: Integers | None = None) 
 
         variance = sum over blocks (sum_{i in block} (x_i - mean))² / n² · B / (B - 1)
 
-    for `n` rows in `B` blocks; without blocks each row is one. NaN for a single block.
+    for `n` rows in `B` blocks; without blocks each row is a block. NaN for a single block.
 
     Args:
         influence: `(n_rows, ...)` values `x` whose means are the estimates.
@@ -247,8 +248,8 @@ def influence_standard_error(influence: Floats, blocks: Integers | None = None) 
 def repeats_standard_error(importances: Floats) -> Floats:
     """`(...)` standard errors of means over `(..., n_repeats)` repeats; NaN for a single repeat.
 
-    It is the noise of shuffling alone, without that of the rows: the only known error of a metric that
-    is no mean over rows, such as AUC.
+    It is the noise of the shuffling, without the noise of the rows. No other error is known for a metric
+    that is no mean over rows, such as AUC.
     """
     n_repeats = importances.shape[-1]
     if n_repeats < 2:

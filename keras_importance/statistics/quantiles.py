@@ -20,9 +20,9 @@ def upper_bound(estimate: Floats, std_error: Floats, third_moment: Floats, quant
         bound = estimate + std_error · (q + max(skewness, 0) · (2 q² + 1) / 6)
 
     with `q` the quantile and `skewness = third_moment / std_error³`. If few rows make up most of a mean,
-    a sample without them has both a low mean and a small error, so a bound without the second term is
-    too low much too often. A negative skewness would lower the bound, and is ignored. The lower bound
-    is minus the upper bound of the negated estimate.
+    a sample without these rows has both a low mean and a small error. A bound without the second term
+    is then too low much too often. A negative skewness would lower the bound, and is ignored. The lower
+    bound is minus the upper bound of the negated estimate.
 
     Source: Johnson (1978), JASA 73; Hall (1992), J. R. Stat. Soc. B 54.
 
@@ -59,7 +59,8 @@ def normal_quantile(probability: float) -> float:
 def tail_quantile(level: float, degrees: float) -> float:
     """The quantile that is exceeded with probability `level`.
 
-    Of Student's t for 1 to 200 degrees of freedom, rounded down; else of the normal distribution.
+    It is a quantile of Student's t for 1 to 200 degrees of freedom, rounded down. For other degrees,
+    NaN included, it is a quantile of the normal distribution.
     """
     if not 1 <= degrees <= MANY_DEGREES:
         return -normal_quantile(level)

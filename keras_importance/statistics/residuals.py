@@ -27,8 +27,8 @@ class Residuals:
 
     Attributes:
         values: `(n_rows, n_columns)` residuals, in the columns' units.
-        scale: `(n_columns,)` factor for residuals that are added to the predictions of other rows: with
-            it, the sums have the variance of the column.
+        scale: `(n_columns,)` factor for residuals that are added to the predictions of other rows, so
+            that the sums have the variance of the column.
         ridge: the ridge that was chosen.
     """
 
@@ -43,7 +43,7 @@ def residuals(
     weights: Floats | None = None,
     blocks: Integers | None = None,
 ) -> Residuals:
-    """Residuals of each group of columns given all others, each row's by a fit without that row.
+    """Residuals of each group of columns given all others; each row's come from a fit without it.
 
     With `Z` the `(n, p)` standardised columns, one inverse serves every group `G`:
 
@@ -111,7 +111,7 @@ def _members(blocks: Integers) -> list[Integers]:
 
 
 def _evenly(n: int, at_most: int) -> Integers:
-    """Indices from 0 to `n - 1`, at most so many, evenly spaced."""
+    """At most `at_most` indices from 0 to `n - 1`, evenly spaced."""
     return np.unique(np.linspace(0, n - 1, min(n, at_most)).astype(np.int64))
 
 
@@ -142,8 +142,9 @@ class _Regression:
 
     Attributes:
         group: the indices of its columns.
-        values: `(n_rows, n_columns)` residuals, each row's by a fit without it.
-        noise: variance of the predictions by estimation, as a multiple of the variance of the residuals.
+        values: `(n_rows, n_columns)` residuals; each row's come from a fit without it.
+        noise: variance of the predictions that comes from estimating the fit, as a multiple of the
+            variance of the residuals.
     """
 
     group: Integers
@@ -154,8 +155,9 @@ class _Regression:
     def scale(self) -> float:
         """Factor `f` with which a prediction plus `f` times another residual has the column's variance.
 
-        In units of the true residual variance, predictions have `noise` too much and residuals have
-        `1 + noise`. So `noise + f² (1 + noise) = 1`, or `f² = (1 - noise) / (1 + noise)`.
+        In units of the true residual variance, the variance of a prediction is too large by `noise`,
+        and the variance of a residual is `1 + noise`. So `noise + f² (1 + noise) = 1`, or
+        `f² = (1 - noise) / (1 + noise)`.
         """
         return float(np.sqrt(max(0.0, (1 - self.noise) / (1 + self.noise))))
 
@@ -242,7 +244,7 @@ class _Fit:
     def _without(self, r: Floats, u: Floats, h: Floats) -> Floats:
         """Residuals of the fits without the row, `r_i / (1 - h_i)`, or without its block `B`.
 
-        Of a block they are `(I - H_BB + u_B r_B' / n)^-1 r_B`.
+        The residuals of a block are `(I - H_BB + u_B r_B' / n)^-1 r_B`.
         """
         values = np.asarray(r / (1 - h)[:, None])
         for rows, hat in zip(self._members, self._hat_in_blocks, strict=True):
@@ -294,7 +296,7 @@ def _solved(matrix: Floats, right: Floats) -> Floats:
 
 
 def _pieces(groups: Sequence[Integers]) -> Iterator[list[Integers]]:
-    """The groups in pieces of at most 512 columns: large matrix products, little memory."""
+    """The groups in pieces of at most 512 columns, or one group: large products, little memory."""
     piece: list[Integers] = []
     for group in groups:
         if piece and sum(map(len, piece)) + len(group) > _COLUMNS_AT_ONCE:

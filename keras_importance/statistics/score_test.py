@@ -15,10 +15,10 @@ def score_test(basis: Floats, gradients: Floats, blocks: Integers | None = None)
 
         S = ||sum_i basis_i gradients_i'||² / n,        both centred
 
-    If they are independent, `S` has mean `tr(C_b) tr(C_g)` and variance `2 ||C_b||² ||C_g||²`, with
+    If the two are independent, `S` has mean `tr(C_b) tr(C_g)` and variance `2 ||C_b||² ||C_g||²`, with
     `C_b` and `C_g` the covariance matrices. The p-value is the upper tail of the gamma distribution
     with these moments, by Wilson & Hilferty's approximation: its cube root is nearly normal. Where rows
-    depend within blocks, the moments are those of the sums of `basis_i gradients_i'` over blocks.
+    depend within blocks, the moments come from the sums of `basis_i gradients_i'` over blocks.
 
     Args:
         basis: `(n_rows, n_functions)` functions of the feature, minus their prediction from the others.

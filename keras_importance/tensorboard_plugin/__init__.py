@@ -1,1 +1,1 @@
-"""A tab of our own in TensorBoard. Loaded at each start of TensorBoard: no Keras, nothing heavy."""
+"""The tab "Importance" in TensorBoard, which loads it at each start: no Keras, nothing heavy."""

@@ -17,8 +17,8 @@ _OBTAINED = ("", "exact", "screened", "carried")
 def aligned(epochs: Sequence[StoredEpoch]) -> dict[str, Any]:
     """The importances, intervals and states of all epochs as `(n_epochs, n_features)` arrays.
 
-    Features are in the order of the newest evaluation, then those that earlier ones alone have. What
-    isn't known is NaN, or code 0.
+    Features are in the order of the newest evaluation; features that only earlier evaluations have come
+    last. Unknown numbers are NaN, and unknown codes 0.
 
     Returns:
         `names` of the columns, `epochs` of the rows, `methods` with the arrays `mean`, `low`, `high` and
@@ -38,7 +38,7 @@ def aligned(epochs: Sequence[StoredEpoch]) -> dict[str, Any]:
 
 
 class _Columns:
-    """Which feature stands in which column."""
+    """The column of each feature."""
 
     def __init__(self, epochs: Sequence[StoredEpoch]) -> None:
         index: dict[str, int] = {}
@@ -60,7 +60,7 @@ def _methods(parts: Iterable[StoredResult | StoredVerdicts]) -> Iterable[str]:
 
 
 def _importances(epochs: Sequence[StoredEpoch], method: str, columns: _Columns) -> dict[str, Any]:
-    """The arrays of a method, the newest of its facts, and the rows in which it was evaluated."""
+    """The arrays of a method, its newest facts, and the rows of the epochs that evaluated it."""
     shape = (len(epochs), len(columns.names))
     mean, low, high = (np.full(shape, np.nan, np.float32) for _ in range(3))
     obtained = np.zeros(shape, np.uint8)
@@ -69,9 +69,9 @@ def _importances(epochs: Sequence[StoredEpoch], method: str, columns: _Columns) 
     for row, epoch in enumerate(epochs):
         for result in epoch.results:
             if result.method == method:
-                here = columns.of(result.feature_names)
-                mean[row, here], low[row, here], high[row, here] = result.mean, result.low, result.high
-                obtained[row, here] = [_OBTAINED.index(how) for how in result.obtained]
+                own = columns.of(result.feature_names)
+                mean[row, own], low[row, own], high[row, own] = result.mean, result.low, result.high
+                obtained[row, own] = [_OBTAINED.index(how) for how in result.obtained]
                 facts = result.facts
                 evaluated.append(row)
     arrays = {"mean": mean, "low": low, "high": high, "obtained": obtained}
@@ -87,8 +87,8 @@ def _states(epochs: Sequence[StoredEpoch], method: str, columns: _Columns) -> di
     for row, epoch in enumerate(epochs):
         for verdicts in epoch.verdicts:
             if verdicts.method == method:
-                here = columns.of(verdicts.feature_names)
-                states[row, here] = [codes.setdefault(state, len(codes)) for state in verdicts.states]
+                own = columns.of(verdicts.feature_names)
+                states[row, own] = [codes.setdefault(state, len(codes)) for state in verdicts.states]
                 if verdicts.threshold is not None:
                     thresholds[row] = json_number(verdicts.threshold)
                 error_rate = verdicts.error_rate

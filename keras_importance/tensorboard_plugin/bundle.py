@@ -13,12 +13,17 @@ from numpy.typing import NDArray
 
 
 def bundle(header: Mapping[str, Any]) -> bytes:
-    """A header that holds arrays as bytes: length of the header, header, arrays, each at a 4-byte place.
+    """A header and the arrays in it as bytes, little-endian.
 
-    In the header, the index of an array stands for it; `arrays` says of each its kind, such as `"f4"`,
-    its offset in bytes behind the header, and its length. All is little-endian.
+    Layout: the length of the header in 4 bytes, the header in JSON, then the arrays. Each part is padded
+    to a multiple of 4 bytes. In the JSON, the index of an array stands in its place. The entry `arrays`
+    lists for each array its `kind`, such as `"f4"`, its `offset` in bytes behind the header, and its
+    `length` in elements.
 
     The browser views the arrays in place: at 1,000 features x 200 epochs, text would take a second.
+
+    Args:
+        header: values for JSON, and arrays anywhere among them.
     """
     arrays: list[NDArray[Any]] = []
     indexed = _indexed(header, arrays)
@@ -34,7 +39,7 @@ def bundle(header: Mapping[str, Any]) -> bytes:
 
 
 def json_number(value: float) -> float | None:
-    """Six digits, as many as single precision knows; None for what JSON has no number for."""
+    """The value with six digits, as in single precision; None for NaN and infinity, unknown to JSON."""
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 

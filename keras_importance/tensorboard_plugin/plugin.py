@@ -1,4 +1,4 @@
-"""The tab "Importance": its files and its data, as TensorBoard asks for them."""
+"""The tab "Importance": serves its files and its data to the browser through TensorBoard."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ class ImportancePlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoa
         return http_util.Respond(request, content, "application/octet-stream")
 
     def _serve_evidence(self, request: wrappers.Request, experiment: Experiment) -> Any:
-        found = self._runs.evidence(experiment, _text(request, "run"), _number(request, "epoch"))
-        return http_util.Respond(request, found, "application/json")
+        evidence = self._runs.evidence(experiment, _text(request, "run"), _number(request, "epoch"))
+        return http_util.Respond(request, evidence, "application/json")
 
     def _serve_steps(self, request: wrappers.Request, experiment: Experiment) -> Any:
         run, method = _text(request, "run"), _text(request, "method")

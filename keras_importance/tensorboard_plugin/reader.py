@@ -15,7 +15,7 @@ _SCALARS = "scalars"
 _DRIFT = "importance_drift/"
 _FLOOR = "_floor"
 _MEASURES = ("spearman", "jensen_shannon", "top_k_overlap")
-# More than TensorBoard keeps of any tag of ours, or of a scalar.
+# More data than TensorBoard keeps of any tag.
 _ALL = 100_000
 
 
@@ -32,7 +32,7 @@ class Experiment:
 
 
 class Reader:
-    """Reads the summaries of ours in any run.
+    """Reads the package's summaries in any run.
 
     Args:
         provider: TensorBoard's data provider.
@@ -42,7 +42,12 @@ class Reader:
         self._provider = provider
 
     def tags(self, experiment: Experiment, runs: Sequence[str] | None = None) -> Mapping[str, Any]:
-        """`{run: {tag: TensorTimeSeries}}` of our tags, in some runs or in all."""
+        """`{run: {tag: TensorTimeSeries}}` of the tab's tags.
+
+        Args:
+            experiment: where to look.
+            runs: names of the runs; None for all runs.
+        """
         listing: Mapping[str, Any] = self._provider.list_tensors(
             experiment.context,
             experiment_id=experiment.id,
@@ -52,10 +57,10 @@ class Reader:
         return listing
 
     def parts(self, experiment: Experiment, run: str, tag: str, epoch: int) -> Sequence[bytes]:
-        """The newest summary of an epoch under a tag.
+        """The parts of the newest summary of an epoch under a tag.
 
         Raises:
-            UnknownRunError: where there is none.
+            UnknownRunError: if the tag holds no summary of this epoch.
         """
         for datum in reversed(self._read(experiment, run, [tag]).get(tag, ())):
             if datum.step == epoch:
@@ -84,7 +89,10 @@ class Reader:
         return epochs, n_unreadable
 
     def drift(self, experiment: Experiment, run: str, epochs: set[int]) -> list[dict[str, Any]]:
-        """The drift measures with their floors, from the scalars that the stock dashboards show, too."""
+        """The drift measures with their floors, from the scalars under `importance_drift/`.
+
+        Each is `{"method", "measure", "epochs", "values", "floors"}`, in some epochs alone.
+        """
         points = self._drift_points(experiment, run)
         measures = []
         for tag in sorted(points):
@@ -139,10 +147,10 @@ class Reader:
 
 
 def current(data: Iterable[Any]) -> list[Any]:
-    """The data in the order of their epochs, without those of an earlier training in the same directory.
+    """The data in the order of their epochs, without data of an earlier training in the directory.
 
-    TensorBoard itself forgets what was written over within a tag at most. Whatever is older than an
-    earlier epoch is of an earlier training.
+    TensorBoard itself drops overwritten data only within a tag. A datum belongs to an earlier training
+    if it was written before the datum of an earlier epoch. Of one epoch the newest datum counts.
     """
     newest: dict[int, Any] = {}
     for datum in data:
@@ -157,7 +165,10 @@ def current(data: Iterable[Any]) -> list[Any]:
 
 
 def _method_and_measure(name: str) -> tuple[str, str | None]:
-    """`permutation_spearman` as its two parts; None for what is no measure, such as a floor."""
+    """Method and measure of a name such as `permutation_spearman`.
+
+    The measure is None for a name that ends with no measure, such as that of a floor.
+    """
     for measure in _MEASURES:
         if name.endswith(f"_{measure}"):
             return name.removesuffix(f"_{measure}"), measure

@@ -1,4 +1,4 @@
-"""What the tab asks for about the runs of a log directory."""
+"""Answers the tab's requests about the runs of a log directory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CACHED_RUNS = 8
 
 
 class Runs:
-    """Answers requests about the runs that hold our summaries.
+    """Answers requests about the runs that hold summaries for the tab.
 
     Args:
         provider: TensorBoard's data provider.
@@ -35,7 +35,7 @@ class Runs:
         self._cache: dict[tuple[str, str], tuple[str, bytes]] = {}
 
     def index(self, experiment: Experiment) -> list[dict[str, Any]]:
-        """Each run with a version that changes whenever there is more to see."""
+        """The runs in order of their names, each with a version that changes whenever data are added."""
         return [
             {"run": run, "version": _version(tags)}
             for run, tags in sorted(self._reader.tags(experiment).items())
@@ -43,10 +43,10 @@ class Runs:
         ]
 
     def whole(self, experiment: Experiment, run: str) -> bytes:
-        """All importances, intervals and states of all epochs of a run, as one bundle.
+        """All importances, intervals and states of all epochs of a run, as one bundle; see `aligned`.
 
         Raises:
-            UnknownRunError: without such a run.
+            UnknownRunError: for a run that doesn't exist or holds no importances.
         """
         tags = self._reader.tags(experiment, [run]).get(run, {})
         version, key = _version(tags), (experiment.id, run)
@@ -72,7 +72,8 @@ class Runs:
         """The evidence for the verdicts of one epoch, and the notes.
 
         Raises:
-            UnknownRunError: without such a run or epoch.
+            UnknownRunError: for a run or an epoch that doesn't exist.
+            ValueError: for a summary that is damaged or of a later version.
         """
         stored = unpacked(epoch, self._reader.parts(experiment, run, tag_of(DATA, epoch), epoch))
         return {
@@ -82,10 +83,11 @@ class Runs:
         }
 
     def steps(self, experiment: Experiment, run: str, method: str, epoch: int) -> bytes:
-        """The map of time steps of one epoch, as one bundle.
+        """The map of time steps of a method in one epoch, as one bundle.
 
         Raises:
-            UnknownRunError: without such a map.
+            UnknownRunError: if there is no map of this run, method and epoch.
+            ValueError: for a summary that is damaged or of a later version.
         """
         tag = tag_of(steps_group(method), epoch)
         steps = unpacked_steps(self._reader.parts(experiment, run, tag, epoch))
@@ -110,7 +112,10 @@ class Runs:
 
 
 def _version(tags: Mapping[str, Any]) -> str:
-    """Changes whenever something was written; the time tells a run that began anew from the old one."""
+    """A text that changes whenever data are added to the tags.
+
+    The wall time of the newest datum tells a run that began anew from the old run.
+    """
     newest = max((series.max_wall_time for series in tags.values()), default=0.0)
     last_step = max((series.max_step for series in tags.values()), default=-1)
     return f"{len(tags)}-{last_step}-{newest!r}"

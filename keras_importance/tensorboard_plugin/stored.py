@@ -1,9 +1,9 @@
-"""What the event files hold for the tab: one summary per epoch, packed and unpacked here alone.
+"""The data of the tab in event files: one summary per epoch, packed and unpacked in this file alone.
 
 A summary is a rank-1 tensor of strings: a compressed JSON header, then arrays of little-endian floats.
-It stands alone, names and all: nothing is wrong where a run was continued with other features.
-TensorBoard keeps as few as 10 tensors of a tag (100 with its fast loader) and drops others at random:
-ten epochs share a tag, and so none is ever dropped.
+Each summary holds all names, so a run may be continued with other features. TensorBoard keeps as few as
+10 tensors of a tag (100 with its fast loader) and drops others at random. So at most ten epochs share a
+tag, and none is ever dropped.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ _OF_VERDICTS = (
 
 _VERSION = 1
 _EPOCHS_PER_TAG = 10
-# A map of time steps takes two bytes a cell; of more features the most important ones are kept.
+# A map of time steps takes two bytes per cell. Of a larger map the most important features are kept.
 _MAX_CELLS = 50_000
 
 
 def tag_of(group: str, epoch: int) -> str:
-    """The tag that holds an epoch."""
+    """The tag that holds an epoch, such as `importance_data/epochs_10_to_19` for epoch 12."""
     first = epoch - epoch % _EPOCHS_PER_TAG
     return f"{group}/epochs_{first}_to_{first + _EPOCHS_PER_TAG - 1}"
 
 
 def steps_group(method: str) -> str:
-    """Where the maps of time steps of a method lie."""
+    """The group of the tags that hold the maps of time steps of a method."""
     return f"{STEPS}/{method}"
 
 
@@ -56,7 +56,12 @@ def steps_group(method: str) -> str:
 
 
 def packed(results: Iterable[ImportanceResult], verdicts: Iterable[Verdicts]) -> list[bytes]:
-    """All that the tab shows of one epoch, apart from time steps."""
+    """The parts of the summary of one epoch: all that the tab shows, without time steps.
+
+    The arrays are of 4-byte floats: for each result `(4, n_features)`, the importance, the bounds of its
+    interval and the epoch of the last exact score; for each detector `(3, n_features)`, `since`, `bound`
+    and `p_value`.
+    """
     results, verdicts = list(results), list(verdicts)
     header = {
         "version": _VERSION,
@@ -74,7 +79,7 @@ def packed(results: Iterable[ImportanceResult], verdicts: Iterable[Verdicts]) ->
 
 
 def _header_of(value: ImportanceResult | Verdicts, names: Sequence[str]) -> dict[str, Any]:
-    """The fields of the names, as JSON knows them."""
+    """The fields with these names as values for JSON."""
     return {name: _plain(getattr(value, name)) for name in names}
 
 
@@ -85,7 +90,12 @@ def _plain(value: Any) -> Any:
 
 
 def packed_steps(result: ImportanceResult, by_step: NDArray[np.float64]) -> list[bytes]:
-    """The map of time steps of a result, in half precision relative to its maximum."""
+    """The parts of the summary of a map of time steps, in half precision relative to its maximum.
+
+    Args:
+        result: the result that the map belongs to.
+        by_step: `(n_steps, n_features)` its importances, NaN for features without steps.
+    """
     with_steps = np.flatnonzero(np.isfinite(by_step).any(axis=0))
     names = [result.feature_names[i] for i in with_steps]
     by_step = by_step[:, with_steps]
@@ -113,7 +123,13 @@ def _compressed(header: Mapping[str, Any]) -> bytes:
 
 @dataclass(frozen=True, eq=False)
 class StoredResult:
-    """An `ImportanceResult` as far as the tab shows it; `facts` are its scalars."""
+    """The part of an `ImportanceResult` that the tab shows.
+
+    Attributes:
+        facts: the scalars of the result by name.
+        mean, low, high: `(n_features,)` importances and the bounds of their intervals.
+        method, feature_names, obtained, notes, exact_epoch: as in `ImportanceResult`.
+    """
 
     method: str
     feature_names: tuple[str, ...]
@@ -128,7 +144,7 @@ class StoredResult:
 
 @dataclass(frozen=True, eq=False)
 class StoredVerdicts:
-    """`Verdicts` as far as the tab shows them."""
+    """The part of `Verdicts` that the tab shows, with the same attributes."""
 
     method: str
     feature_names: tuple[str, ...]
@@ -144,7 +160,7 @@ class StoredVerdicts:
 
 @dataclass(frozen=True, eq=False)
 class StoredEpoch:
-    """What was written about one epoch."""
+    """The stored results and verdicts of one epoch."""
 
     epoch: int
     results: tuple[StoredResult, ...]
@@ -162,10 +178,10 @@ class StoredSteps:
 
 
 def unpacked(epoch: int, parts: Sequence[bytes]) -> StoredEpoch:
-    """What `packed` made.
+    """The results and verdicts of an epoch, from the parts that `packed` made.
 
     Raises:
-        ValueError: for what a later version wrote, or what is damaged.
+        ValueError: for a summary that is damaged or of a later version.
     """
     header, arrays = _header(parts), iter(parts[1:])
     try:
@@ -191,10 +207,10 @@ def _verdicts(header: dict[str, Any], arrays: Iterator[bytes]) -> StoredVerdicts
 
 
 def unpacked_steps(parts: Sequence[bytes]) -> StoredSteps:
-    """What `packed_steps` made.
+    """The map of time steps, from the parts that `packed_steps` made.
 
     Raises:
-        ValueError: for what a later version wrote, or what is damaged.
+        ValueError: for a summary that is damaged or of a later version.
     """
     header = _header(parts)
     names = tuple(header["feature_names"])

@@ -25,9 +25,12 @@ def method_title(method: str) -> str:
 
 
 def head_lines(result: ImportanceResult, subtitle: str, over: str = ",") -> tuple[str, str]:
-    """Title and subtitle: `<method><over> epoch <epoch>`, and the subtitle in drawable letters.
+    """Title and subtitle in drawable letters; the title is `<method><over> epoch <epoch>`.
 
-    Without an epoch, the title ends where the first comma of `over` stands.
+    Args:
+        result: what the picture shows.
+        subtitle: the subtitle.
+        over: text between method and epoch. Without an epoch the title ends at its first comma.
     """
     where = over.split(",")[0] if result.epoch is None else f"{over} epoch {result.epoch}"
     return drawable(f"{method_title(result.method)}{where}"), drawable(subtitle)

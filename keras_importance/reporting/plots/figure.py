@@ -1,4 +1,4 @@
-"""What all pictures are drawn with: panels under a title, names beside rows, colours. No pyplot."""
+"""Parts shared by all pictures: panels under a title, names beside rows, colours. No pyplot."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DPI = 110
 
 
 class Picture(Figure):
-    """A figure that a notebook shows; matplotlib's own one is shown only once pyplot was imported."""
+    """A figure that a notebook shows; it shows matplotlib's `Figure` only once pyplot was imported."""
 
     def _repr_png_(self) -> bytes:
         file = io.BytesIO()
@@ -103,7 +103,14 @@ def room_for(names: Sequence[str]) -> float:
 def name_rows(
     axes: Axes, names: Sequence[str], colours: str | Sequence[str] = INK, *, at_right: bool = False
 ) -> None:
-    """Writes the names beside the rows: as texts, since matplotlib takes twice as long for ticks."""
+    """Writes the names beside the rows: as texts, since matplotlib takes twice as long for ticks.
+
+    Args:
+        axes: where row `i` lies at `y = i`.
+        names: the name of each row, from the top.
+        colours: the colour of all names, or of each.
+        at_right: whether the names stand at the right of the panel.
+    """
     axes.set_yticks([])
     x, gap, side = (1, 4, "left") if at_right else (0, -4, "right")
     beside = axes.get_yaxis_transform() + ScaledTranslation(gap / 72, 0, axes.figure.dpi_scale_trans)

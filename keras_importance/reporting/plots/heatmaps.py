@@ -59,7 +59,10 @@ def over_epochs(history: ImportanceHistory, method: str | None = None) -> Figure
 
     Args:
         history: what to draw.
-        method: name of the method; None for the first one.
+        method: name of the method; None for the first method of the history.
+
+    Raises:
+        ValueError: for an empty history or a method without results.
     """
     newest, results = comparable_results(history, method, "over_epochs")
     values = np.stack([result.importances_mean for result in results], axis=1)
@@ -76,7 +79,7 @@ def over_epochs(history: ImportanceHistory, method: str | None = None) -> Figure
 
 
 def over_steps(result: ImportanceResult) -> Figure:
-    """Time steps x features of sequences, the darker the more important; step 0 is the first one.
+    """Features x time steps of sequences, the darker the more important; the first step is 0.
 
     Args:
         result: what to draw; its `by_step` must not be None.
@@ -107,7 +110,7 @@ def _heatmap(
 ) -> Figure:
     """Shades of `(n_features, n_columns)` values, one row per feature in `order`.
 
-    The first rows have names; the others lie in a lower panel. All share one scale of shades.
+    The first 40 rows have names; other rows lie in a lower panel. Both share one scale of shades.
     """
     named, others = list(order)[:MAX_NAMED], list(order)[MAX_NAMED:]
     heights = [max(len(named), 1) * ROW_HEIGHT, *([_OTHERS_HEIGHT] if others else [])]

@@ -42,7 +42,7 @@ def _alike(cut: dict[str, str]) -> list[list[str]]:
 
 
 def _told_apart(names: Iterable[str]) -> dict[str, str]:
-    """Labels that show the letters from shortly before the first in which the names differ."""
+    """Labels that show where names differ: the letters from shortly before the first difference."""
     names = list(names)
     n_common = sum(
         1 for _ in takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))

@@ -50,12 +50,12 @@ _BAR_HEIGHT = 0.68
 def ranking(result: ImportanceResult, *, max_features: int = MAX_NAMED) -> Figure:
     """Bars of the most important features with their 95% intervals, most important on top.
 
-    Dark bars lie above 0 with their whole interval, pale ones don't, orange ones lie below 0. Hollow
-    bars were approximated within a time budget, and have no interval.
+    Dark blue bars: the whole interval lies above 0. Orange bars: it lies below 0. Pale bars: it holds 0,
+    or there is none. Hollow bars: approximated within a time budget, without an interval.
 
     Args:
         result: what to draw.
-        max_features: how many bars; a line below the axis says what the others are.
+        max_features: how many bars at most; a line below the axis tells about the other features.
     """
     order = by_importance(result.importances_mean)[:max_features]
     if not order:

@@ -53,14 +53,18 @@ def ranks(
 ) -> Figure:
     """A line for the rank of each of the now most important features, from epoch to epoch.
 
-    Of the features whose interval lies above 0 the first seven are in colour, the others grey. Pale ones
-    are too near 0 for their rank to say much; without a name, they ranked as high before. Hollow dots
-    were approximated within a time budget; beyond 40 epochs there are no dots.
+    Of the features whose interval lies above 0, the first seven have lines in colour, and the others
+    grey lines. Pale lines with a name are features too near 0 for their rank to say much. Pale lines
+    without a name are features that rank lower now and ranked as high before. Hollow dots were
+    approximated within a time budget; beyond 40 epochs there are no dots.
 
     Args:
         history: what to draw.
-        method: name of the method; None for the first one.
-        max_features: how many ranks; a line below the axis says how many features rank lower.
+        method: name of the method; None for the first method of the history.
+        max_features: how many ranks at most; a line below the axis says how many features rank lower.
+
+    Raises:
+        ValueError: for an empty history or a method without results.
     """
     newest, results = comparable_results(history, method, "ranks")
     order = by_importance(newest.importances_mean)[:max_features]
@@ -68,7 +72,7 @@ def ranks(
         return head_alone(no_values_lines(newest))
     # A rank of 1 is row 0.
     rows = np.stack([result.rank for result in results], axis=1) - 1
-    epochs = [at if result.epoch is None else result.epoch for at, result in enumerate(results)]
+    epochs = [i if result.epoch is None else result.epoch for i, result in enumerate(results)]
     is_exact = np.array([[how == "exact" for how in result.obtained] for result in results]).T[order]
     with_dots = len(results) <= _MAX_DOTTED
     colours = _line_colours(newest.ci_low[order])
@@ -87,7 +91,7 @@ def _line_colours(low: Floats) -> list[str]:
     """The colour of each line, from the lower bounds of the importances, most important first."""
     colours, unused = [], list(_LINES)
     for lower in low:
-        # Without an interval there is nothing that would speak against the rank.
+        # NaN, an importance without an interval, is not pale: nothing speaks against its rank.
         if lower <= 0:
             colours.append(_PALE)
         else:
@@ -132,7 +136,7 @@ def _named_panel(
 def _add_lines(
     axes: Axes, epochs: Sequence[int], rows: Floats, colours: Sequence[str], passing: Floats
 ) -> None:
-    """Draws `(n_features, n_epochs)` rows as lines over those that pass through."""
+    """Draws `(n_features, n_epochs)` rows as lines, over pale lines of features that rank lower now."""
     lines = [np.column_stack([epochs, row]) for row in passing]
     axes.add_collection(LineCollection(lines, colors=_PALE, linewidths=0.9, zorder=1))
     for index, (row, colour) in enumerate(zip(rows, colours, strict=True)):

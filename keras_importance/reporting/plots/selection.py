@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from keras_importance.results.result import ImportanceResult
 
 MAX_NAMED = 40
-"""How many features a picture names; rows of more would not fit on a page."""
+"""How many features a picture names; more rows would not fit on a page."""
 
 
 def comparable_results(
     history: ImportanceHistory, method: str | None, plot: str
 ) -> tuple[ImportanceResult, list[ImportanceResult]]:
-    """The newest result of a method, and all its results on the same features, that one included.
+    """The newest result of a method, and all its results on the same features, the newest included.
 
     Args:
-        history: where to look.
-        method: name of the method; None for the first one.
+        history: the history to take the results from.
+        method: name of the method; None for the first method of the history.
         plot: name of the public function, for the error.
 
     Raises:

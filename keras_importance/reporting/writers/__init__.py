@@ -1,4 +1,4 @@
-"""Where reports go. A writer is passed in as a value: `FeatureImportance(writers=[...])`."""
+"""Writers take reports somewhere. They are passed in as values: `FeatureImportance(writers=[...])`."""
 
 from __future__ import annotations
 

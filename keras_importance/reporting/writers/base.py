@@ -11,7 +11,10 @@ from keras_importance.results.result import ImportanceResult
 from keras_importance.results.verdict import Verdicts
 
 RUN = "importance"
-"""The directory in a log directory that all of ours is written into, and so its run in TensorBoard."""
+"""Name of the directory inside the log directory that all files are written into.
+
+It is also the name of the run in TensorBoard.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +25,8 @@ class EpochReport:
         epoch: the 0-based epoch.
         history: all results so far, this epoch's included.
         epoch_seconds: how long the epoch itself took, its validation included.
-        seconds_before: how long the evaluation had taken when the report was made, compilation apart.
-        compile_seconds: what one-time compilation took in this evaluation.
+        seconds_before: how long the evaluation had taken when the report was made, without compilation.
+        compile_seconds: how long one-time compilation took in this evaluation.
         with_pictures: whether the time budget has room for pictures now; in the last epoch always.
     """
 
@@ -55,7 +58,7 @@ class Writer(ABC):
     """Takes the reports of a training somewhere. Called in the training's own thread and process.
 
     Attributes:
-        draws_pictures: whether it draws pictures, for which the time budget puts something aside.
+        draws_pictures: whether it draws pictures, for which the time budget reserves time.
     """
 
     draws_pictures = False
@@ -65,4 +68,4 @@ class Writer(ABC):
         """Writes one report so that it survives a crash right after."""
 
     def close(self) -> None:  # noqa: B027 (most writers hold nothing open)
-        """Releases what is held open; called once at the end of a training."""
+        """Closes files and connections; called once at the end of a training."""

@@ -1,4 +1,4 @@
-"""Charts of TensorBoard's own Custom Scalars dashboard: each top feature with its interval as a band."""
+"""Charts for TensorBoard's Custom Scalars dashboard: each top feature with its interval as a band."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ _PARTS = ("value", "lower", "upper")
 
 
 class CustomScalars:
-    """Which features have a chart.
+    """The charts of all methods: which features have one, and in which order.
 
-    Of up to 20 features all that have an interval. Of more, those that get among the 10 most important:
-    there is room for 10 at the first evaluation and for two more each time the number of evaluations
-    has doubled, up to 20, so that what is learned late finds a place. A feature that has a chart
-    keeps it. The charts are in order of importance, anew whenever one is added and at each doubling.
+    Of up to 20 features, each feature with an interval has a chart. Of more features, those that get
+    among the 10 most important have one, as long as there is room. There is room for 10 charts at the
+    first evaluation and for two more each time the number of evaluations has doubled, up to 20. So
+    features that are learned late find a place. A feature that has a chart keeps it. The charts are
+    sorted by importance whenever a chart is added, and at each doubling.
     """
 
     def __init__(self) -> None:
@@ -29,10 +30,11 @@ class CustomScalars:
         self._n_results: dict[str, int] = {}
 
     def scalars(self, result: ImportanceResult) -> Iterator[tuple[str, float]]:
-        """The tags and values of the charts of a method, with those that this result adds.
+        """The tags and values of the charts of a method, after the charts that this result adds.
 
-        The value stands beside its bounds once more: TensorBoard draws a band only where all three
-        have the same steps, and an importance has more of them.
+        Each chart has a value and its lower and upper bound. The value repeats the importance:
+        TensorBoard draws a band only where all three have the same steps, and the curve of the
+        importance has more steps.
         """
         self._extend(result)
         charted = set(self._charted[result.method])

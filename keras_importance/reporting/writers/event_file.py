@@ -1,4 +1,4 @@
-"""An event file of TensorBoard that is begun anew where it was deleted or a write failed."""
+"""An event file of TensorBoard that is begun anew after it was deleted or a write failed."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _FILES = "events.out.tfevents.*"
 
 
 class EventFile:
-    """Appends events to a file in a directory, each on disk before the next.
+    """Appends events to a file in a directory; each event is on disk before the next.
 
     Args:
-        directory: where the file lies; made where it isn't there.
+        directory: the directory of the file; made if it doesn't exist.
 
     Raises:
         OSError: where the directory can't be made or written to.
@@ -43,7 +43,7 @@ class EventFile:
         self._failed = False
 
     def renew_if_lost(self) -> bool:
-        """True if the file was gone or its last write failed, and a new one is begun.
+        """Begins a new file if the file was deleted or its last write failed; returns whether it did.
 
         TensorBoard's own writer never recovers.
         """

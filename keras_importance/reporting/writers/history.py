@@ -1,4 +1,4 @@
-"""Keeps the history beside the event files, so that a training that crashed goes on with it."""
+"""Keeps the history beside the event files, so that a training that crashed can continue with it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class HistoryWriter(Writer):
 
 
 def kept_history(log_dir: str | os.PathLike[str], before: int) -> ImportanceHistory:
-    """What a `HistoryWriter` of an earlier process kept of the epochs below `before`.
+    """The history of the epochs below `before`, as a `HistoryWriter` of an earlier process kept it.
 
     Files that can't be read are left out, with one warning.
     """
@@ -80,7 +80,7 @@ def _folder(log_dir: str | os.PathLike[str]) -> Path:
 
 
 def _files(folder: Path) -> dict[int, Path]:
-    """The files of the folder that are ours, by their epochs."""
+    """The files in the folder that a `HistoryWriter` wrote, by their epochs."""
     files = {}
     with suppress(FileNotFoundError, NotADirectoryError):
         for path in folder.iterdir():

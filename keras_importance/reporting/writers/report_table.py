@@ -1,4 +1,4 @@
-"""The report as Markdown: a table of the features, who moved, and what methods disagree on."""
+"""The report as Markdown: a table of the features, which moved, and on which methods disagree."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ def report_text(
 
     Args:
         report: what is known after the epoch.
-        last: the last two evaluations of each method beside each other.
-        stability: how long each method has been stable; methods without it have no line on movement.
+        last: the step between the last two evaluations of each method.
+        stability: how long each method has been stable; methods without an entry have no line on
+            movement.
     """
     lines = [table(report.results, report.verdicts)]
     lines += [
@@ -39,10 +40,10 @@ def report_text(
 
 
 def table(results: Iterable[ImportanceResult], verdicts: Iterable[Verdicts] = ()) -> str:
-    """A Markdown table of the features, by their importance for the last of the methods.
+    """A Markdown table of the features, sorted by their importance in the last of the results.
 
-    With the verdicts of one detector it says of each feature what it is, since when and on what
-    evidence; flagged features are listed even where there are too many others.
+    With the verdicts of a detector, it gives each feature's state, since which epoch, and the evidence.
+    The first 200 features are listed, and all flagged ones.
     """
     results, verdicts = list(results), list(verdicts)
     by_feature = {verdict.feature: verdict for judged in verdicts for verdict in judged}
@@ -69,7 +70,13 @@ def _rows(
     verdicts: Mapping[str, Verdict],
     listed: Iterable[tuple[int, int]],
 ) -> Iterator[list[str]]:
-    """The cells of the head, of the rule below, and of each feature, by its rank and index."""
+    """The cells of the head, of the rule below it, and of each feature.
+
+    Args:
+        results: the results, one column each.
+        verdicts: the verdict on each feature, by its name.
+        listed: rank and index of each feature to list.
+    """
     has_notes = any(result.notes for result in results)
     head = ["rank", "feature", *(f"{result.method} (95% interval)" for result in results)]
     rule = ["---:", "---", *(["---:"] * len(results))]
@@ -132,7 +139,7 @@ def _droppable(verdicts: Verdicts) -> str:
 
 
 def movement(transition: Transition, stable_since: int | None) -> str:
-    """A line on the features that moved since the evaluation before, those that moved furthest first."""
+    """A line on the features that moved since the evaluation before, largest change first."""
     movers = list(transition.movers())
     rising = _moved("rises", [mover for mover in movers if mover.direction == "riser"])
     falling = _moved("falls", [mover for mover in movers if mover.direction == "faller"])

@@ -1,4 +1,4 @@
-"""The kinds of TensorBoard summaries: a scalar, an image, a text, a layout, data of our tab."""
+"""The kinds of TensorBoard summaries: a scalar, an image, a text, a layout, data of the tab."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def image_summary(tag: str, figure: Figure) -> Any:
     canvas: Any = FigureCanvasAgg(figure)
     buffer = io.BytesIO()
     canvas.draw()
-    # `savefig` would ask a style of the user's for size and ground, and keep the transparency of what is
-    # opaque; the last bytes are a tenth of the time.
+    # `savefig` would take size and background from the user's style, and store the transparency of an
+    # opaque picture; the last bytes are a tenth of the time.
     pixels = np.asarray(canvas.buffer_rgba())[..., :3]
     Image.fromarray(pixels).save(buffer, "png", compress_level=3)
     height, width, _ = pixels.shape
@@ -69,7 +69,7 @@ def layout_summary(layout: bytes) -> Any:
 
 
 def tab_summary(tag: str, parts: list[bytes]) -> Any:
-    """Data of our own tab: a rank-1 tensor of strings."""
+    """A summary for the tab: a rank-1 tensor of strings, as `tensorboard_plugin.stored` packs it."""
     metadata = summary_pb2.SummaryMetadata(
         plugin_data=summary_pb2.SummaryMetadata.PluginData(plugin_name=stored.PLUGIN_NAME),
         # Without a class, the data provider would hide it.

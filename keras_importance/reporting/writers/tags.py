@@ -1,4 +1,4 @@
-"""The tags of a report in TensorBoard, and what stands under each."""
+"""The tags of a report in TensorBoard, and the summary under each tag."""
 
 from __future__ import annotations
 
@@ -42,8 +42,9 @@ def importance_summaries(report: EpochReport) -> Iterator[Any]:
 def logged_features(history: ImportanceHistory, method: str) -> tuple[str, ...]:
     """The features of a method that have a curve of their own.
 
-    All of them up to 200. Of more, the 50 most important of each evaluation and as many of the flagged
-    ones join until there are 200; a feature that has a curve keeps it, so that no curve has gaps.
+    Of up to 200 features, all have a curve. Of more features, the 50 most important of each evaluation
+    and up to 50 flagged features join until there are 200. A feature that has a curve keeps it, so that
+    no curve has gaps.
     """
     logged: dict[str, None] = {}
     flagged = {verdicts.epoch: verdicts.useless for verdicts in history.judged}
@@ -60,7 +61,7 @@ def logged_features(history: ImportanceHistory, method: str) -> tuple[str, ...]:
 
 
 def bound_summaries(report: EpochReport, charts: CustomScalars) -> Iterator[Any]:
-    """`importance_<method>_bounds/<feature>/<part>`: what the charts of Custom Scalars show."""
+    """`importance_<method>_bounds/<feature>/<part>`: the scalars that the Custom Scalars charts show."""
     for result in report.results:
         for tag, value in charts.scalars(result):
             yield from scalar_summary(tag, value)
@@ -76,7 +77,7 @@ def drift_summaries(last: Iterable[Transition]) -> Iterator[Any]:
 
 
 def flag_summaries(report: EpochReport) -> Iterator[Any]:
-    """`importance_flags/<state>`: how many features are useless, and how many undecided."""
+    """`importance_flags/<state>`: how many features may be dropped, and how many are undecided."""
     for verdicts in report.verdicts:
         yield from scalar_summary("importance_flags/useless", len(verdicts.useless))
         yield from scalar_summary("importance_flags/undecided", verdicts.states.count("undecided"))
@@ -100,7 +101,10 @@ def report_summary(
 
 
 def tab_summaries(report: EpochReport) -> Iterator[Any]:
-    """What our own tab shows beyond the scalars: all results and verdicts, and maps of time steps."""
+    """`importance_data/...` and `importance_steps/<method>/...`: the data of the tab.
+
+    These are all results and verdicts, and the maps of time steps.
+    """
     tag = stored.tag_of(stored.DATA, report.epoch)
     yield tab_summary(tag, stored.packed(report.results, report.verdicts))
     for result in report.results:

@@ -39,7 +39,7 @@ class TensorBoardWriter(Writer):
     def __init__(self, log_dir: str | os.PathLike[str]) -> None:
         self.log_dir = os.path.join(os.fspath(log_dir), RUN)
         self._undrawn: EpochReport | None = None
-        # Carried on from report to report: the whole history would be compared anew in each epoch.
+        # Kept between reports: otherwise each epoch would compare the whole history anew.
         self._stability: dict[str, Stability] = {}
         self._charts = CustomScalars()
         self._layout = b""
@@ -73,7 +73,7 @@ class TensorBoardWriter(Writer):
             raise failure
 
     def close(self) -> None:
-        """Draws what was put off, and closes the event file."""
+        """Draws the pictures that the time budget put off, and closes the event file."""
         report, self._undrawn = self._undrawn, None
         if report is not None:
             pictures, failure = picture_summaries(report)
@@ -83,7 +83,7 @@ class TensorBoardWriter(Writer):
         self._events.close()
 
     def _add(self, epoch: int, values: list[Any]) -> None:
-        """Writes an event, with the layout of the charts where the file hasn't it yet."""
+        """Writes an event, with the layout of the charts unless the file already holds it."""
         if self._events.renew_if_lost():
             self._layout = b""
         layout = self._charts.layout()
@@ -93,7 +93,7 @@ class TensorBoardWriter(Writer):
 
 
 def _last_transitions(report: EpochReport) -> list[Transition]:
-    """The last two evaluations alone: the whole history would be compared anew in each epoch."""
+    """The step between the last two evaluations of each method, not the steps of the whole history."""
     return [
         transition
         for result in report.results
@@ -104,7 +104,13 @@ def _last_transitions(report: EpochReport) -> list[Transition]:
 def _stability(
     report: EpochReport, last: Iterable[Transition], known: Mapping[str, Stability]
 ) -> dict[str, Stability]:
-    """How long each method has been stable, going on from what is known; without errors none is."""
+    """How long each method has been stable; methods without draws of their errors are left out.
+
+    Args:
+        report: the report, with the newest results.
+        last: the step between the last two evaluations of each method.
+        known: the stabilities after the report before, to go on from.
+    """
     by_method = {transition.later.method: transition for transition in last}
     stability = {}
     for result in report.results:
