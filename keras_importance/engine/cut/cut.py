@@ -39,12 +39,12 @@ class Entry:
     """A tensor that the tail of a cut takes from its head.
 
     Attributes:
-        tensor: the tensor.
-        source: the tensor that the head computes, for the rows and for the values that replace them: the
-            entry's own tensor, or the input of the linear layer that makes it.
-        dependence: which feature each element of a row of the source depends on; for a linear layer,
-            each element along the last axis.
-        form: the linear layer, whose output is updated; None where elements are replaced.
+        tensor: the symbolic tensor; in a cut at the inputs, the index of the input.
+        source: the tensor that the head computes, for the rows and for the values that replace them. It
+            is the entry's own tensor, or the input of the linear layer that makes the tensor.
+        dependence: for each element of a row of the source, the feature that it depends on; for a linear
+            layer, for each of `LinearForm.elements` along their last axis.
+        form: the linear layer, whose output is updated; None if elements are replaced.
     """
 
     tensor: Any
@@ -64,10 +64,10 @@ class Cut:
 
     Attributes:
         features: indices of the features that the cut serves.
-        entries: where the two parts meet.
-        head: from `(call, inputs, entries)` to the sources of these entries.
+        entries: the tensors where the two parts meet.
+        head: from `(call, inputs, entries)` to the values of these entries' sources.
         tail: from `(call, values of the tensors of all entries)` to the model's outputs.
-        widest: how many values the widest layer of the tail has for a row.
+        widest: how many values a row has in the widest layer of the tail.
         held: how many replacing values are held for a row and repeat; None for as many as the inputs
             have.
         is_whole: True if the tail is the whole model.
@@ -155,7 +155,7 @@ def _by_touched_inputs(features: FeatureSet) -> dict[frozenset[int], tuple[int, 
 def _known_dependence(
     dependences: Sequence[Dependence], inputs: Sequence[Any], touched: frozenset[int]
 ) -> dict[int, Dependence]:
-    """The dependence of the inputs by the `id` of their tensors: that of untouched ones is on others."""
+    """The dependence of the inputs, by the `id` of their tensors; untouched inputs are `ON_OTHERS`."""
     return {
         id(tensor): _in_shape_of(
             tensor, dependence if index in touched else np.full_like(dependence, Depends.ON_OTHERS)
@@ -191,7 +191,7 @@ def _inputs_in_order(model: Any, graph: Graph, data: ValidationData) -> list[Any
 def _runs_alone(call: LayerCall) -> bool:
     """True if the layer neither makes nor changes a mask, and computes in float32 or float64.
 
-    All that the layer does in the model is then in its arguments and outputs, as precisely.
+    Run alone on its arguments, such a layer returns the same outputs as in the model.
     """
     operation = call.operation
     if not isinstance(operation, keras.Layer):
@@ -202,7 +202,7 @@ def _runs_alone(call: LayerCall) -> bool:
 
 
 def _in_shape_of(tensor: Any, dependence: Dependence) -> Dependence:
-    """Flat columns get the axis of length 1 that the model's input has."""
+    """The dependence in the shape of a row of the tensor; flat columns get its axis of length 1."""
     has_axis = len(tensor.shape) == dependence.ndim + 1
     return dependence.reshape(dependence.shape if has_axis else (*dependence.shape, 1))
 
@@ -232,7 +232,7 @@ def _followed(
     """Follows the features through the layers, as long as each element depends on a single feature.
 
     Returns:
-        The dependence of all tensors that are reached so, and the entries behind the linear layers where
+        The dependence of each tensor that is reached, and the entry behind each linear layer in which
         features mix; both by the `id` of the tensors.
     """
     dependence = dict(known)
@@ -261,7 +261,7 @@ def _spares_nothing(entries: Sequence[Entry], graph: Graph) -> bool:
 def _linear_entry(call: LayerCall, dependence: Dependence) -> Entry | None:
     """The entry behind a linear layer; None unless elements depend on the same feature at all positions.
 
-    What a convolution pads is 0 in every row and may count as any feature's.
+    The padding of a convolution is 0 in every row, so it may count as any feature's.
     """
     form = linear_form(call.operation)
     if form is None:
@@ -310,7 +310,7 @@ def _cut(
 
 
 def _joined(cut: Cut, members: Iterable[int], entries: Sequence[Entry]) -> Cut:
-    """The cut with the features of another cut at the same place added."""
+    """The cut with further features added, whose own cut has the same entries."""
     joined = tuple(
         replace(ours, dependence=np.maximum(ours.dependence, theirs.dependence))
         for ours, theirs in zip(cut.entries, entries, strict=True)
