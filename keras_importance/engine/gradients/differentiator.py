@@ -27,8 +27,8 @@ RowScores = Callable[[Any, Any], Any]
 Scalar = Array | RowScores
 """The scalar of each row `i` that is differentiated: a loss of each row, or a sum of outputs.
 
-The sum is `sum_m directions[i, m] · output_m(x_i)`, given as the array of directions `(n_rows, n_outputs)`;
-directions of shape `(1, n_outputs)` serve all rows.
+The sum is `sum_m directions[i, m] · output_m(x_i)`, given as the array of directions of shape
+`(n_rows, n_outputs)`; directions of shape `(1, n_outputs)` serve all rows.
 """
 
 

@@ -112,7 +112,7 @@ def _of_single_output(model: Any) -> dict[str, Callable[[], Metric]]:
 
 
 def _of_outputs(model: Any, outputs: Sequence[Output]) -> dict[str, Callable[[], Metric]]:
-    """For each loss and metric of several outputs, by its name in Keras' logs, a function that makes it."""
+    """For each loss and metric of an output, by its name in Keras' logs, a function that makes it."""
 
     def of_loss(name: str, output: Output) -> Metric:
         return MetricOfOutput.made(_metric_of_loss(name, loss_of_output(model, output)), output)

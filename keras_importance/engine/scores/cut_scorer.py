@@ -102,7 +102,7 @@ class CutScorer:
             pool.shutdown(cancel_futures=True)  # at Ctrl-C don't wait for what is still queued
 
     def seconds_per_score(self, sample: Sample) -> float:
-        """Mean seconds for one row of one slot; before any score, a block of each group runs on trial."""
+        """Mean seconds for one row of one slot; before any score, a block of each group is tried."""
         if not self._n_scored:
             for group in self._groups:
                 n_slots, n_rows = self._block_shape(sample, group)
