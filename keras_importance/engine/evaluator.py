@@ -1,4 +1,4 @@
-"""Evaluator: one model on one sample of rows, as the methods see it."""
+"""Evaluator: methods run one model on one sample of rows through it."""
 
 from __future__ import annotations
 
@@ -267,9 +267,9 @@ class Evaluator:
 
     @cached_property
     def multipliers(self) -> NDArray[np.int8]:
-        """`(n_rows, n_draws)` random signs, +1 or -1, by which draws of the error multiply the rows.
+        """`(n_rows, n_draws)` random signs, +1 or -1; a draw of the error multiplies rows by its signs.
 
-        They are the same in every evaluation, and for rows of the data that depend on one another.
+        The signs are the same in every evaluation. Rows that depend on one another share their signs.
         """
         n_draws = _N_DRAWS if len(self.features) <= _MANY_FEATURES else _N_DRAWS // 2
         return multipliers(self.data, n_draws, self.seed)
@@ -285,7 +285,7 @@ class Evaluator:
 
     @cached_property
     def metric(self) -> Metric:
-        """The metric, tried out: it knows its direction and whether it is a mean over rows."""
+        """The resolved metric: it knows its direction, and whether it is a mean over rows."""
         data = self.data
         return self._named_metric.resolved(data.targets, self.output_shapes, data.weights, self.seed)
 

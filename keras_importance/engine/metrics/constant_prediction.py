@@ -1,4 +1,4 @@
-"""Scores of the best constant prediction: what a model that ignores all its inputs could do."""
+"""Scores of the best constant prediction, which a model that ignores all its inputs could reach."""
 
 from __future__ import annotations
 
@@ -68,6 +68,7 @@ class _Constant:
     high: float
 
     def moved(self, position: int, by: float) -> _Constant:
+        """The constant with one of its values moved, within the range."""
         value = self.value.copy()
         value.flat[position] = min(max(value.flat[position] + by, self.low), self.high)
         return _Constant(value, self.low, self.high)
@@ -83,12 +84,14 @@ class _ConstantScorer:
     weights: Floats | None
 
     def mean(self, constants: Sequence[_Constant]) -> float:
+        """The weighted mean of the row scores, lower for better; infinite without finite row scores."""
         rows = self.rows(constants)
         if rows is None or not np.all(np.isfinite(rows)):
             return math.inf
         return (self.metric.worse_is or 1) * float(weighted_mean(rows, self.weights))
 
     def rows(self, constants: Sequence[_Constant]) -> Floats | None:
+        """`(n_rows,)` scores of one constant per output; None if the metric has no row scores."""
         leaves = keras.tree.flatten(self.few_outputs)
         n_rows = len(keras.tree.flatten(self.targets)[0])
         predicted = keras.tree.pack_sequence_as(

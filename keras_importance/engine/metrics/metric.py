@@ -45,7 +45,7 @@ class Metric:
 
         The metric is tried on two predictions: the targets themselves, and the targets shuffled. If it
         has no declared direction, the value for the targets themselves is the better one. A loss that
-        isn't a mean over rows loses its `row_scores`, and so is scored on all rows at once.
+        isn't a mean over rows loses its `row_scores`: it is then scored on all rows at once.
 
         Args:
             y_true: the targets of all rows.
@@ -54,7 +54,8 @@ class Metric:
             seed: seed of the shuffle.
 
         Raises:
-            InvalidArgumentError: if the metric fails, or has the same value for both predictions.
+            InvalidArgumentError: if the metric fails, compares rows with other rows by broadcasting, or
+                has no direction and can't tell the two predictions apart.
         """
         right = _almost_perfect(y_true, output_shapes)
         if right is None:
