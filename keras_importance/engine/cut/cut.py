@@ -1,10 +1,12 @@
 """Where to cut a model, so that a replaced feature leaves most of it as it was.
 
-A **cut** divides the layers of a model into a **head**, which is run once for a block of rows and once
-for the values that replace them, and a **tail**, which is run anew for each feature. They meet at
-**entries**: the tensors that the tail takes from the head. At an entry each element still depends on a
-single feature, so replacing the feature means replacing its elements there. Where a linear layer
-follows, the entry lies behind it: the difference of the feature's elements updates the layer's output.
+A **cut** divides the layers of a model into a **head** and a **tail**. The head is run once for a block
+of rows, and once for the values that replace them. The tail is run anew for each feature. They meet at
+**entries**: the tensors that the tail takes from the head.
+
+At an entry each element still depends on a single feature. So replacing the feature means replacing its
+elements there. If a linear layer follows, the entry lies behind it: the difference of the feature's
+elements updates the layer's output.
 """
 
 from __future__ import annotations
@@ -104,9 +106,9 @@ def whole_model(model: Any, data: ValidationData, features: FeatureSet) -> Cut:
 def cuts(model: Any, data: ValidationData, features: FeatureSet) -> list[Cut]:
     """The cuts with the smallest tails; each feature belongs to exactly one cut.
 
-    Exact, up to rounding: a feature is followed through the layers as long as its elements stay apart
-    from those of other features, and into the first linear layer that mixes them. Where inputs meet
-    late, a feature of one input leaves the layers of the other inputs as they are.
+    A feature is followed through the layers as long as no element depends on another feature too. Then
+    it is followed into the first linear layer that mixes features. If inputs meet late, the layers of
+    one input aren't run anew for a feature of another input. The cuts are exact, up to rounding.
     """
     graph = Graph.of(model)
     inputs = None if graph is None else _inputs_in_order(model, graph, data)

@@ -260,7 +260,7 @@ class TwinStep:
         )
 
     def _metric_states(self) -> list[tuple[Any, Any]]:
-        """The variables of metrics with zeros: losses update them, and JAX's `fit` frees their values."""
+        """The variables of metrics, with zeros: losses update them, and JAX's `fit` frees the values."""
         return [
             (variable, ops.zeros(variable.shape, variable.dtype))
             for variable in self._model.metrics_variables
