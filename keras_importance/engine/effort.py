@@ -1,4 +1,4 @@
-"""What one evaluation by one method may cost, and what it can build on."""
+"""The time limit of one evaluation by one method, and the result that it can build on."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from keras_importance.results.result import ImportanceResult
 
 @dataclass(frozen=True, eq=False)
 class Effort:
-    """What an evaluation by one method may cost, and what it can build on.
+    """The time limit of one evaluation by one method, and the result that it can build on.
 
     Attributes:
-        seconds: how long it should take, compilation apart.
-        previous: the method's newest result; None for none.
+        seconds: how many seconds the evaluation should take, without compilation.
+        previous: the method's newest result; None before its first.
         verbose: whether a long evaluation shows its progress.
     """
 

@@ -1,4 +1,4 @@
-"""Evaluator: one model on one sample of rows, as the methods see it."""
+"""Evaluator: methods run one model on one sample of rows through it."""
 
 from __future__ import annotations
 
@@ -47,33 +47,33 @@ _FEW_ROWS = 16
 # Draws of the errors: the 95% quantile of 200 is off by 1.5 points; for very many features half of them.
 _N_DRAWS = 200
 _MANY_FEATURES = 1000
-# Where a thousandth of the usual is too much, it isn't what is lacking.
+# If blocks of a thousandth of the default size still don't fit, their size isn't the cause.
 _SMALLEST_FRACTION = 2**-10
 
 
 class Evaluator:
     """Scores and differentiates a model on a fixed sample of rows.
 
-    Serves every evaluation of a training: compiled programs are made at first use and kept; weights
-    are read anew in each call. The model itself is not changed.
+    It serves all evaluations of a training. Programs are compiled at first use and kept. The model's
+    weights are read anew in each call. The model itself is not changed.
 
     Attributes:
         model: the Keras model.
         data: the rows.
-        features: the features that importance is asked of.
-        seed: seed of everything drawn; each evaluation draws the same.
-        training_data: what the running `fit` trains on, for methods that train too; else None.
+        features: the features whose importance is computed.
+        seed: seed of all random draws; they are the same in each evaluation.
+        training_data: the rows that the running `fit` trains on, for methods that train too; or None.
         compiler: compiles programs that run the model.
-        clock: the time that evaluations take, compilation apart.
-        subsamples: parts of the rows, for evaluations that can't afford all.
+        clock: counts the seconds of evaluations, without compilation.
+        subsamples: random parts of the rows, for evaluations that can't afford all rows.
 
     Args:
         metric: the user's `metric` argument.
-        in_parts: whether parts of the rows will be asked for, as within a time budget: gradients are
+        in_parts: whether evaluations may use a part of the rows, as under a time budget. Gradients are
             then computed in smaller chunks, so that fewer rows save work.
 
     Raises:
-        InvalidArgumentError: for what is no Keras model.
+        InvalidArgumentError: if `model` is no Keras model.
     """
 
     def __init__(
@@ -105,10 +105,12 @@ class Evaluator:
         self._scorers: dict[Scoring, FeatureScorer] = {}
 
     def check(self) -> None:
-        """Runs the model on a few rows, where it is built, so that unfit rows are reported early.
+        """Runs the model on a few rows, so that rows that it can't take are reported early.
+
+        A model that isn't built yet can't be checked.
 
         Raises:
-            InvalidArgumentError: where the model doesn't take the rows.
+            InvalidArgumentError: if the model can't take the rows.
         """
         if self.model.built:
             try:
@@ -120,10 +122,10 @@ class Evaluator:
                 ) from error
 
     def check_metric(self) -> None:
-        """Tries the metric out; of a model that isn't built, its name alone can be checked.
+        """Tries the metric on the targets; if the model isn't built, only the argument is checked.
 
         Raises:
-            InvalidArgumentError: for a metric that is unknown or fails.
+            InvalidArgumentError: if the metric is unknown or fails.
         """
         _ = self.metric if self.model.built else self._named_metric
 
@@ -132,19 +134,20 @@ class Evaluator:
         return generator(self.seed, "evaluation")
 
     def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
-        """What `make` returns, made when the key is first asked for and kept for the training."""
+        """The value of a key: made by `make` when it is first asked for, then kept for the training."""
         if key not in self._made:
             self._made[key] = make()
         return cast(Made, self._made[key])
 
     def agreed(self, decision: Made) -> Made:
-        """What the first process decides, where several train the model together."""
+        """The first process's decision, which all processes that train the model together follow."""
         return self.compiler.replicas.agreed(decision)
 
     def affordable_data(self, method: str, effort: Effort) -> ValidationData:
-        """The rows that an effort lets a method differentiate, going by its last evaluation.
+        """The rows that a method can differentiate within the seconds of an effort.
 
-        All of them at first; a chunk at least.
+        These are `max(1, floor(seconds / (seconds_per_row · chunk)))` chunks of rows, with the seconds
+        per row of the method's last evaluation. Before its first evaluation they are all rows.
         """
         per_row, chunk = self.clock.seconds_per_row(method), self._differentiator.rows_at_once
         if per_row <= 0 or math.isinf(effort.seconds):
@@ -153,9 +156,13 @@ class Evaluator:
         return self.subsamples.data(n_chunks * chunk)
 
     def within_memory(self, compute: Callable[[], Made]) -> Made:
-        """What `compute` returns; each time that memory runs out, anew with half as much at once.
+        """The result of `compute`, which is repeated with blocks of half the size when memory runs out.
 
-        What it takes now and in later evaluations is the time of more and smaller blocks.
+        Later evaluations keep the smaller blocks, and are slower.
+
+        Raises:
+            Exception: an error of `compute` other than a lack of memory; or a lack of memory although
+                the blocks have at most 1/1024 of their default size.
         """
         while True:
             try:
@@ -163,7 +170,7 @@ class Evaluator:
             except Exception as error:
                 if not is_out_of_memory(error) or self.compiler.fraction <= _SMALLEST_FRACTION:
                     raise
-            # Here and not above, where the exception still holds what filled the memory.
+            # Not in the `except` clause: there the exception still refers to the tensors in memory.
             self.compiler.fraction /= 2
             self._scorers.clear()
             for name in ("_joint_scorer", "_differentiator"):
@@ -179,7 +186,7 @@ class Evaluator:
 
     @property
     def n_outputs(self) -> int:
-        """How many values the outputs hold for a row."""
+        """How many values all outputs together have for a row."""
         return sum(math.prod(shape[1:]) for shape in self.output_shapes)
 
     @cached_property
@@ -210,29 +217,38 @@ class Evaluator:
     # --- scores ---------------------------------------------------------------------------------
 
     def scores(self, request: ScoreRequest, scoring: Scoring = EXACT) -> Iterator[FeatureScores]:
-        """Scores with one feature replaced at a time, a piece of the features at a time.
+        """Scores with one feature replaced at a time; yields a piece of the features at a time.
 
         Args:
             request: which features of which rows are replaced, and by what.
-            scoring: what is scored: `EXACT` predictions, the `AVERAGED` prediction over all that may
-                take the feature's place, or those of the model's first-order approximation,
-                `LINEARISED`, of features that have a gradient.
+            scoring: which prediction is scored. `EXACT`: the model's own. `AVERAGED`: the mean of the
+                model's predictions over all replacing values. `LINEARISED`: that of the model's
+                first-order approximation, for features that have a gradient.
         """
         features = request.features
         indices = np.arange(len(self.features)) if features is None else features
         return self._scorer(scoring).perturbed(self._device_data.sample(request), indices)
 
     def scores_of_sets(self, request: ScoreRequest, sets: Sequence[Integers]) -> FeatureScores:
-        """Scores with all features of a set replaced at once, for each of the sets."""
+        """Scores with all features of a set replaced at once, for each of the sets.
+
+        Args:
+            request: which rows are scored, and what replaces their values.
+            sets: for each set the indices of its features.
+
+        Returns:
+            Scores `(n_sets, n_repeats, n_rows)`; their `indices` are positions in `sets`.
+        """
         return self._joint_scorer.perturbed(self._device_data.sample(request), sets)
 
     def rate(self, request: ScoreRequest, scoring: Scoring = EXACT) -> tuple[float, int]:
-        """Seconds for one more row of one more (feature, repeat) pair, and how many rows go at once.
+        """Seconds for one score, and the number of rows in a block.
 
-        The first time it is tried out, which compiles what isn't compiled yet.
+        A score is that of one row for one (feature, repeat) pair. If nothing has been scored yet, a
+        block is scored on trial, which also compiles the programs.
 
         Raises:
-            TypeError: for `LINEARISED`, whose cost is that of its backward passes.
+            TypeError: for `LINEARISED`, whose cost lies in its backward passes.
         """
         scorer, sample = self._scorer(scoring), self._device_data.sample(request)
         if not isinstance(scorer, Scorer):
@@ -241,7 +257,7 @@ class Evaluator:
 
     @cached_property
     def constant_scores(self) -> Floats | None:
-        """`(n_rows,)` scores of the best constant prediction; None where the metric has none."""
+        """`(n_rows,)` scores of the best constant prediction; None if no constant can be scored."""
         names = [str(name) for name in getattr(self.model, "output_names", None) or []]
         data = self.data
         try:
@@ -251,19 +267,25 @@ class Evaluator:
 
     @cached_property
     def multipliers(self) -> NDArray[np.int8]:
-        """`(n_rows, n_draws)` signs, the same in every evaluation, and for all rows of a block."""
+        """`(n_rows, n_draws)` random signs, +1 or -1; a draw of the error multiplies rows by its signs.
+
+        The signs are the same in every evaluation. Rows that depend on one another share their signs.
+        """
         n_draws = _N_DRAWS if len(self.features) <= _MANY_FEATURES else _N_DRAWS // 2
         return multipliers(self.data, n_draws, self.seed)
 
     def worsening(self, scores: Array, baseline: Array) -> Array:
-        """How much worse the scores are than the baseline: positive where the replacement hurt."""
+        """How much worse the scores are than the baseline: `worse_is · (scores - baseline)`.
+
+        It is positive where the replacement hurt.
+        """
         assert self.metric.worse_is is not None  # noqa: S101 (a resolved metric knows)
         difference = np.asarray(scores - baseline)
         return difference if self.metric.worse_is > 0 else np.negative(difference, out=difference)
 
     @cached_property
     def metric(self) -> Metric:
-        """The metric, tried out: it knows its direction and whether it is a mean over rows."""
+        """The resolved metric: it knows its direction, and whether it is a mean over rows."""
         data = self.data
         return self._named_metric.resolved(data.targets, self.output_shapes, data.weights, self.seed)
 
@@ -299,13 +321,25 @@ class Evaluator:
     # --- gradients ------------------------------------------------------------------------------
 
     def gradients(self, scalar: Scalar, data: ValidationData | None = None) -> InputGradients:
-        """Gradients of each row's scalar, be it a sum of outputs or `row_loss`; None for all rows."""
+        """Gradients of each row's scalar with respect to the inputs.
+
+        Args:
+            scalar: directions `(n_rows, n_outputs)` or `(1, n_outputs)`, for a weighted sum of the
+                outputs; or `row_loss`.
+            data: the rows; None for all rows of the evaluator.
+        """
         return self._differentiator.gradients(scalar, data or self.data)
 
     def gradient_moments(
         self, scalars: Scalars, data: ValidationData, passes: Sequence[InputGradients] = ()
     ) -> list[Moments | None]:
-        """Sums over rows of the lengths of gradients, for each input; None without a gradient."""
+        """For each input the sums over rows of its gradients' lengths; None if it has no gradient.
+
+        Args:
+            scalars: the scalars of each row that are differentiated.
+            data: the rows.
+            passes: the gradients of each scalar, if they are known already.
+        """
         return self._differentiator.moments(scalars, data, passes)
 
     @property
@@ -315,10 +349,10 @@ class Evaluator:
 
     @property
     def row_loss(self) -> RowScores:
-        """The compiled loss of each row.
+        """The compiled loss of each row, `(targets, outputs) -> (n_rows,)`.
 
         Raises:
-            ValueError: for a loss that is no mean over rows.
+            ValueError: if the loss is no mean over rows.
         """
         if self._loss.row_scores is None:
             raise ValueError(
@@ -327,10 +361,12 @@ class Evaluator:
         return self._loss.row_scores
 
     def loss_slopes(self, data: ValidationData) -> Floats:
-        """`(n_rows, n_outputs)` slopes of each row's compiled loss in the outputs, or their logits.
+        """`(n_rows, n_outputs)` derivatives of each row's compiled loss with respect to the outputs.
+
+        For outputs that are probabilities, the derivatives are with respect to their logits.
 
         Raises:
-            ValueError: for a loss that is no mean over rows.
+            ValueError: if the loss is no mean over rows.
         """
         return self._differentiator.loss_slopes(self.row_loss, data)
 

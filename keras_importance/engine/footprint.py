@@ -1,4 +1,4 @@
-"""Leaves no trace: what a model's inference or a user's metric may change is put back."""
+"""Restores the state that a model's inference or a user's metric may change."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from keras_importance.engine.keras_internals import (
 
 @contextmanager
 def no_footprint(model: Any) -> Iterator[None]:
-    """Puts back the model's non-trainable state and all global random states that Keras may draw from.
+    """A context that restores the model's non-trainable state and the global random states at its end.
 
-    Layers that draw random numbers, count calls or update statistics in inference mode too (a sampling
-    layer, Monte Carlo dropout) would otherwise change the training that goes on. A metric may draw from
-    any library that is imported, whichever is the backend.
+    Some layers draw random numbers, count calls or update statistics in inference mode too: a sampling
+    layer, Monte Carlo dropout. Without this context they would change the running training. A metric
+    may draw random numbers from any imported library, whichever is the backend.
     """
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
     generator = global_generator()
@@ -50,9 +50,9 @@ def no_footprint(model: Any) -> Iterator[None]:
 
 
 def _state(model: Any) -> list[Any]:
-    """What inference may change: non-trainable variables, metrics, and states of recurrent layers.
+    """The variables that inference may change: non-trainable ones, metrics, states of recurrent layers.
 
-    Keras counts the states of a stateful RNN among no variables of the model.
+    Keras lists the states of a stateful RNN under no variables of the model.
     """
     variables = [
         *getattr(model, "non_trainable_variables", ()),
@@ -67,7 +67,7 @@ def _state(model: Any) -> list[Any]:
 
 
 def _torch_states() -> Iterator[Callable[[], None]]:
-    """What puts back torch's global generators, from which Keras' dropout draws on torch."""
+    """Functions that restore torch's global generators, from which Keras' dropout draws on torch."""
     torch = sys.modules.get("torch")
     if torch is None:
         return
@@ -77,10 +77,11 @@ def _torch_states() -> Iterator[Callable[[], None]]:
 
 
 def _tensorflow_states() -> Iterator[Callable[[], None]]:
-    """What puts back TensorFlow's global generator, where somebody has asked for it.
+    """Functions that restore TensorFlow's global generator, if it exists.
 
-    The public function would make one. What its operations without a generator draw from, no one can put
-    back; the engine runs none of them outside of compiled programs, which draw from states of their own.
+    It is read from its private module, as the public function would create it. Random operations without
+    a generator use a state that can't be restored. The engine runs such operations in compiled programs
+    alone, which have random states of their own.
     """
     module = sys.modules.get("tensorflow.python.ops.stateful_random_ops")
     generator = getattr(module, "global_generator", None)

@@ -19,7 +19,7 @@ class GradientSupport:
     Args:
         data: the rows.
         few_rows: indices of a few of the rows.
-        outputs: the model's outputs, as arrays, for a list of inputs with as many rows.
+        outputs: from the list of inputs for these few rows to the model's outputs, as arrays.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class GradientSupport:
         self._outputs = outputs
 
     def why_no_gradient(self, input_index: int) -> str | None:
-        """Why an input has no gradient; None where the model ignores it, and the gradient is 0."""
+        """Why an input has no gradient; None if the model ignores the input, so the gradient is 0."""
         columns, values = self._data.columns[input_index], self._data.inputs[input_index]
         if values.dtype.kind != "f":
             return f"input {columns.name!r} holds {values.dtype} values, which have no gradient"
@@ -40,9 +40,12 @@ class GradientSupport:
         return None
 
     def why_zero_is_no_gradient(self, feature: Feature) -> str | None:
-        """Why a gradient of 0 at every row is none; None where the feature has no effect.
+        """Why a feature has no gradient, although the backend returns 0 at every row.
 
-        Some backends return 0 for what the model rounds, as the codes of an embedding.
+        Some backends return 0 for values that the model rounds, such as the codes of an embedding.
+
+        Returns:
+            The reason; None if 0 is right, because the feature has no effect.
         """
         if all(self._is_whole(column) for column in feature.columns) and self._depends_on(feature):
             return f"the model turns {feature.name!r} into whole numbers: no gradient"

@@ -1,6 +1,6 @@
-"""What Keras keeps without a public name: the one module that a new release of Keras can break.
+"""Access to private names of Keras: the one module that a new release of Keras can break.
 
-Each function says what it returns where Keras no longer has the name: the engine then does without.
+Each function says what it returns if Keras no longer has the name: the engine then works without it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def is_of_keras(thing: Any) -> bool:
 
 
 def is_overridden(model: Any, method: str) -> bool:
-    """Whether the model's class has a method of the user's in place of Keras' own."""
+    """Whether the user's class of the model replaces a method of Keras."""
     return not is_of_keras(getattr(type(model), method))
 
 
@@ -67,7 +67,7 @@ def is_overridden(model: Any, method: str) -> bool:
 
 
 def layers_of(model: Any) -> list[Any]:
-    """All layers of a model, those inside of others too; none for what isn't a Keras model."""
+    """All layers of a model, nested layers included; an empty list if it isn't a Keras model."""
     return list(getattr(model, "_flatten_layers", list)())
 
 
@@ -105,14 +105,14 @@ def inbound_call(tensor: Any) -> InboundCall:
 
 
 def compiled_loss_weights(model: Any) -> Any:
-    """The `loss_weights` that `compile` was given; None for none. The loss itself is public."""
+    """The `loss_weights` that `compile` was given, or None. The loss itself has a public name."""
     return getattr(getattr(model, "_compile_loss", None), "_user_loss_weights", None)
 
 
 def compiled_metrics(model: Any) -> list[Any]:
-    """What `compile` was given as metrics and as weighted metrics; empty lists for neither.
+    """The `metrics` and the `weighted_metrics` that `compile` was given; an empty list for either.
 
-    Keras makes its metrics in the first training step. Before it, only these attributes have them.
+    Keras makes its metrics in the first training step. Before that, only these attributes hold them.
     """
     compiled = getattr(model, "_compile_metrics", None)
     names = ("_user_metrics", "_user_weighted_metrics")
@@ -125,7 +125,7 @@ def metric_direction(metric: Any) -> str | None:
 
 
 def metric_function(metric: Any) -> Callable[..., Any] | None:
-    """The function of rows whose mean a metric is; None for a metric that is none, or doesn't say."""
+    """The function whose mean over rows is the metric; None if there is none, or Keras hides it."""
     is_mean = isinstance(metric, keras.metrics.MeanMetricWrapper)
     return getattr(metric, "_fn", None) if is_mean else None
 
@@ -145,6 +145,6 @@ def global_generator() -> Any:
 
 
 def forget_global_generator() -> None:
-    """Keras makes a new generator when one is next asked for."""
+    """Drops Keras' global generator; Keras makes a new one at the next use."""
     if global_state is not None:
         global_state.set_global_attribute(_GLOBAL_GENERATOR, None)

@@ -19,10 +19,17 @@ from keras_importance.statistics.arrays import Integers, generator
 def joined_rows(
     data: ValidationData, model: Any, *, max_samples: int | None, seed: int
 ) -> ValidationData:
-    """The rows that the processes validate on together, the same in each of them.
+    """The rows that all processes validate on together; every process gets the same rows.
 
-    Where all hold the same rows, those; else each process holds a shard, and the sample is drawn from
-    all of them, from each in proportion to its rows.
+    If all processes hold the same rows, these rows are returned. Else each process holds a shard, and
+    the shards are joined. From more than `max_samples` joined rows a random sample is drawn, from each
+    shard in proportion to the rows that were available to it.
+
+    Args:
+        data: the rows of this process.
+        model: the model, whose distribution tells the processes.
+        max_samples: the most rows to keep; None for all.
+        seed: seed of the sample.
     """
     replicas = replicas_of(model)
     if _are_copies(data, replicas):
@@ -37,7 +44,10 @@ def joined_rows(
 
 
 def joined_training_rows(training: TrainingData, model: Any) -> TrainingData:
-    """The rows that the processes train on together; a step takes a batch of each process."""
+    """The rows that all processes train on together.
+
+    If the processes hold different rows, a step takes a batch of each: `batch_size` is the sum.
+    """
     replicas = replicas_of(model)
     if _are_copies(training.data, replicas):
         return training
@@ -56,7 +66,7 @@ def _digest(data: ValidationData) -> str:
 
 
 def _in_proportion(shards: list[ValidationData], n_rows: int, seed: int) -> Integers:
-    """Which of the joined rows to keep: of each shard a share like that of its rows before sampling."""
+    """Sorted indices of the joined rows to keep, from each shard in proportion to its available rows."""
     ends = np.cumsum([shard.n_available for shard in shards])
     bounds = np.rint(ends / ends[-1] * n_rows).astype(np.int64)
     wanted = np.diff(bounds, prepend=0)

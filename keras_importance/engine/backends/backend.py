@@ -1,4 +1,4 @@
-"""What the engine needs of a backend, and which one runs."""
+"""The interface between the engine and a backend, and the active backend."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from keras_importance.errors import InvalidArgumentError
 SUPPORTED = ("tensorflow", "jax", "torch")
 
 Inference = Callable[[Any], Any]
+"""A model in inference mode: from the nest of inputs to the nest of outputs."""
 
 
 class Backend(Protocol):
-    """What a backend's module must know.
+    """The constants and functions that each backend's module defines.
 
     Attributes:
         COMPILES: whether a program is compiled when it is first called with arguments of a shape.
-        CALLS_AT_ONCE: from how many threads compiled programs are best called.
+        CALLS_AT_ONCE: how many threads should call compiled programs at once.
     """
 
     COMPILES: bool
@@ -34,14 +35,17 @@ class Backend(Protocol):
     def compiled(self, model: Any, program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:
         """`program(call, *arguments)` compiled, where `call(x)` is the model's inference.
 
-        With `fuse` by the backend's optimising compiler, where it has one and that takes the program.
+        With `fuse`, the backend's optimising compiler is used, if there is one that accepts the program.
         """
 
     def jitted(self, program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:
-        """`program(*arguments)` compiled; it may not read a Keras variable but through a scope."""
+        """`program(*arguments)` compiled; it may read Keras variables only in a `StatelessScope`."""
 
     def vectorised(self, function: Callable[[Any], Any], stacked: Any) -> Any:
-        """`function` of each entry of a nest of tensors along their first axis, all at once."""
+        """Stacked results of `function` for each entry of `stacked`, all computed at once.
+
+        The entries lie along the first axis of each tensor of the nest.
+        """
 
     def loss_and_gradients(
         self, function: Callable[[list[Any]], tuple[Any, Any]], leaves: Sequence[Any]
@@ -49,30 +53,34 @@ class Backend(Protocol):
         """`loss, extra = function(leaves)`, and the gradients of the loss; None where there is none."""
 
     def gradients(self, function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> list[Any | None]:
-        """Gradients of the sum of `function(leaves)`; None for a leaf it doesn't depend on."""
+        """Gradients of the sum of `function(leaves)`; None for a leaf without a gradient."""
 
     def gather(self, values: Any, indices: Any) -> Any:
-        """Entries of a tensor along its first axis, by their indices from 0 on."""
+        """Entries of a tensor along its first axis, by indices that aren't negative."""
 
     def on_device(self, values: NDArray[np.generic]) -> Any:
         """The values as a tensor that stays where the model computes."""
 
     def snapshot(self, variable: Any) -> Any:
-        """The value of a Keras variable, which stays as it is when the variable changes."""
+        """The present value of a Keras variable; later changes of the variable don't affect it."""
 
     def is_chief(self, model: Any) -> bool:
-        """Whether this process is the one that writes."""
+        """Whether this process is the one that writes logs and files."""
 
     def placement(self, model: Any) -> Placement:
-        """Where copies of the model's weights are.
+        """The devices and processes that hold copies of the model's weights.
 
         Raises:
-            InvalidArgumentError: where no process holds all of them.
+            InvalidArgumentError: if no process holds all weights.
         """
 
 
 def current() -> Backend:
-    """The module for the active backend."""
+    """The module for the active backend.
+
+    Raises:
+        InvalidArgumentError: if the backend isn't supported.
+    """
     name = keras.backend.backend()
     if name not in SUPPORTED:
         raise InvalidArgumentError(
@@ -84,25 +92,24 @@ def current() -> Backend:
 
 
 def gather(values: Any, indices: Any) -> Any:
-    """Entries of a tensor along its first axis, by their indices from 0 on.
+    """Entries of a tensor or Keras variable along its first axis, by indices that aren't negative.
 
-    Also of a Keras variable. `keras.ops.take` counts negative indices from the end, which makes four
-    operations more of each.
+    It is faster than `keras.ops.take`, which spends four more operations on negative indices.
     """
     return current().gather(keras.ops.convert_to_tensor(values), indices)
 
 
 def is_chief(model: Any) -> bool:
-    """Whether this process is the one that writes."""
+    """Whether this process is the one that writes logs and files."""
     return current().is_chief(model)
 
 
 def why_no_fit() -> str | None:
-    """Why Keras' own `fit` won't train as this process is set up; None where it may.
+    """Why Keras' `fit` can't train in this process; None if nothing is known against it.
 
-    Under `MultiWorkerMirroredStrategy` it fails before it calls any callback, in Keras 3.15 with
-    "Attempt to convert a value (PerReplica...) to a Tensor". What can be seen before is how workers are
-    told of one another.
+    Under `MultiWorkerMirroredStrategy`, `fit` of Keras 3.15 fails before it calls any callback, with
+    "Attempt to convert a value (PerReplica...) to a Tensor". The only sign before that is `TF_CONFIG`,
+    the environment variable that lists the workers.
     """
     if keras.backend.backend() != "tensorflow":
         return None

@@ -1,4 +1,4 @@
-"""Compiles programs that run a model, and keeps the time that takes."""
+"""Compiles programs that run a model, and counts the seconds of compilation."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def replicas_of(model: Any) -> Replicas:
 
 
 class Compiler:
-    """Compiles programs that run one model, and adds up what that took.
+    """Compiles programs that run one model, and counts the seconds of compilation.
 
     Attributes:
         model: the Keras model.
-        on_device: from an array to a tensor where the model computes.
-        gradients: of the sum of a function, with respect to tensors.
-        calls_at_once: from how many threads programs are best called.
-        seconds_of: what one-time compilation took so far, by the name of the program: the time of calls
-            that compile, beyond that of the next call.
+        on_device: turns an array into a tensor on the device where the model computes.
+        gradients: `Backend.gradients`.
+        calls_at_once: how many threads should call programs at once.
+        seconds_of: seconds of compilation so far, by the name of the program: the time of each call
+            that compiles, less the time of the next call.
         fraction: fraction of the default block size in use; halved after each out-of-memory error.
     """
 
@@ -42,7 +42,7 @@ class Compiler:
 
     @property
     def seconds(self) -> float:
-        """What one-time compilation took so far."""
+        """Seconds of compilation so far, of all programs."""
         return sum(self.seconds_of.values())
 
     @cached_property
@@ -51,7 +51,7 @@ class Compiler:
         return replicas_of(self.model)
 
     def __call__(self, program: Callable[..., Any], *, fuse: bool = True) -> Callable[..., Any]:
-        """The program compiled; see `Backend.compiled`. The time that compiling takes is added up."""
+        """The program compiled by `Backend.compiled`; its seconds of compilation are counted."""
         if not self._backend.COMPILES:
             return self._backend.compiled(self.model, program, fuse)
         name = _name_of(program)
@@ -69,14 +69,14 @@ class Compiler:
             n_traces, started = len(traces), time.perf_counter()
             result = compiled(*arguments)
             seconds = time.perf_counter() - started
-            # Traced once, a program is compiled for each device.
+            # A program is traced once, but compiled for each device.
             is_new = REPLICA.get() not in seen
             seen.add(REPLICA.get())
             if len(traces) > n_traces or is_new:
                 self.seconds_of[name] += seconds
                 corrected.append(seconds)
             elif corrected:
-                # What the call itself takes is no compilation: the next one tells.
+                # The call that compiled also ran the program: the next call tells how long that takes.
                 self.seconds_of[name] -= min(seconds, corrected.pop())
             return result
 

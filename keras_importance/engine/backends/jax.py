@@ -24,8 +24,8 @@ CALLS_AT_ONCE = 1
 def compiled(model: Any, program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:
     """`program(call, *arguments)` compiled, where `call(x)` is the model's inference.
 
-    The model's variables are arguments of the compiled function: as constants in it, they would keep the
-    values of the first epoch.
+    The values of the model's variables are arguments of the compiled function. As constants in it, they
+    would keep the values of the first epoch.
     """
     call = partial(model, training=False)
 
@@ -47,7 +47,7 @@ def jitted(program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:
 
 
 def vectorised(function: Callable[[Any], Any], stacked: Any) -> Any:
-    """The function of each entry of stacked arrays, all at once."""
+    """Stacked results of the function for each entry of stacked arrays, all computed at once."""
     return jax.vmap(function)(stacked)
 
 
@@ -60,7 +60,7 @@ def loss_and_gradients(
 
 
 def gradients(function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> list[Any | None]:
-    """Gradients of the sum of `function(leaves)`; None for a leaf of whole indices."""
+    """Gradients of the sum of `function(leaves)`; None for a leaf that doesn't hold floats."""
     leaves = list(leaves)
     indices = [i for i, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
 
@@ -77,7 +77,7 @@ def gradients(function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> li
 
 
 def gather(values: Any, indices: Any) -> Any:
-    """Entries of a tensor along its first axis, by their indices from 0 on."""
+    """Entries of a tensor along its first axis, by indices that aren't negative."""
     return jnp.take(values, indices, axis=0, mode="clip")
 
 
@@ -87,17 +87,21 @@ def on_device(values: NDArray[np.generic]) -> Any:
 
 
 def snapshot(variable: Any) -> Any:
-    """A copy of the value of a Keras variable: training gives its own buffers away."""
+    """A copy of the value of a Keras variable: training donates the variable's own buffer."""
     return jnp.copy(variable.value)
 
 
 def is_chief(model: Any) -> bool:  # noqa: ARG001 (other backends ask the model)
-    """Whether this process is the one that writes."""
+    """Whether this process is the one that writes logs and files."""
     return bool(jax.process_index() == 0)
 
 
 def placement(model: Any) -> Placement:
-    """The devices that each hold all weights, as under `DataParallel`, and the processes they are of."""
+    """The devices that each hold all weights, as under `DataParallel`, and their processes.
+
+    Raises:
+        InvalidArgumentError: if the weights are split over processes.
+    """
     values = [variable.value for variable in getattr(model, "variables", ())]
     meshes = [value.sharding.mesh for value in values if _is_spread(value)]
     if not meshes:
@@ -111,9 +115,11 @@ def placement(model: Any) -> Placement:
                 "model in one process."
             )
         return Placement()
-    devices = [one for one in meshes[0].devices.flat if one.process_index == jax.process_index()]
+    devices = [
+        device for device in meshes[0].devices.flat if device.process_index == jax.process_index()
+    ]
     return Placement(
-        [partial(_on, *one) for one in enumerate(devices)],
+        [partial(_on, *replica_and_device) for replica_and_device in enumerate(devices)],
         n_processes,
         jax.process_index() if n_processes > 1 else 0,
         _exchanged,
@@ -125,7 +131,7 @@ def _is_spread(value: Any) -> bool:
 
 
 def _copies_here(values: list[Any]) -> list[Any]:
-    """The copies of all values on the replica in use; as they are where some are split over devices."""
+    """The copies of all values on the replica in use; the values themselves if some are split."""
     if not all(value.is_fully_replicated for value in values):
         return values
     replica = REPLICA.get() or 0
@@ -143,7 +149,7 @@ def _on(replica: int, device: Any) -> Iterator[None]:
 
 
 def _exchanged(value: bytes) -> list[bytes]:
-    """The bytes of all processes: their lengths first, as all must send as many."""
+    """The bytes of all processes. Lengths are exchanged first: all processes must send equally many."""
     lengths = multihost_utils.process_allgather(np.array([len(value)], np.int32)).reshape(-1)
     padded = np.zeros(int(lengths.max()), np.uint8)
     padded[: len(value)] = np.frombuffer(value, np.uint8)

@@ -1,10 +1,10 @@
-"""What says that memory has run out, in the words of each backend."""
+"""Recognises that memory has run out, by the exceptions and messages of each backend."""
 
 from __future__ import annotations
 
 import re
 
-# TensorFlow's and CUDA's exceptions, which can't be named where that backend isn't imported.
+# Names of TensorFlow's and torch's exceptions: the classes exist only where the backend is imported.
 _KINDS = {"ResourceExhaustedError", "OutOfMemoryError"}
 _WORDS = re.compile(
     r"RESOURCE_EXHAUSTED|out of memory|OOM when allocating|can't allocate memory|bad_alloc",
@@ -13,7 +13,7 @@ _WORDS = re.compile(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception means that there was no memory: less at once may do.
+    """Whether an exception means that memory has run out, so that smaller blocks may help.
 
     TensorFlow raises `ResourceExhaustedError`, JAX an `XlaRuntimeError` that says RESOURCE_EXHAUSTED,
     torch an `OutOfMemoryError` or a `RuntimeError` of its allocator, NumPy and Python `MemoryError`.

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 REPLICA: ContextVar[int | None] = ContextVar("replica", default=None)
-"""The replica of this process whose weights programs use; None for the model as it is."""
+"""Index of the replica of this process whose weights programs use; None for the model's own weights."""
 
 
 def _alone(value: bytes) -> list[bytes]:
@@ -17,13 +17,14 @@ def _alone(value: bytes) -> list[bytes]:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where copies of a model's weights are.
+    """The devices and processes that hold copies of a model's weights.
 
     Attributes:
-        scopes: for each copy in this process a context in which programs use it; empty for a single one.
+        scopes: for each copy in this process a context in which programs use it; empty for a single
+            copy.
         n_processes: how many processes train the model together.
-        process: the number of this one.
-        exchanged: gives every process the bytes of all, in their order.
+        process: index of this process.
+        exchanged: from the bytes of this process to the bytes of all processes, in their order.
     """
 
     scopes: Sequence[Callable[[], AbstractContextManager[None]]] = ()

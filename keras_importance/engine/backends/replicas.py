@@ -14,19 +14,19 @@ from keras_importance.errors import reason_of
 Value = TypeVar("Value")
 
 Owners = Sequence[int | None]
-"""For each block the replica of this process that computes it; None where another process does."""
+"""For each block the index of this process's replica that computes it; None if another process does."""
 
 
 class Replicas:
-    """Computes blocks of rows on all copies of the model, and brings the results together.
+    """Computes blocks of rows on all copies of the model, and collects the results.
 
-    A device that holds all weights is a replica. Blocks go to them in turn, and are computed with the
-    replica's own copy. All processes end up with all results, so all of them must ask the same questions
-    in the same order; what they decide by the clock, they decide by that of the first.
+    A replica is a device that holds all weights. Blocks go to the replicas in turn, and each is computed
+    with the replica's own copy. All processes get all results, so all of them must call the same methods
+    in the same order. Where a decision depends on the clock, they follow the first process.
 
     Args:
         placement: the copies of the model's weights.
-        calls_at_once: from how many threads programs are best called on one replica.
+        calls_at_once: how many threads should call programs at once on one replica.
     """
 
     def __init__(self, placement: Placement, calls_at_once: int = 1) -> None:
@@ -42,11 +42,14 @@ class Replicas:
         return self._n_here * self._placement.n_processes
 
     def block_of(self, n_rows: int, at_most: int) -> int:
-        """The size of a block of rows, so that every replica gets one."""
+        """How many rows a block has: at most `at_most`, and so few that every replica gets a block."""
         return max(1, min(at_most, math.ceil(n_rows / self.n)))
 
     def owners(self, n_blocks: int) -> list[int | None]:
-        """Who computes each block; of fewer blocks than processes every process computes all."""
+        """The replicas that compute the blocks, in turn over all processes.
+
+        If there are fewer blocks than processes, every process computes all blocks.
+        """
         n_processes = self._placement.n_processes
         if n_blocks < n_processes:
             return [index % self._n_here for index in range(n_blocks)]
@@ -65,14 +68,15 @@ class Replicas:
         pool: Executor | None = None,
         warm: set[int] | None = None,
     ) -> Iterator[Value | None]:
-        """Results of the blocks that belong to this process, in their order; None for the others.
+        """Results of the blocks of this process, in their order; None for a block of another process.
 
         Args:
             run: computes a block.
             blocks: the blocks.
-            owners: who computes each; None for all of them in turn.
-            pool: calls `run` for several blocks at once; None for one after the other.
-            warm: replicas on which programs are compiled; on any other the first block goes alone.
+            owners: the replica that computes each block; None for all replicas in turn.
+            pool: calls `run` for several blocks at once; None to call it for one after the other.
+            warm: replicas on which the programs are compiled already. On any other replica the first
+                block runs alone, and the replica is added.
         """
         owners = self.owners(len(blocks)) if owners is None else owners
         done: dict[int, Value | None] = {}
@@ -87,10 +91,14 @@ class Replicas:
         yield from (map if pool is None else pool.map)(result, range(len(blocks)))
 
     def brought(self, results: Iterable[Value | None], owners: Owners) -> Iterator[Value]:
-        """What `map` found, of all processes; it must be arrays in host memory.
+        """The results of `map` of all processes, in the order of the blocks.
+
+        Args:
+            results: the results of this process; with several processes, arrays in host memory.
+            owners: the owners of the blocks.
 
         Raises:
-            RuntimeError: where another process failed.
+            RuntimeError: if another process has failed.
         """
         if None not in owners:
             yield from cast("Iterable[Value]", results)
@@ -106,21 +114,21 @@ class Replicas:
         yield from (by_index[index] for index in range(len(owners)))
 
     def gathered(self, results: Sequence[Value | None]) -> list[Value]:
-        """The same of blocks that went to the replicas in turn."""
+        """Results of all processes, in the order of the blocks, for blocks in turn; see `brought`."""
         return list(self.brought(results, self.owners(len(results))))
 
     def pool(self) -> ThreadPoolExecutor:
-        """Calls programs from as many threads as is best."""
+        """Threads that call programs: `calls_at_once` for each replica of this process."""
         return ThreadPoolExecutor(self._n_here * self._calls_at_once)
 
     def agreed(self, value: Value) -> Value:
-        """The first process's value, which all processes go by."""
+        """The first process's value, which all processes use."""
         if self._placement.n_processes == 1:
             return value
         return cast(Value, self._exchanged("a decision", value)[0])
 
     def of_each_process(self, value: Value) -> list[Value]:
-        """The value of every process, in their order."""
+        """The values of all processes, in their order."""
         return [value] if self._placement.n_processes == 1 else self._exchanged("rows", value)
 
     def _on(self, run: Callable[[Any], Value], block: Any, owner: int | None) -> Value | None:
@@ -132,11 +140,14 @@ class Replicas:
             return run(block)
 
     def _exchanged(self, what: str, value: Any, failure: Exception | None = None) -> list[Any]:
-        """The values of all processes.
+        """The values of all processes, in their order.
 
-        A process that failed elsewhere asks another question than the rest. That is seen by all of them
-        in the same exchange, and from then on nothing is exchanged: no process waits for one that has
-        gone on to train.
+        A process that has failed elsewhere exchanges something else than the others, told by `what`. All
+        processes see this in the same exchange. From then on nothing is exchanged, so that no process
+        waits for another that trains already.
+
+        Raises:
+            RuntimeError: if another process has failed, or exchanges something else.
         """
         if self._lost:
             raise RuntimeError(self._lost)

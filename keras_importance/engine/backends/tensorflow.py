@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from keras_importance.engine.backends.placement import REPLICA, Placement
 
 COMPILES = True
-# XLA runs the small operations between the large ones of a program on one core.
+# Two calls keep the cores busy: XLA runs the small operations of a program on one core.
 CALLS_AT_ONCE = 2
 
-# XLA's own words for a graph that it doesn't take: strings, shapes that depend on values.
+# Exceptions for a graph that XLA can't compile: one with strings, or shapes that depend on values.
 _NOT_FOR_XLA = (
     tf.errors.InvalidArgumentError,
     tf.errors.UnimplementedError,
@@ -33,8 +33,9 @@ _NOT_FOR_XLA = (
 def compiled(model: Any, program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:
     """`program(call, *arguments)` as one graph, where `call(x)` is the model's inference.
 
-    On a replica the values of the model's variables are arguments. Those that training doesn't reduce,
-    as the means of BatchNormalization, are the first replica's on all: its copy is what gets saved.
+    On a replica, the values of the model's variables are arguments. Variables that aren't trained, such
+    as the means of BatchNormalization, differ between replicas. All replicas use the first one's values,
+    as these are saved with the model.
     """
     call = partial(model, training=False)
     as_it_is = jitted(partial(program, call), fuse)
@@ -65,7 +66,7 @@ def _values_on(model: Any, replica: int) -> list[Any]:
 
 
 def jitted(program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:
-    """The program as one graph; with `fuse` through XLA, and as it is where XLA refuses it."""
+    """The program as one graph; with `fuse` compiled by XLA, unless XLA refuses it."""
     plain: Callable[..., Any] = tf.function(program, autograph=False)
     if not fuse:
         return plain
@@ -84,7 +85,7 @@ def jitted(program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:
 
 
 def vectorised(function: Callable[[Any], Any], stacked: Any) -> Any:
-    """The function of each entry of stacked tensors, all at once."""
+    """Stacked results of the function for each entry of stacked tensors, all computed at once."""
 
     def own(entry: Any) -> Any:
         # A tensor of the caller, handed through as it is, becomes a placeholder that XLA refuses.
@@ -102,12 +103,12 @@ def loss_and_gradients(
         tape.watch(leaves)
         loss, extra = function(leaves)
     slopes = tape.gradient(loss, leaves)
-    # Those of an embedding are slices, which no program takes across its border.
-    return loss, extra, [None if one is None else tf.convert_to_tensor(one) for one in slopes]
+    # The gradient of an embedding is an `IndexedSlices`, which a program can't take or return.
+    return loss, extra, [None if slope is None else tf.convert_to_tensor(slope) for slope in slopes]
 
 
 def gradients(function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> list[Any | None]:
-    """Gradients of the sum of `function(leaves)`; None for a leaf it doesn't depend on."""
+    """Gradients of the sum of `function(leaves)`; None for a leaf without a gradient."""
     leaves = list(leaves)
     differentiable = [leaf for leaf in leaves if leaf.dtype.is_floating]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -118,7 +119,7 @@ def gradients(function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> li
 
 
 def gather(values: Any, indices: Any) -> Any:
-    """Entries of a tensor along its first axis, by their indices from 0 on."""
+    """Entries of a tensor along its first axis, by indices that aren't negative."""
     return tf.gather(values, indices)
 
 
@@ -128,12 +129,12 @@ def on_device(values: NDArray[np.generic]) -> Any:
 
 
 def snapshot(variable: Any) -> Any:
-    """The value of a Keras variable, which stays as it is when the variable changes."""
+    """The present value of a Keras variable; later changes of the variable don't affect it."""
     return tf.identity(variable.value)
 
 
 def is_chief(model: Any) -> bool:
-    """Whether this process is the one that writes, under the model's distribution strategy."""
+    """Whether this process writes logs and files, under the model's distribution strategy."""
     strategy = getattr(model, "distribute_strategy", None) or tf.distribute.get_strategy()
     return bool(strategy.extended.should_save_summary)
 
@@ -143,7 +144,12 @@ def placement(model: Any) -> Placement:
     strategy = getattr(model, "distribute_strategy", None)
     if not isinstance(strategy, tf.distribute.MirroredStrategy) or strategy.num_replicas_in_sync == 1:
         return Placement()
-    return Placement([partial(_on, *one) for one in enumerate(strategy.extended.worker_devices)])
+    return Placement(
+        [
+            partial(_on, *replica_and_device)
+            for replica_and_device in enumerate(strategy.extended.worker_devices)
+        ]
+    )
 
 
 @contextmanager

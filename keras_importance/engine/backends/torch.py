@@ -20,7 +20,7 @@ CALLS_AT_ONCE = 1
 def compiled(model: Any, program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:  # noqa: ARG001
     """`program(call, *arguments)`, where `call(x)` is the model's inference.
 
-    Not compiled: what torch.compile gains on such programs it loses again many times in compiling them.
+    It isn't compiled: `torch.compile` takes many times longer than it saves on such programs.
     """
     call = partial(model, training=False)
 
@@ -42,7 +42,7 @@ def jitted(program: Callable[..., Any], fuse: bool) -> Callable[..., Any]:  # no
 
 
 def vectorised(function: Callable[[Any], Any], stacked: Any) -> Any:
-    """The function of each entry of stacked tensors, all at once."""
+    """Stacked results of the function for each entry of stacked tensors, all computed at once."""
     return torch.func.vmap(function, randomness="same")(stacked)
 
 
@@ -55,12 +55,12 @@ def loss_and_gradients(
 
 
 def gradients(function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> list[Any | None]:
-    """Gradients of the sum of `function(leaves)`; None for a leaf it doesn't depend on."""
+    """Gradients of the sum of `function(leaves)`; None for a leaf without a gradient."""
     with torch.enable_grad():
         watched = [
             leaf.detach().requires_grad_() if leaf.is_floating_point() else leaf for leaf in leaves
         ]
-        with keras.StatelessScope():  # what a layer assigns in place could not be differentiated
+        with keras.StatelessScope():  # assignments of a layer in place couldn't be differentiated
             total = torch.sum(function(watched))
         differentiable = [leaf for leaf in watched if leaf.requires_grad]
         if not total.requires_grad or not differentiable:
@@ -71,7 +71,7 @@ def gradients(function: Callable[[list[Any]], Any], leaves: Sequence[Any]) -> li
 
 
 def gather(values: Any, indices: Any) -> Any:
-    """Entries of a tensor along its first axis, by their indices from 0 on."""
+    """Entries of a tensor along its first axis, by indices that aren't negative."""
     return keras.ops.take(values, indices, axis=0)
 
 
@@ -86,10 +86,10 @@ def snapshot(variable: Any) -> Any:
 
 
 def is_chief(model: Any) -> bool:  # noqa: ARG001 (other backends ask the model)
-    """Whether this process is the one that writes."""
+    """Whether this process is the one that writes logs and files."""
     return not torch.distributed.is_initialized() or bool(torch.distributed.get_rank() == 0)
 
 
 def placement(model: Any) -> Placement:  # noqa: ARG001 (other backends ask the model)
-    """The process alone: processes of torch don't train a Keras model together."""
+    """A single copy in this process: torch's processes don't train a Keras model together."""
     return Placement()

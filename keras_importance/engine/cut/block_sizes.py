@@ -14,10 +14,10 @@ from keras_importance.engine.cut.graph import Graph
 # Values of a block in the widest layer, 32 MB: less leaves cores idle, more exceeds their caches.
 _MAX_VALUES = 1 << 23
 _MAX_ROWS = 1 << 16
-# Values of a chunk in the widest layer where some of the rows may be asked for: still enough to keep the
+# Values of a chunk in the widest layer, if a part of the rows may be asked for: still enough to keep the
 # cores busy.
 _MAX_CHUNK_OF_SOME = 1 << 19
-# Where the widest layer is narrower than this, the call itself takes the time, not its rows.
+# If the widest layer is narrower than this, the overhead of a call takes most time, not its rows.
 _NARROW = 16
 _MAX_NARROW_ROWS = 1 << 18
 # Replaced values of a block of rows, for all repeats.
@@ -28,7 +28,7 @@ _CALLS = 2
 
 
 def declared_batch(model: Any) -> int | None:
-    """How many rows the model's inputs are fixed to, as for a stateful RNN; usually None."""
+    """The batch size that the model's inputs are fixed to, as for a stateful RNN; usually None."""
     if isinstance(model, keras.Sequential) and not any(
         getattr(layer, "stateful", False) for layer in model.layers
     ):
@@ -38,12 +38,12 @@ def declared_batch(model: Any) -> int | None:
 
 
 def rows_at_once(model: Any, data: ValidationData, *, in_parts: bool, fraction: float = 1.0) -> int:
-    """How many rows are differentiated at once; as many as the model declares, if it does.
+    """How many rows are differentiated at once; the batch size of the model's inputs, if it is fixed.
 
     Args:
         model: the model.
         data: the rows.
-        in_parts: whether some of the rows may be asked for, so that smaller chunks save work.
+        in_parts: whether a part of the rows may be asked for, so that smaller chunks save work.
         fraction: fraction of the usual size; below 1 after memory ran out.
     """
     widest = widest_layer(model, data)
@@ -69,10 +69,10 @@ def block_shape(
     Args:
         n_rows: rows in all.
         n_slots: slots in all.
-        widest: values of a row in the widest layer that is run.
-        held: values that replace those of a row, for all repeats.
-        declared: how many rows the model's inputs are fixed to; None for any.
-        calls_at_once: how many blocks are computed at once; smaller blocks are faster where it is 1.
+        widest: how many values a row has in the widest layer that is run.
+        held: how many replacing values are held for a row, for all repeats together.
+        declared: the batch size that the model's inputs are fixed to; None for any.
+        calls_at_once: how many blocks are computed at once; with 1, smaller blocks are faster.
         fraction: fraction of the usual size; below 1 after memory ran out.
     """
     if declared is not None:
@@ -96,7 +96,7 @@ def evenly(total: int, at_most: int) -> int:
 
 
 def widest_layer(model: Any, data: ValidationData) -> int:
-    """Values of a row in the widest layer; for Python code estimated from the variables."""
+    """How many values a row has in the widest layer; estimated for a model written in Python."""
     in_row = sum(math.prod(leaf.shape[1:]) for leaf in data.inputs)
     graph = Graph.of(model)
     if graph is None:
@@ -109,7 +109,7 @@ def widest_layer(model: Any, data: ValidationData) -> int:
 
 
 def values_in_row(tensors: Iterable[Any], data: ValidationData) -> int:
-    """Values of a row in the largest of the symbolic tensors; unknown lengths are those of the data."""
+    """How many values a row has in the largest symbolic tensor; unknown lengths are the data's."""
     length = max((leaf.shape[1] for leaf in data.inputs if leaf.ndim > 2), default=1)
     sizes = (math.prod(size or length for size in tensor.shape[1:]) for tensor in tensors)
     return max(map(int, sizes), default=1)

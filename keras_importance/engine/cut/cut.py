@@ -1,10 +1,12 @@
 """Where to cut a model, so that a replaced feature leaves most of it as it was.
 
-A **cut** divides the layers of a model into a **head**, which is run once for a block of rows and once
-for the values that replace them, and a **tail**, which is run anew for each feature. They meet at
-**entries**: the tensors that the tail takes from the head. At an entry each element still depends on a
-single feature, so replacing the feature means replacing its elements there. Where a linear layer
-follows, the entry lies behind it: the difference of the feature's elements updates the layer's output.
+A **cut** divides the layers of a model into a **head** and a **tail**. The head is run once for a block
+of rows, and once for the values that replace them. The tail is run anew for each feature. They meet at
+**entries**: the tensors that the tail takes from the head.
+
+At an entry each element still depends on a single feature. So replacing the feature means replacing its
+elements there. If a linear layer follows, the entry lies behind it: the difference of the feature's
+elements updates the layer's output.
 """
 
 from __future__ import annotations
@@ -39,12 +41,12 @@ class Entry:
     """A tensor that the tail of a cut takes from its head.
 
     Attributes:
-        tensor: the tensor.
-        source: the tensor that the head computes, for the rows and for the values that replace them: the
-            entry's own tensor, or the input of the linear layer that makes it.
-        dependence: which feature each element of a row of the source depends on; for a linear layer,
-            each element along the last axis.
-        form: the linear layer, whose output is updated; None where elements are replaced.
+        tensor: the symbolic tensor; in a cut at the inputs, the index of the input.
+        source: the tensor that the head computes, for the rows and for the values that replace them. It
+            is the entry's own tensor, or the input of the linear layer that makes the tensor.
+        dependence: for each element of a row of the source, the feature that it depends on; for a linear
+            layer, for each of `LinearForm.elements` along their last axis.
+        form: the linear layer, whose output is updated; None if elements are replaced.
     """
 
     tensor: Any
@@ -64,10 +66,10 @@ class Cut:
 
     Attributes:
         features: indices of the features that the cut serves.
-        entries: where the two parts meet.
-        head: from `(call, inputs, entries)` to the sources of these entries.
+        entries: the tensors where the two parts meet.
+        head: from `(call, inputs, entries)` to the values of these entries' sources.
         tail: from `(call, values of the tensors of all entries)` to the model's outputs.
-        widest: how many values the widest layer of the tail has for a row.
+        widest: how many values a row has in the widest layer of the tail.
         held: how many replacing values are held for a row and repeat; None for as many as the inputs
             have.
         is_whole: True if the tail is the whole model.
@@ -104,9 +106,9 @@ def whole_model(model: Any, data: ValidationData, features: FeatureSet) -> Cut:
 def cuts(model: Any, data: ValidationData, features: FeatureSet) -> list[Cut]:
     """The cuts with the smallest tails; each feature belongs to exactly one cut.
 
-    Exact, up to rounding: a feature is followed through the layers as long as its elements stay apart
-    from those of other features, and into the first linear layer that mixes them. Where inputs meet
-    late, a feature of one input leaves the layers of the other inputs as they are.
+    A feature is followed through the layers as long as no element depends on another feature too. Then
+    it is followed into the first linear layer that mixes features. If inputs meet late, the layers of
+    one input aren't run anew for a feature of another input. The cuts are exact, up to rounding.
     """
     graph = Graph.of(model)
     inputs = None if graph is None else _inputs_in_order(model, graph, data)
@@ -155,7 +157,7 @@ def _by_touched_inputs(features: FeatureSet) -> dict[frozenset[int], tuple[int, 
 def _known_dependence(
     dependences: Sequence[Dependence], inputs: Sequence[Any], touched: frozenset[int]
 ) -> dict[int, Dependence]:
-    """The dependence of the inputs by the `id` of their tensors: that of untouched ones is on others."""
+    """The dependence of the inputs, by the `id` of their tensors; untouched inputs are `ON_OTHERS`."""
     return {
         id(tensor): _in_shape_of(
             tensor, dependence if index in touched else np.full_like(dependence, Depends.ON_OTHERS)
@@ -191,7 +193,7 @@ def _inputs_in_order(model: Any, graph: Graph, data: ValidationData) -> list[Any
 def _runs_alone(call: LayerCall) -> bool:
     """True if the layer neither makes nor changes a mask, and computes in float32 or float64.
 
-    All that the layer does in the model is then in its arguments and outputs, as precisely.
+    Run alone on its arguments, such a layer returns the same outputs as in the model.
     """
     operation = call.operation
     if not isinstance(operation, keras.Layer):
@@ -202,7 +204,7 @@ def _runs_alone(call: LayerCall) -> bool:
 
 
 def _in_shape_of(tensor: Any, dependence: Dependence) -> Dependence:
-    """Flat columns get the axis of length 1 that the model's input has."""
+    """The dependence in the shape of a row of the tensor; flat columns get its axis of length 1."""
     has_axis = len(tensor.shape) == dependence.ndim + 1
     return dependence.reshape(dependence.shape if has_axis else (*dependence.shape, 1))
 
@@ -232,7 +234,7 @@ def _followed(
     """Follows the features through the layers, as long as each element depends on a single feature.
 
     Returns:
-        The dependence of all tensors that are reached so, and the entries behind the linear layers where
+        The dependence of each tensor that is reached, and the entry behind each linear layer in which
         features mix; both by the `id` of the tensors.
     """
     dependence = dict(known)
@@ -261,7 +263,7 @@ def _spares_nothing(entries: Sequence[Entry], graph: Graph) -> bool:
 def _linear_entry(call: LayerCall, dependence: Dependence) -> Entry | None:
     """The entry behind a linear layer; None unless elements depend on the same feature at all positions.
 
-    What a convolution pads is 0 in every row and may count as any feature's.
+    The padding of a convolution is 0 in every row, so it may count as any feature's.
     """
     form = linear_form(call.operation)
     if form is None:
@@ -310,7 +312,7 @@ def _cut(
 
 
 def _joined(cut: Cut, members: Iterable[int], entries: Sequence[Entry]) -> Cut:
-    """The cut with the features of another cut at the same place added."""
+    """The cut with further features added, whose own cut has the same entries."""
     joined = tuple(
         replace(ours, dependence=np.maximum(ours.dependence, theirs.dependence))
         for ours, theirs in zip(cut.entries, entries, strict=True)

@@ -32,7 +32,7 @@ class Depends(IntEnum):
 
 _layers = keras.layers
 
-# What an element becomes depends in inference on this element alone.
+# In inference, each element of the output depends on the same element of the input alone.
 _ELEMENTWISE = (
     _layers.ActivityRegularization, _layers.AlphaDropout, _layers.BatchNormalization, _layers.Dropout,
     _layers.ELU, _layers.GaussianDropout, _layers.GaussianNoise, _layers.Identity, _layers.LeakyReLU,
@@ -83,10 +83,10 @@ def dependence_after_move(
     Args:
         move: from tensors to tensors; it moves, copies or drops elements, and may pad with 0.
         given: the dependence of the tensors.
-        padding: what padded elements get; `given` doesn't hold it, unless it means the same there.
+        padding: the value that padded elements get; in `given` it must have no other meaning.
 
     Returns:
-        One for each tensor that `move` returns; None where it mixes rows.
+        The dependence of each tensor that `move` returns; None if `move` mixes rows.
     """
     pairs_of_rows = [np.stack([dependence] * 2) - padding for dependence in given]
     values = move([keras.ops.convert_to_tensor(rows.astype("float32")) for rows in pairs_of_rows])
@@ -115,7 +115,7 @@ def _rule(operation: Any) -> Callable[[LayerCall, Sequence[Dependence]], list[De
 
 
 def _fit(dependences: Sequence[Dependence], outputs: Sequence[Any]) -> bool:
-    """Whether they have the shapes of a row of the outputs, as far as these are known."""
+    """Whether the dependences have the shapes of a row of the outputs, as far as these are known."""
     return len(dependences) == len(outputs) and all(
         dependence.ndim == len(output.shape) - 1
         and all(

@@ -29,7 +29,11 @@ class LayerCall:
     arguments: Any
 
     def __call__(self, values: Mapping[int, Any]) -> list[Any]:
-        """Values of the outputs in inference, from those of the inputs by the `id` of their tensors."""
+        """Values of the outputs in inference mode.
+
+        Args:
+            values: values of the input tensors, by the `id` of the symbolic tensor.
+        """
         args, kwargs = self.arguments.fill_in(values)
         if _takes_training(self.operation):
             kwargs = {**kwargs, "training": False}
@@ -40,9 +44,9 @@ class LayerCall:
 class Graph:
     """The calls of a model, in an order in which they can be run.
 
-    The public way to run some layers of a model, a sub-model between two tensors, records another call
-    in each of them: the user's layers would grow with each `fit`. So the calls are run one by one, as a
-    Functional model runs them itself.
+    The public way to run some layers of a model is a sub-model between two tensors. It records another
+    call in each layer, so the user's layers would grow with each `fit`. The calls are therefore run one
+    by one, as a Functional model runs them itself.
 
     Attributes:
         inputs: symbolic inputs, in the order of the model's own.
@@ -67,7 +71,12 @@ class Graph:
             return None
 
     def run(self, values: Mapping[int, Any], wanted: Iterable[Any]) -> dict[int, Any]:
-        """Values of the wanted tensors by `id`, from values of others; only calls in between are run."""
+        """Values of the wanted tensors, by their `id`; only the calls that lead to them are run.
+
+        Args:
+            values: the known values of other tensors, by their `id`.
+            wanted: the symbolic tensors.
+        """
         known, wanted = dict(values), list(wanted)
         for call in self.needed(known, wanted):
             for tensor, value in zip(call.outputs, call(known), strict=True):
@@ -75,7 +84,7 @@ class Graph:
         return {id(tensor): known[id(tensor)] for tensor in wanted}
 
     def needed(self, given: Iterable[int], wanted: Iterable[Any]) -> list[LayerCall]:
-        """The calls that lead from the given tensors to the wanted ones."""
+        """The calls that lead from tensors with the given `id`s to the wanted tensors, in order."""
         given = set(given)
         missing = {id(tensor) for tensor in wanted} - given
         needed = []

@@ -15,7 +15,7 @@ _EQUATION = re.compile(r"(\.\.\.|)([a-zA-Z]+),([a-zA-Z]+)->(\.\.\.|)([a-zA-Z]+)"
 
 @dataclass(frozen=True, eq=False)
 class LinearForm:
-    """A layer `finish(elements(z) @ kernel())`: a changed element adds a multiple of its kernel row.
+    """A layer as `finish(elements(z) @ kernel())`: a changed element adds a multiple of its kernel row.
 
     Attributes:
         elements: brings the layer's input into the shape `(n_rows, ..., n_elements)`.

@@ -22,15 +22,18 @@ from keras_importance.engine.gradients.moments import Moments, moments_of
 from keras_importance.statistics.arrays import Array, Floats, Integers, unit_weights
 
 RowScores = Callable[[Any, Any], Any]
-"""`(targets, outputs)` to the `(n_rows,)` scores of a loss."""
+"""A loss of each row: `(targets, outputs) -> (n_rows,)`."""
 
 Scalar = Array | RowScores
-"""What is differentiated in each row `i`: `sum_m directions[i, m] · output_m(x_i)`, where directions of
-shape `(1, n_outputs)` serve all rows; or the row scores of a loss."""
+"""The scalar of each row `i` that is differentiated: a loss of each row, or a sum of outputs.
+
+The sum is `sum_m directions[i, m] · output_m(x_i)`, given as the array of directions of shape
+`(n_rows, n_outputs)`; directions of shape `(1, n_outputs)` serve all rows.
+"""
 
 
 class Scalars(Protocol):
-    """Several scalars of each row, which may be made while they are iterated over."""
+    """Several scalars of each row; each may be made only when the iteration reaches it."""
 
     def __len__(self) -> int: ...
 
@@ -42,10 +45,10 @@ class InputGradients:
     """Gradients of a scalar of each row with respect to the inputs.
 
     Attributes:
-        chunks: for each chunk of rows, the gradients with respect to each input, in its shape; None for
-            an input without a gradient. None for a chunk of another process.
+        chunks: for each chunk of rows a list with the gradients with respect to each input, in the
+            input's shape; None for an input without a gradient. A chunk of another process is None.
         n_rows: how many rows there are, without padding.
-        replicas: where the chunks are.
+        replicas: the replicas that hold the chunks.
     """
 
     chunks: list[list[Any | None] | None]
@@ -62,13 +65,13 @@ class InputGradients:
         return next(chunk for chunk in self.chunks if chunk is not None)
 
     def tensor(self, input_index: int) -> Any:
-        """The gradients of all rows with respect to an input."""
+        """The gradients of all rows with respect to an input, in its shape `(n_rows, ...)`."""
         own = [None if chunk is None else chunk[input_index] for chunk in self.chunks]
         return _joined(own, self.n_rows, self.replicas)
 
     @cached_property
     def arrays(self) -> list[Array | None]:
-        """The gradients as arrays of the shapes of the inputs."""
+        """For each input the gradients as an array of its shape; None for one without a gradient."""
         return [
             ops.convert_to_numpy(self.tensor(index)) if self.has(index) else None
             for index in range(len(self._own))
@@ -86,19 +89,19 @@ class _Chunk:
 
 
 class Differentiator:
-    """Gradients of every row's own scalar, through compiled programs of one static shape.
+    """Computes gradients of each row's scalar, through compiled programs of one static shape.
 
-    In inference mode the rows don't touch one another, so the gradient of a sum over rows holds the
+    In inference mode rows don't influence one another. So the gradient of a sum over rows contains the
     gradient of each row's scalar.
 
     Args:
-        compiler: compiles for the model.
+        compiler: compiles programs that run the model.
         data: the rows.
         transform: applied to the outputs, `(n_rows, n_outputs)`, before they are differentiated.
-        in_parts: whether some of the rows will be asked for.
+        in_parts: whether a part of the rows may be asked for, so that smaller chunks save work.
 
     Attributes:
-        rows_at_once: the size of the chunks of rows.
+        rows_at_once: how many rows a chunk has.
     """
 
     def __init__(
@@ -126,27 +129,27 @@ class Differentiator:
         self._chunked: tuple[ValidationData, list[_Chunk]] = (data, self._chunks_of(data))
 
     def values(self, data: ValidationData) -> Any:
-        """The outputs that are differentiated, `(n_rows, n_outputs)`."""
+        """The transformed outputs `(n_rows, n_outputs)`, which `gradients` differentiates."""
         values = self._each(self._values, [(chunk.inputs,) for chunk in self._chunks(data)])
         return _joined(values, data.n_rows, self._replicas)
 
     def gradients(self, scalar: Scalar, data: ValidationData) -> InputGradients:
-        """Gradients of every row's scalar."""
+        """Gradients of each row's scalar with respect to the inputs."""
         program, given = self._differentiated(self._gradient_program, scalar, data)
         return InputGradients(self._each(program, given), data.n_rows, self._replicas)
 
     def moments(
         self, scalars: Scalars, data: ValidationData, passes: Sequence[InputGradients] = ()
     ) -> list[Moments | None]:
-        """Sums over rows of the lengths of gradients, for each input; None for one without a gradient.
+        """For each input the `Moments` of its gradients; None for an input without a gradient.
 
-        For a single scalar they are computed in the same program as its gradients, which saves a call
-        and holds no gradients in memory.
+        For a single scalar, one program computes the gradients and the moments. This saves a call, and
+        holds no gradients in memory.
 
         Args:
-            scalars: what is differentiated.
+            scalars: the scalars of each row that are differentiated.
             data: the rows.
-            passes: the gradients of each scalar, where they are known already.
+            passes: the gradients of each scalar, if they are known already.
         """
         means = np.concatenate([spread.mean for spread in data.spreads])
         means = self._on_device(means.astype(keras.config.floatx()))
@@ -172,7 +175,10 @@ class Differentiator:
         ]
 
     def loss_slopes(self, row_scores: RowScores, data: ValidationData) -> Floats:
-        """`(n_rows, n_outputs)` slopes of a loss in the outputs; for probabilities, in their logits."""
+        """`(n_rows, n_outputs)` derivatives of each row's loss with respect to the outputs.
+
+        For outputs that are probabilities, the derivatives are with respect to their logits.
+        """
         program = self._program(self._slope_program, row_scores)
         size = min(self.rows_at_once, data.n_rows)
         chunks = [(chunk.inputs, chunk.targets) for chunk in self._chunks_of(data, size)]
@@ -213,7 +219,7 @@ class Differentiator:
         return chunks
 
     def _each(self, program: Callable[..., Any], chunks: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """What a program returns for each chunk, on the replicas in turn; None in other processes."""
+        """The program's result for each chunk, on the replicas in turn; None for another process's."""
 
         def run(chunk: tuple[Any, ...]) -> Any:
             return program(*chunk)
@@ -229,7 +235,7 @@ class Differentiator:
     # --- programs -------------------------------------------------------------------------------
 
     def _program(self, program: Callable[..., Any], row_scores: RowScores | None) -> Callable[..., Any]:
-        """The program for a loss, or for the outputs where there is none, compiled once."""
+        """A program compiled once for each loss; `row_scores` is None for a program of the outputs."""
         key = program.__name__, row_scores
         if key not in self._programs:
             self._programs[key] = self._compiler(partial(program, row_scores))
@@ -249,7 +255,14 @@ class Differentiator:
     def _gradient_program(
         self, row_scores: RowScores | None, call: Inference, inputs: list[Any], given: Any
     ) -> list[Any | None]:
-        """Given are the targets of a loss, or directions of the outputs and the indices of the rows."""
+        """For each input its gradient, in its shape; None for an input without a gradient.
+
+        Args:
+            row_scores: the loss that is differentiated; None for a sum of outputs.
+            call: the model's inference.
+            inputs: the rows of a chunk.
+            given: the targets of the loss; or for outputs the directions, and the indices of the rows.
+        """
 
         def scalar(leaves: list[Any]) -> Any:
             if row_scores is not None:
@@ -308,9 +321,9 @@ def _arrays(nest: Any) -> Any:
 
 
 def _in_logits(slopes: Array, outputs: Array) -> Array:
-    """`(n_rows, n_values)` slopes; those in probabilities are turned into slopes in their logits.
+    """`(n_rows, n_values)` derivatives; for probabilities, with respect to their logits.
 
-    A slope in a small probability is huge: a few rows would dominate all others.
+    The derivative with respect to a small probability is huge: a few rows would dominate all others.
     """
     is_probability = np.all((outputs >= 0) & (outputs <= 1))
     if is_probability and outputs.shape[-1] > 1 and np.allclose(outputs.sum(axis=-1), 1, atol=1e-3):
@@ -321,7 +334,7 @@ def _in_logits(slopes: Array, outputs: Array) -> Array:
 
 
 def _in_types_of(model: Any, leaves: Sequence[Array]) -> list[Array]:
-    """Integers as floats where the model's input is a float, to which the model would cast them."""
+    """The inputs, with integers as floats where the model declares floats and would cast them itself."""
     declared = getattr(model, "inputs", None) or []
     if len(declared) != len(leaves):
         return list(leaves)

@@ -16,12 +16,14 @@ from keras_importance.statistics.arrays import Floats
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Weighted sums over rows `i`, for each column of an input, of the lengths `L_it` of its gradients.
+    """Weighted sums over rows of the lengths of gradients, for each column of an input.
 
-    With `r_i = mean_t L_it` over steps `t`, `q_i = mean_t (x_it - mean)²` and weights `w` of mean 1.
+    The length `L_it` of the gradient in row `i` at step `t` is the absolute value of the derivative; of
+    several scalars, the root of the sum of their squared derivatives. In the formulas below,
+    `r_i = mean_t L_it`, `q_i = mean_t (x_it - mean)²`, and the weights `w_i` have mean 1.
 
     Attributes:
-        sums: `(n_steps + 4, n_columns)`: those of the properties below, one after another.
+        sums: `(n_steps + 4, n_columns)` values of the properties below, in their order, stacked.
     """
 
     sums: Floats
@@ -33,7 +35,7 @@ class Moments:
 
     @property
     def gradient(self) -> Floats:
-        """`(n_columns,)` sums of `w · mean_t gradient`; of several scalars, of the first."""
+        """`(n_columns,)` sums of `w · mean_t derivative`; of several scalars, for the first alone."""
         return np.asarray(self.sums[-4])
 
     @property
@@ -53,7 +55,7 @@ class Moments:
 
     @staticmethod
     def zero(n_steps: int, n_columns: int) -> Moments:
-        """The moments of an input that the model ignores."""
+        """The moments of an input that the model ignores: all 0."""
         return Moments(np.zeros((n_steps + 4, n_columns)))
 
     @staticmethod
@@ -69,13 +71,13 @@ def moments_of(
     means: Any,
     weights: Any,
 ) -> list[Any | None]:
-    """The sums of `Moments` over a chunk of rows, for each input; None for inputs without a gradient.
+    """For each input `Moments.sums` over a chunk of rows; None for an input without a gradient.
 
     Args:
         passes: for each scalar, the gradients with respect to each input.
-        inputs: the rows.
-        means: of the columns of all inputs.
-        weights: `(n_rows,)` of mean 1.
+        inputs: the rows of the chunk, for each input.
+        means: `(n_columns,)` means of the columns of all inputs, one input after another.
+        weights: `(n_rows,)` weights of mean 1; 0 for padding.
     """
     widths = [x.shape[-1] if len(x.shape) > 1 else 1 for x in inputs]
     first = np.cumsum([0, *widths])
@@ -101,7 +103,7 @@ def moments_of(
 
 
 def _sums(gradients: list[Any], x: Any, mean: Any, weights: Any) -> Any:
-    """The sums of `Moments`, from gradients and values of shape `(n_rows, n_steps, n_columns)`."""
+    """`Moments.sums`, from gradients and values of shape `(n_rows, n_steps, n_columns)`."""
     n_rows, _, n_columns = x.shape
     first = gradients[0]
     length = ops.abs(first) if len(gradients) == 1 else ops.sqrt(sum(map(ops.square, gradients)))
@@ -117,5 +119,5 @@ def _sums(gradients: list[Any], x: Any, mean: Any, weights: Any) -> Any:
 
 
 def _concatenated(tensors: list[Any]) -> Any:
-    """Along the last axis."""
+    """The tensors side by side along the last axis."""
     return tensors[0] if len(tensors) == 1 else ops.concatenate(tensors, axis=-1)

@@ -1,1 +1,1 @@
-"""What a model is scored with: losses, metrics, outputs."""
+"""Losses and metrics in one form, which scores each row or all rows at once."""

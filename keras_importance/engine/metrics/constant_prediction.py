@@ -1,4 +1,4 @@
-"""Scores of the best constant prediction: what a model that ignores all its inputs could do."""
+"""Scores of the best constant prediction, which a model that ignores all its inputs could reach."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ _TINY = 1e-7
 def constant_scores(
     metric: Metric, targets: Any, few_outputs: Any, names: Sequence[str], weights: Floats | None
 ) -> Floats | None:
-    """`(n_rows,)` scores of the best constant prediction; None where there is none, or no row scores.
+    """`(n_rows,)` scores of the best constant prediction; None if no constant has finite row scores.
 
-    Tried are mean and median of the targets, class frequencies, and their logarithms and log-odds for
-    models that return these: the best constants of the usual losses. From the best of them the score
-    is improved by moving one value at a time, for losses that have others.
+    The candidates are the best constants of the usual losses: median and mean of the targets, or class
+    frequencies. For models that return logarithms or log-odds, those of the mean are candidates too.
+    The best candidate is improved by moving one value at a time, as other losses have other best
+    constants.
 
     Args:
-        metric: the metric, tried out.
+        metric: the resolved metric.
         targets: the nest of targets.
         few_outputs: the model's outputs for a few rows.
         names: names of the outputs.
@@ -60,13 +61,14 @@ def constant_scores(
 
 @dataclass(frozen=True, eq=False)
 class _Constant:
-    """A constant prediction of one output, and how far it may be moved."""
+    """A constant prediction of one output, and the range in which its values may be moved."""
 
     value: Array
     low: float
     high: float
 
     def moved(self, position: int, by: float) -> _Constant:
+        """The constant with one of its values moved, within the range."""
         value = self.value.copy()
         value.flat[position] = min(max(value.flat[position] + by, self.low), self.high)
         return _Constant(value, self.low, self.high)
@@ -74,7 +76,7 @@ class _Constant:
 
 @dataclass(frozen=True, eq=False)
 class _ConstantScorer:
-    """Scores constants by the metric, lower for better."""
+    """Scores constants by the metric; for `mean`, lower is better."""
 
     metric: Metric
     targets: Any
@@ -82,12 +84,14 @@ class _ConstantScorer:
     weights: Floats | None
 
     def mean(self, constants: Sequence[_Constant]) -> float:
+        """The weighted mean of the row scores, lower for better; infinite without finite row scores."""
         rows = self.rows(constants)
         if rows is None or not np.all(np.isfinite(rows)):
             return math.inf
         return (self.metric.worse_is or 1) * float(weighted_mean(rows, self.weights))
 
     def rows(self, constants: Sequence[_Constant]) -> Floats | None:
+        """`(n_rows,)` scores of one constant per output; None if the metric has no row scores."""
         leaves = keras.tree.flatten(self.few_outputs)
         n_rows = len(keras.tree.flatten(self.targets)[0])
         predicted = keras.tree.pack_sequence_as(
@@ -129,7 +133,7 @@ def _candidates(target: Any, output: Array, weights: Floats | None) -> Iterator[
 
 
 def _links(mean: Array) -> Iterator[Array]:
-    """What a model returns that predicts the mean's logarithm or log-odds."""
+    """The logarithm and the log-odds of the mean, as far as they exist."""
     if np.all(mean >= 0):
         yield np.log(np.maximum(mean, _TINY))
         if np.all(mean <= 1):

@@ -1,4 +1,4 @@
-"""From the user's `metric` argument to a metric: compiled ones, Keras metrics, callables."""
+"""From the user's `metric` argument to a `Metric`: compiled metrics, Keras metrics, callables."""
 
 from __future__ import annotations
 
@@ -48,18 +48,19 @@ def metric_from_argument(argument: Any, model: Any) -> Metric:
     """The metric that the user's `metric` argument means.
 
     Args:
-        argument: `"loss"`, the name of a compiled metric, of several outputs `"<output>_loss"` or
-            `"<output>_<metric>"`, a `keras.metrics.Metric` or a callable `(y_true, y_pred) -> per-row
-            values or a scalar`.
+        argument: `"loss"`, or the name of a compiled metric, or a `keras.metrics.Metric`, or a callable
+            `(y_true, y_pred) -> per-row values or a scalar`. For a model with several outputs, names
+            are `"<output>_loss"` and `"<output>_<metric>"`.
         model: the compiled model.
 
     Raises:
-        InvalidArgumentError: for an unknown name, a model without a loss, a metric without a copy.
+        InvalidArgumentError: if the argument is none of these, the name is unknown, the model was
+            compiled without a loss, or the metric can't be copied.
     """
     if isinstance(argument, str):
         if argument == "loss":
             metric = _metric_of_loss("loss", compiled_loss(model))
-            # A loss of the model's own may take more than targets and outputs: it has to be tried out.
+            # The model's own `compute_loss` may need more than targets and outputs: it is tried out.
             is_to_be_tried = has_own_loss(model) and not outputs_of(model)
             return replace(metric, worse_is=None) if is_to_be_tried else metric
         return _named_metric(argument, model)
@@ -94,7 +95,7 @@ def _named_metric(name: str, model: Any) -> Metric:
     outputs = outputs_of(model)
     known = _of_outputs(model, outputs) if outputs else _of_single_output(model)
     if name not in known:
-        names = ", ".join(repr(one) for one in ("loss", *known))
+        names = ", ".join(repr(known_name) for known_name in ("loss", *known))
         raise InvalidArgumentError(
             f"got the unknown metric {name!r}. The model is compiled with {names}; pass one of them, a "
             "keras.metrics.Metric or a callable (y_true, y_pred)."
@@ -103,13 +104,15 @@ def _named_metric(name: str, model: Any) -> Metric:
 
 
 def _of_single_output(model: Any) -> dict[str, Callable[[], Metric]]:
-    """What makes each compiled metric, by its name."""
-    given = [one for argument in compiled_metrics(model) for one in keras.tree.flatten(argument)]
-    return {_name_of(one): partial(_compiled_metric, one) for one in given if one is not None}
+    """For each compiled metric, by its name, a function that makes the `Metric`."""
+    metrics = [metric for argument in compiled_metrics(model) for metric in keras.tree.flatten(argument)]
+    return {
+        _name_of(metric): partial(_compiled_metric, metric) for metric in metrics if metric is not None
+    }
 
 
 def _of_outputs(model: Any, outputs: Sequence[Output]) -> dict[str, Callable[[], Metric]]:
-    """The same for the losses and metrics of several outputs, by their names in Keras' logs."""
+    """For each loss and metric of an output, by its name in Keras' logs, a function that makes it."""
 
     def of_loss(name: str, output: Output) -> Metric:
         return MetricOfOutput.made(_metric_of_loss(name, loss_of_output(model, output)), output)
@@ -179,7 +182,7 @@ def _from_function(function: Callable[..., Any], **arguments: Any) -> Callable[[
 
 def _accuracy() -> Callable[[Any, Any], Any]:
     """Keras' "accuracy", which depends on the shapes of labels and outputs."""
-    # Made here, not while a graph is traced: these objects come with variables.
+    # Made here, not while a graph is traced: these objects create variables.
     functions = {
         kind: _from_function(_function_of(keras.metrics.get(name))) for kind, name in _ACCURACY.items()
     }

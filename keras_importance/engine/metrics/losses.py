@@ -26,8 +26,8 @@ class CompiledLoss:
     """The loss that a model was compiled with.
 
     Attributes:
-        of_rows: `(y_true, y_pred) -> (n_rows,)`, made of Keras operations.
-        of_all_rows: `(y_true, y_pred) -> number`, as the loss itself reduces the rows.
+        of_rows: `(y_true, y_pred) -> (n_rows,)` losses, made of Keras operations.
+        of_all_rows: `(y_true, y_pred) -> float`, the loss as it reduces the rows itself.
     """
 
     of_rows: Callable[[Any, Any], Any]
@@ -35,9 +35,13 @@ class CompiledLoss:
 
 
 def compiled_loss(model: Any) -> CompiledLoss:
-    """The compiled loss of each row; several outputs are added up with their `loss_weights`.
+    """The compiled loss, of each row and of all rows; outputs are added up with their `loss_weights`.
 
-    Keras has no public per-row loss. Its regularisers are the same for every row and cancel out.
+    Keras has no public loss of each row. Regularisation is left out: it is the same for every row, so it
+    cancels in differences of losses.
+
+    Raises:
+        InvalidArgumentError: if the model was compiled without a loss.
     """
     if has_own_loss(model):
         return _own_loss(model)
@@ -70,12 +74,12 @@ def compiled_loss(model: Any) -> CompiledLoss:
 
 
 def has_own_loss(model: Any) -> bool:
-    """Whether the model's class computes its loss by itself."""
+    """Whether the model's class has its own `compute_loss`."""
     return type(model).compute_loss is not keras.Model.compute_loss
 
 
 def _own_loss(model: Any) -> CompiledLoss:
-    """The loss by the model's own `compute_loss`, which gets no inputs; for `of_rows` row by row."""
+    """The loss by the model's own `compute_loss`, with `x=None`; for `of_rows` row by row."""
     takes_training = "training" in inspect.signature(model.compute_loss).parameters
     further = {"training": False} if takes_training else {}
 
@@ -100,7 +104,7 @@ def _own_loss(model: Any) -> CompiledLoss:
 
 
 def loss_of_output(model: Any, output: Output) -> CompiledLoss:
-    """The compiled loss of one of several outputs, without its weight in the sum of all."""
+    """The compiled loss of one of several outputs, without its weight in the total loss."""
     identifier = output.of_argument(model.loss)
 
     def of_all_rows(y_true: Any, y_pred: Any) -> float:
@@ -118,7 +122,14 @@ def _flat_outputs(model: Any, y_pred: Any) -> dict[Any, Any]:
 
 
 def for_each_output(value: Any, names: list[Any], n_outputs: int, *, repeat: bool = False) -> list[Any]:
-    """What the user gave for each of the outputs: by name, in their order, or one for all."""
+    """A user's argument as a list with one value for each output.
+
+    Args:
+        value: a dict by output names, a list or tuple in the order of the outputs, or a single value.
+        names: the names of the outputs.
+        n_outputs: how many outputs there are.
+        repeat: whether a single value serves all outputs; else it is a nest of their values.
+    """
     if isinstance(value, dict):
         return [value.get(name) for name in names]
     if isinstance(value, (list, tuple)):
@@ -140,7 +151,7 @@ def _loss_of_all(identifier: Any, y_true: Any, y_pred: Any) -> Any:
 
 
 def _loss_function(identifier: Any, y_true: Any, y_pred: Any) -> tuple[Callable[..., Any], Any, Any]:
-    """The unreduced loss, and its arguments in its type and of one rank."""
+    """The unreduced loss function, and its arguments in the type and rank that it needs."""
     if isinstance(identifier, str) and identifier.lower() in ("crossentropy", "ce"):
         identifier = _CROSSENTROPY[kind_of_labels(y_true, y_pred)]
     loss = keras.losses.get(identifier)
@@ -153,7 +164,10 @@ def _loss_function(identifier: Any, y_true: Any, y_pred: Any) -> tuple[Callable[
 
 
 def same_rank(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
-    """A last axis of length 1 that only one of the two has is added or dropped, as `fit` does it."""
+    """Both tensors with equal ranks, as far as a last axis of length 1 makes the difference.
+
+    If only one tensor has that axis, it is added to a vector, and else dropped, as `fit` does.
+    """
     ranks = len(y_true.shape), len(y_pred.shape)
     if abs(ranks[0] - ranks[1]) != 1:
         return y_true, y_pred
@@ -168,7 +182,10 @@ def same_rank(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
 
 
 def row_values(function: Callable[[Any, Any], Any], y_true: Any, y_pred: Any, mask: Any) -> Any:
-    """One value per row, also of a function that averages over the rows it is given."""
+    """`(n_rows,)` values of a function of rows; a function that averages over rows is called row by row.
+
+    With a mask, only unmasked steps of a row count.
+    """
     values = keras.ops.convert_to_tensor(function(y_true, y_pred))
     if len(values.shape) == 0:
         values = keras.ops.vectorized_map(
@@ -194,7 +211,7 @@ def _mean_of_each_row(values: Any, mask: Any) -> Any:
 
 
 def kind_of_labels(y_true: Any, y_pred: Any) -> str:
-    """Keras' own rule for "accuracy" and "crossentropy"."""
+    """`"binary"`, `"sparse"` or `"categorical"`, by Keras' rule for "accuracy" and "crossentropy"."""
     if y_pred.shape[-1] == 1:
         return "binary"
     fewer_axes = len(y_true.shape) < len(y_pred.shape)

@@ -25,11 +25,11 @@ class Metric:
     Attributes:
         name: its name in results.
         row_scores: `(y_true, y_pred) -> (n_rows,)` made of Keras operations, so it may be compiled
-            together with the model; None where there is no such form.
-        set_score: `(y_true, y_pred, weights) -> scalar or (n_rows, ...)` of all rows at once, on
-            NumPy arrays; used where `row_scores` is None.
-        takes_weights: whether `set_score` heeds the weights.
-        worse_is: +1 where a larger value is worse, -1 where it is better; None where it isn't known.
+            together with the model; None if there is no such form.
+        set_score: `(y_true, y_pred, weights) -> scalar or (n_rows, ...)` for all rows at once, on
+            NumPy arrays; used if `row_scores` is None.
+        takes_weights: whether `set_score` uses the weights.
+        worse_is: +1 if a larger value is worse, -1 if it is better; None if that isn't known.
     """
 
     name: str
@@ -41,10 +41,11 @@ class Metric:
     def resolved(
         self, y_true: Any, output_shapes: Sequence[tuple[int, ...]], weights: Any, seed: int
     ) -> Metric:
-        """The same metric, tried out on the targets as their own prediction, right and shuffled.
+        """The resolved metric: it knows its direction, and whether it is a mean over rows.
 
-        Learns which way the metric points, where it doesn't say so itself: right must be better than
-        shuffled. Learns whether a loss is a mean over rows: else it is scored on all rows at once.
+        The metric is tried on two predictions: the targets themselves, and the targets shuffled. If it
+        has no declared direction, the value for the targets themselves is the better one. A loss that
+        isn't a mean over rows loses its `row_scores`: it is then scored on all rows at once.
 
         Args:
             y_true: the targets of all rows.
@@ -53,11 +54,12 @@ class Metric:
             seed: seed of the shuffle.
 
         Raises:
-            InvalidArgumentError: where the metric fails, or can't be told from noise.
+            InvalidArgumentError: if the metric fails, compares rows with other rows by broadcasting, or
+                has no direction and can't tell the two predictions apart.
         """
         right = _almost_perfect(y_true, output_shapes)
         if right is None:
-            # The compiled loss, which alone comes in both forms, knows several outputs.
+            # The compiled loss handles several outputs. It alone has both forms of scores.
             is_loss = self.row_scores is not None and self.set_score is not None
             if self.worse_is is not None and (is_loss or len(output_shapes) == 1):
                 return self
@@ -75,7 +77,7 @@ class Metric:
             raise
         except Exception as error:
             if self.worse_is is not None and self.row_scores is not None:
-                # The model's own loss or metric: it may rightly fail on what the model never returns.
+                # The model's own loss or metric may fail on predictions that the model never returns.
                 return self
             raise InvalidArgumentError(
                 f"got metric {self.name!r}, which fails on predictions of shape {right.shape} for "
@@ -93,16 +95,16 @@ class Metric:
         return replace(metric, worse_is=1 if good < bad else -1)
 
     def mean(self, y_true: Any, y_pred: Any, weights: Any) -> float:
-        """The metric over all rows."""
+        """The metric over all rows, as one number; only `set_score` gets the weights."""
         if self.row_scores is not None:
             return float(np.mean(as_array(self.row_scores(y_true, y_pred))))
         return float(np.mean(self.checked_score(y_true, y_pred, weights)))
 
     def checked_score(self, y_true: Any, y_pred: Any, weights: Any) -> Array:
-        """What `set_score` returns, as one value per row or one number.
+        """The result of `set_score`: `(n_rows,)` values, or one number of shape `()`.
 
         Raises:
-            InvalidArgumentError: for a value that is neither.
+            InvalidArgumentError: if it is neither, or one number that ignores the given weights.
         """
         assert self.set_score is not None  # noqa: S101 (only asked where row_scores is None)
         score = as_array(self.set_score(y_true, y_pred, weights))
@@ -127,7 +129,7 @@ class Metric:
         return score.reshape(n_rows, -1).mean(axis=1) if score.ndim > 1 else score
 
     def _as_it_is_reduced(self, y_true: Any, y_pred: Any) -> Metric:
-        """Without `row_scores` where their mean isn't what the metric itself says of all rows."""
+        """The metric, without `row_scores` if their mean differs from the metric of all rows."""
         if self.row_scores is None:
             _check_broadcast(self, y_true, y_pred)
             return self
@@ -142,14 +144,19 @@ class Metric:
 
 @dataclass(frozen=True)
 class MetricOfOutput(Metric):
-    """A metric of one of several outputs, which takes the targets and predictions of all."""
+    """A metric of one of several outputs, which takes the targets and predictions of all outputs.
+
+    Attributes:
+        of: the same metric, which takes the targets and predictions of its output alone.
+        output: the output.
+    """
 
     of: Metric | None = None
     output: Output | None = None
 
     @classmethod
     def made(cls, of: Metric, output: Output) -> Metric:
-        """The metric of an output, from one that takes this output alone."""
+        """The metric of an output, made from the metric `of` that takes this output alone."""
 
         def taking_all(function: Callable[..., Any] | None) -> Callable[..., Any] | None:
             if function is None:
@@ -173,7 +180,7 @@ class MetricOfOutput(Metric):
     def resolved(
         self, y_true: Any, output_shapes: Sequence[tuple[int, ...]], weights: Any, seed: int
     ) -> Metric:
-        """The same metric, tried out on the targets of its output."""
+        """The resolved metric, tried on the targets of its output; see `Metric.resolved`."""
         assert self.of is not None and self.output is not None  # noqa: S101, PT018 (`made` knows both)
         shape = output_shapes[self.output.index]
         of = self.of.resolved(self.output.of_targets(y_true), [shape], weights, seed)
@@ -183,8 +190,8 @@ class MetricOfOutput(Metric):
 def _check_broadcast(metric: Metric, y_true: Any, y_pred: Any) -> None:
     """Refuses a callable that subtracts `(n,)` from `(n, 1)` and so compares every row with every other.
 
-    One that gives the same for both as columns and both as vectors, but another value for targets
-    `(n,)` beside predictions `(n, 1)`, does.
+    Such a callable has one value for two columns and for two vectors, but another value for targets
+    `(n,)` and predictions `(n, 1)`.
     """
     target = keras.tree.flatten(y_true)[0]
     if metric.set_score is None or target.ndim != 1 or y_pred.shape != (len(target), 1):
@@ -205,9 +212,9 @@ def _check_broadcast(metric: Metric, y_true: Any, y_pred: Any) -> None:
 
 
 def _almost_perfect(y_true: Any, output_shapes: Sequence[tuple[int, ...]]) -> Array | None:
-    """The targets as predictions, a thousandth closer to their mean, as no label comes out exact.
+    """The targets as predictions, a thousandth closer to their mean: no model predicts exact labels.
 
-    None where the targets aren't those of one output of this shape.
+    None unless the targets match a single output of the given shape.
     """
     targets = keras.tree.flatten(y_true)
     if len(targets) != 1 or len(output_shapes) != 1:
@@ -226,13 +233,13 @@ def _almost_perfect(y_true: Any, output_shapes: Sequence[tuple[int, ...]]) -> Ar
 
 
 def are_classes(target: Array, n_classes: int) -> bool:
-    """Whether the targets are numbers of classes."""
+    """Whether all targets are class indices: whole numbers from 0 to `n_classes - 1`."""
     whole = np.array_equal(target, np.floor(target))
     return bool(whole and target.min() >= 0 and target.max() < n_classes)
 
 
 def as_array(value: Any) -> Array:
-    """A value that a metric has returned, as one array; of several parts an array of them."""
+    """The result of a metric as one array; several parts become an array of the parts."""
     flat = [np.asarray(keras.ops.convert_to_numpy(leaf)) for leaf in _leaves(value)]
     return flat[0] if len(flat) == 1 else np.asarray(flat)
 

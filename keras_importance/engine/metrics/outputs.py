@@ -1,4 +1,4 @@
-"""Outputs of a model that has several: their names, and which target belongs to which."""
+"""Outputs of a model that has several: their names, targets and predictions."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class Output:
     names: tuple[str, ...]
 
     def of_predictions(self, y_pred: Any) -> Any:
-        """What the model returned for it."""
+        """The predictions of this output, from the model's nest of outputs."""
         return keras.tree.flatten(y_pred)[self.index]
 
     def of_targets(self, y_true: Any) -> Any:
-        """Its targets."""
+        """The targets of this output, from the nest of targets: by its name, else by its index."""
         if isinstance(y_true, dict) and self.name in y_true:
             return y_true[self.name]
         return keras.tree.flatten(y_true)[self.index]
 
     def of_argument(self, value: Any) -> Any:
-        """What was given to `compile` for it: by name, by place, or one for all outputs."""
+        """The value for this output in an argument of `compile`: by name, by index, or one for all."""
         if isinstance(value, dict):
             return value.get(self.name)
         if isinstance(value, (list, tuple)) and len(value) == len(self.names):
@@ -42,10 +42,10 @@ class Output:
 
 
 def outputs_of(model: Any) -> list[Output]:
-    """The outputs of a model that has several, by the names that Keras' logs have for them.
+    """The outputs of a model with several outputs, named as in Keras' logs; else an empty list.
 
-    None where they aren't known before the model has run, as of one written in Python; such a model is
-    known by what its `compile` was given by name.
+    The outputs of a model written in Python aren't known before it has run. They are then the keys of
+    the `loss` dict that `compile` was given; without such a dict the list is empty.
     """
     names = tuple(_names(model))
     return [Output(name, index, names) for index, name in enumerate(names)] if len(names) > 1 else []

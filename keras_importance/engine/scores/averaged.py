@@ -1,4 +1,4 @@
-"""Scores of the mean prediction over all that may take a feature's owner: the model without it."""
+"""Scores of the mean prediction over all values that may replace a feature: the model without it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from keras_importance.engine.scores.sample import Block, Sample, rows_of
 from keras_importance.statistics.arrays import Array, Integers
 
 MAX_HELD_VALUES = 1 << 27
-"""As many output values of one feature, for all rows and repeats, are held in memory: half a GB."""
+"""Most output values of one feature, for all rows and repeats, that are held in memory: half a GB."""
 
 # Values that the program computes at once, for few rows of many features: 8 MB.
 _MAX_VALUES = 1 << 21
@@ -29,10 +29,10 @@ _FEW_ROWS = 500
 
 
 class AveragedScorer(CutScorer):
-    """Scores the mean of a feature's predictions, in owner of each of them.
+    """Scores the mean of a feature's predictions over the repeats, not each of them.
 
-    The predictions of a piece of the features are brought together first. A second program of one static
-    shape, whatever the numbers of rows, repeats and features, averages and scores them.
+    The predictions of a piece of the features are collected first. Another program then averages and
+    scores them. Its static shape stays the same for fewer rows, repeats or features.
     """
 
     def __init__(
@@ -47,7 +47,10 @@ class AveragedScorer(CutScorer):
         self._warm: set[int] = set()
 
     def _of_block(self, targets: Any, outputs: Any, row: Any, n_slots: int) -> Any:  # noqa: ARG002
-        """Outputs `(n_slots, n_rows, ...)`, and their masks, which leave a program only when named."""
+        """Outputs `(n_slots, n_rows, ...)` and their Keras masks, by the index of the output.
+
+        A program returns no mask of a tensor by itself.
+        """
         masks = {
             str(index): get_keras_mask(leaf)
             for index, leaf in enumerate(keras.tree.flatten(outputs))
@@ -65,7 +68,7 @@ class AveragedScorer(CutScorer):
         slots = np.arange(n_features * n_repeats).reshape(n_features, n_repeats)
         if n_untouched:  # as in the first piece of an evaluation
             self._masks = rows_of(masks, -1)
-        # Untouched rows take the owner of every repeat: a feature that the model ignores differs by 0.
+        # Untouched rows serve as every repeat: so a feature that the model ignores differs by 0.
         slots = np.concatenate([slots, np.full((n_untouched, n_repeats), n_slots - 1)])
         scored = self._scored_together if self._metric.row_scores is None else self._scored_by_row
         values = scored(outputs, slots, sample)
@@ -74,7 +77,7 @@ class AveragedScorer(CutScorer):
     def _scored_together(self, outputs: Any, slots: Integers, sample: Sample) -> Array:
         """`(n_features, n_repeats, ...)` pseudo-values of a metric of all rows at once."""
         targets, weights = (
-            rows_of(one, sample.rows) for one in (self._data.targets, self._data.weights)
+            rows_of(nest, sample.rows) for nest in (self._data.targets, self._data.weights)
         )
         n_repeats = slots.shape[1]
         fraction, of_features = np.full(n_repeats, 1 / n_repeats, keras.config.floatx()), []
@@ -88,7 +91,7 @@ class AveragedScorer(CutScorer):
             of_features.append(np.asarray(of_means))
         scored = ops.convert_to_tensor(np.asarray(of_features, fraction.dtype))
         score, towards = scored[:, :1], scored[:, 1:]
-        # One step for both: of all rows together a draw's own effect needs no finer look.
+        # The same steps serve the bias and the effects: a metric of all rows needs no finer steps.
         effects = (towards - score) * math.sqrt(n_repeats)
         values = pseudo_values(score, towards, effects, ops.convert_to_tensor(fraction))
         return np.asarray(ops.convert_to_numpy(values))
@@ -126,7 +129,7 @@ class AveragedScorer(CutScorer):
         return values
 
     def _means_shape(self) -> tuple[int, int]:
-        """How many features x rows are averaged at once, the same in every evaluation."""
+        """`(n_features, n_rows)` that are averaged at once, the same in every evaluation."""
         held = (1 + 2 * self._most_repeats) * self._values_a_score
         n_rows = evenly(self._data.n_rows, max(1, min(_FEW_ROWS, _MAX_VALUES // held)))
         n_features = 1 + max(len(group.features) for group in self._groups)
@@ -135,14 +138,22 @@ class AveragedScorer(CutScorer):
     def _scores_of_means(
         self, _call: Any, outputs: Any, masks: Any, targets: Any, fraction: Any, row: Any
     ) -> Any:
-        """Pseudo-values `(n_features, n_repeats, n_rows)` of `(n_features, n_repeats, n_rows, ...)`."""
+        """`(n_features, n_repeats, n_rows)` pseudo-values.
+
+        Args:
+            outputs: `(n_features, n_repeats, n_rows, ...)` predictions.
+            masks: Keras masks of the untouched rows, by the index of the output.
+            targets: the targets of all rows.
+            fraction: `(n_repeats,)` 1 over the number of repeats; 0 for padding.
+            row: `(n_rows,)` indices of the rows.
+        """
         left_out = fraction[0] / (1 - fraction[0])
         moved = _moved_means(outputs, fraction, [ops.sqrt(fraction[0]), -left_out])
         n_features, n_means = keras.tree.flatten(moved)[0].shape[:2]
         means = keras.tree.map_structure(lambda leaf: ops.reshape(leaf, (-1, *leaf.shape[3:])), moved)
         leaves = keras.tree.flatten(means)
         for index, mask in masks.items():
-            # Steps that count in the untouched rows, whatever the feature's other values would mask.
+            # The steps of the untouched rows count, whatever steps the replaced values would mask.
             every = ops.broadcast_to(mask, (n_features, n_means, *mask.shape))
             set_keras_mask(leaves[int(index)], ops.reshape(every, (-1, *mask.shape[1:])))
         scores = row_scores(self._metric, targets, means, row, n_features * n_means)
@@ -152,7 +163,13 @@ class AveragedScorer(CutScorer):
 
 
 def _moved_means(outputs: Any, fraction: Any, steps: Sequence[Any]) -> Any:
-    """Means of `(n, n_repeats, ...)` outputs, then the mean moved by steps towards each repeat."""
+    """`(n, 1 + n_steps * n_repeats, ...)`: the mean `m` of the outputs, then `m + step · (output - m)`.
+
+    Args:
+        outputs: nest of `(n, n_repeats, ...)` outputs.
+        fraction: `(n_repeats,)` weights of the repeats in the mean.
+        steps: the steps; each is taken towards every repeat.
+    """
 
     def means(leaf: Any) -> Any:
         values = ops.cast(leaf, fraction.dtype)
@@ -164,31 +181,32 @@ def _moved_means(outputs: Any, fraction: Any, steps: Sequence[Any]) -> Any:
 
 
 def pseudo_values(score: Any, towards: Any, effects: Any, fraction: Any) -> Any:
-    """Scores of the mean over infinitely many repeats, as the mean of one value for each repeat.
+    """One value for each repeat; their mean `S` estimates the score of the mean over infinitely many.
 
-    The mean `m` of `K` predictions `f_k` is off by chance, which adds to its score. As much is added
-    once more by moving it as far as it is off, towards each of them:
+    The mean `m` of `K` predictions `f_k` has a random error, which adds a bias to its score. To measure
+    the bias, `m` is moved towards each prediction, on average by the size of its error. The change `D_k`
+    of the score is then subtracted:
 
         S = score(m) - K / (K - 1) mean_k D_k,      D_k = score(m + (f_k - m) / sqrt(K)) - score(m)
 
-    For squared error this is unbiased, whatever the predictions. The jackknife, which is the same with
-    steps of `-1 / (K - 1)`, is so as well; but of a probability that it moves to 0 the log loss knows no
-    end, and of accuracy small steps see either nothing or all. The value of repeat `k`,
+    For squared error `S` is unbiased, whatever the predictions. So is the jackknife, which takes steps
+    of `-1 / (K - 1)` instead. But it may move a probability to 0, where the log loss is infinite; and
+    for accuracy its small steps change either nothing or everything. The value of repeat `k` is
 
         S + effect_k - mean effect,     effect_k ~ d score(m) / dm (f_k - m)
 
-    stands in for a score with donor `k` in standard errors.
+    In standard errors it takes the part of a score with donor `k`.
 
     Source: Efron & Tibshirani (1993), 10.6 and 11.5; Efron & Stein (1981), Annals of Statistics 9(3).
 
     Args:
         score: `(n, 1, ...)` scores of the mean.
         towards: `(n, n_repeats, ...)` scores of the mean moved towards each repeat.
-        effects: `(n, n_repeats, ...)` what each repeat does to the score, to first order.
+        effects: `(n, n_repeats, ...)` effect of each repeat on the score, to first order.
         fraction: `(n_repeats,)` 1 over the number of repeats; 0 for padding, at the end.
 
     Returns:
-        `(n, n_repeats, ...)`.
+        `(n, n_repeats, ...)` values.
     """
     fractions = ops.reshape(fraction, (-1, *[1] * (len(score.shape) - 2)))
     bias = ops.sum(fractions * (towards - score), axis=1, keepdims=True) / (1 - fraction[0])

@@ -14,16 +14,16 @@ from keras_importance.engine.scores.sample import DeviceData
 
 @dataclass(frozen=True, eq=False)
 class ScoringContext:
-    """What is scored, and with what.
+    """The model, rows, features and metric of scores.
 
     Attributes:
-        compiler: compiles for the model.
+        compiler: compiles programs that run the model, and holds the model.
         data: the rows.
         device_data: the same rows as tensors.
         features: the features.
-        metric: the metric, tried out.
+        metric: the resolved metric.
         outputs: the model's outputs for a few rows, as arrays.
-        in_parts: whether parts of the rows will be asked for.
+        in_parts: whether a part of the rows may be asked for.
     """
 
     compiler: Compiler

@@ -24,7 +24,7 @@ from keras_importance.engine.scores.programs import Columns, Prepared, columns_o
 from keras_importance.engine.scores.sample import Block, FeatureScores, Sample, Slots, rows_of
 from keras_importance.statistics.arrays import Array, Integers
 
-# A piece is what an evaluation can be stopped after, and what is held in memory at once.
+# An evaluation can stop after each piece of the features; the scores of one piece are held in memory.
 _BLOCKS_A_PIECE = 8
 _MAX_SCORES_A_PIECE = 1 << 24
 _MAX_KEPT_VALUES = 1 << 25
@@ -32,11 +32,11 @@ _MAX_KEPT_VALUES = 1 << 25
 
 @dataclass(frozen=True, eq=False)
 class _Group:
-    """Features with as many elements at each entry, and the program that scores them.
+    """Features with about as many elements at each linear entry, and the program that scores them.
 
     Attributes:
         features: indices of the features.
-        score: the second program.
+        score: the second program of `CutScorer`, compiled for these features.
     """
 
     features: Integers
@@ -46,14 +46,18 @@ class _Group:
 class CutScorer:
     """Scores the features of one cut, through two programs of static shapes.
 
-    The first computes once, for a block of rows and their donors, what lies before the cut; the second
-    runs what lies behind it, for blocks of (feature, repeat) pairs x rows, the last one padded. So a
-    backend compiles two programs, whatever the numbers of rows, features and repeats.
+    The first program runs the head of the cut, once for a block of rows and their donors. The second
+    program runs the tail, for blocks of slots x rows; the last block is padded. A slot is a (feature,
+    repeat) pair. Each group of features has its own second program. So no program is compiled anew for
+    fewer rows, features or repeats.
 
     Args:
-        context: what is scored, and with what.
+        context: the model, rows, features and metric.
         cut: where the model is cut.
         prepare: the first program, `(call, tensors of the sample, block) -> Prepared`.
+
+    Attributes:
+        features: indices of the features that the cut serves.
     """
 
     def __init__(
@@ -83,7 +87,7 @@ class CutScorer:
         return columns_of(self._cut, features, self._no_feature)
 
     def scored(self, sample: Sample, indices: Integers) -> Iterator[FeatureScores]:
-        """Scores of those of the given features that belong to this cut, a piece at a time."""
+        """Scores of the given features, a piece of them at a time; those of other cuts are skipped."""
         blocks: dict[int, tuple[Any, Prepared]] = {}
         pool = self._replicas.pool()
         try:
@@ -98,7 +102,7 @@ class CutScorer:
             pool.shutdown(cancel_futures=True)  # at Ctrl-C don't wait for what is still queued
 
     def seconds_per_score(self, sample: Sample) -> float:
-        """What one more row of one more (feature, repeat) pair takes; the first time it is tried out."""
+        """Mean seconds for one row of one slot; before any score, a block of each group is tried."""
         if not self._n_scored:
             for group in self._groups:
                 n_slots, n_rows = self._block_shape(sample, group)
@@ -127,7 +131,7 @@ class CutScorer:
         fitting = max(1, most // (n_repeats * n_rows * self._values_a_score))
         size = max(1, (_BLOCKS_A_PIECE * n_slots - 1) // n_repeats)
         if not self._keeps_blocks(sample):
-            size = fitting  # blocks of rows are prepared anew for each piece: few are better
+            size = fitting  # blocks of rows are prepared anew for each piece: few pieces are better
         size = min(size, fitting)
         for start in range(0, len(indices), size):
             yield indices[start : start + size]
@@ -149,7 +153,7 @@ class CutScorer:
             indices: the features of the piece.
             group: the group they belong to.
             blocks: prepared blocks by their first row, kept from piece to piece where they fit.
-            baseline: scores of the untouched rows; None where they are to be computed, too.
+            baseline: scores of the untouched rows; None to compute them with this piece.
         """
         started, compiled = time.perf_counter(), self._compiler.seconds
         n_repeats, n_rows = sample.donors.shape
@@ -177,7 +181,15 @@ class CutScorer:
         blocks: dict[int, tuple[Any, Prepared]],
         slots: Integers,
     ) -> Any:
-        """What the programs return for slots `(2, n_slots)` x all rows, block by block."""
+        """The results of the second program for all rows, block by block, as `(n_slots, n_rows, ...)`.
+
+        Args:
+            pool: calls programs from several threads.
+            sample: the rows, donors and tensors.
+            group: the features' group.
+            blocks: prepared blocks by their first row; missing ones are added.
+            slots: `(2, n_slots)` indices of the features, and of the repeats.
+        """
         n_rows = len(sample.rows)
         n_slots, size = self._block_shape(sample, group)
         starts = range(0, n_rows, size)
@@ -217,7 +229,11 @@ class CutScorer:
         pairs: list[tuple[int, int]],
         owners: Owners,
     ) -> Iterator[Any]:
-        """Every block; at first one of each replica alone, as it compiles and may change the state."""
+        """Results of `run` for all pairs of first row and first slot.
+
+        At the very first call, one pair of each replica runs alone. It compiles the program, and shows
+        whether running the model changes its state.
+        """
         done: dict[tuple[int, int], Any] = {}
         if self._is_stateless is None:
             before = [ops.convert_to_numpy(value) for value in self._state()]
@@ -238,9 +254,10 @@ class CutScorer:
     def _at_once(
         self, pool: Executor, run: Callable[[Any], Any], blocks: Sequence[Any], owners: Owners
     ) -> Iterator[Any]:
-        """Two calls at once keep the cores busy between the large operations of each.
+        """Results of `run` for all blocks, from concurrent calls where the model is stateless.
 
-        Never concurrently for stateful models: results would depend on the order of calls.
+        Two calls at once keep the cores busy between the large operations of each. For a stateful model
+        the results of concurrent calls would depend on their order.
         """
         return self._replicas.map(run, blocks, owners, pool if self._is_stateless else None)
 
@@ -265,11 +282,21 @@ class CutScorer:
         return self._of_block(targets, of_block, row, slots.feature.shape[0])
 
     def _of_block(self, targets: Any, outputs: Any, row: Any, n_slots: int) -> Any:
-        """What of the outputs of a block of slots x rows leaves the program."""
+        """The second program's result for a block: row scores `(n_slots, n_rows)`, or the outputs.
+
+        Args:
+            targets: the targets of all rows.
+            outputs: `(n_slots * n_rows, ...)` outputs of the model.
+            row: `(n_rows,)` indices of the rows.
+            n_slots: how many slots the block has.
+        """
         return row_scores(self._metric, targets, outputs, row, n_slots)
 
     def _finished(self, scores: Any, sample: Sample) -> Array:
-        """Row scores as they are; of outputs the metric of all rows, for each slot."""
+        """`(n_slots, n_rows)` row scores as they are; or `(n_slots,)` metrics of outputs of all rows.
+
+        A metric of outputs may also return `(n_slots, n_rows)` scores.
+        """
         if self._metric.row_scores is not None:
             return np.asarray(scores)
         of_rows = partial(rows_of, rows=sample.rows)
@@ -285,7 +312,7 @@ class CutScorer:
     # --- blocks ---------------------------------------------------------------------------------
 
     def _block_shape(self, sample: Sample, group: _Group) -> tuple[int, int]:
-        # As many repeats as ever asked for: fewer are padded, and compile nothing anew.
+        # Sized for the most repeats asked for so far: fewer are padded, and compile nothing anew.
         self._most_repeats = max(self._most_repeats, len(sample.donors))
         n_slots = 1 + self._most_repeats * max(len(other.features) for other in self._groups)
         declared = declared_batch(self._compiler.model)
@@ -308,7 +335,7 @@ class CutScorer:
         position = np.minimum(np.arange(start, start + size), n_rows - 1)
         repeat = np.minimum(np.arange(self._most_repeats), n_repeats - 1)
         row, donor = sample.rows[position], sample.donors[np.ix_(repeat, position)]
-        return Block(*(self._compiler.on_device(one.astype(np.int32)) for one in (row, donor)))
+        return Block(*(self._compiler.on_device(rows.astype(np.int32)) for rows in (row, donor)))
 
     def _keeps_blocks(self, sample: Sample) -> bool:
         """Whether the prepared blocks of all rows fit into memory."""

@@ -1,4 +1,4 @@
-"""Scores, in the chosen metric, of inputs in which one feature was replaced."""
+"""Scores of the model's own predictions for rows in which one feature is replaced."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _TOLERANCE = 1e-4
 
 
 class Scorer:
-    """Scores rows with one feature replaced, as few layers run anew as the model allows.
+    """Scores rows with one feature replaced; only the layers behind a cut of the model are run anew.
 
     Args:
-        context: what is scored, and with what.
-        cut_scorer: makes what scores the features of one cut.
+        context: the model, rows, features and metric.
+        cut_scorer: the class that scores the features of one cut, `(context, cut, prepare)`.
     """
 
     def __init__(
@@ -43,24 +43,27 @@ class Scorer:
         ]
 
     def perturbed(self, sample: Sample, indices: Integers) -> Iterator[FeatureScores]:
-        """Scores of the given features, a piece of them at a time, in an order that saves work."""
+        """Scores of the given features, a piece of them at a time, cut by cut."""
         for scorer in self._cut_scorers:
             yield from scorer.scored(sample, indices)
 
     def seconds_per_score(self, sample: Sample) -> float:
-        """What one more row of one more (feature, repeat) pair takes; the first time it is tried out."""
+        """Mean seconds for one row of one (feature, repeat) pair, over all features.
+
+        For a cut without scores yet, a block is scored on trial.
+        """
         seconds = [scorer.seconds_per_score(sample) for scorer in self._cut_scorers]
         weights = [len(scorer.features) for scorer in self._cut_scorers]
         return float(np.average(seconds, weights=weights))
 
     def rows_in_block(self, sample: Sample) -> int:
-        """How many rows are scored at once."""
+        """The most rows that are scored at once."""
         return max(scorer.rows_in_block(sample) for scorer in self._cut_scorers)
 
     # --- the cuts -------------------------------------------------------------------------------
 
     def _sound_cuts(self) -> list[Cut]:
-        """The cuts that give what the whole model gives; the whole model for the features of others."""
+        """The cuts whose outputs agree with the whole model; other features get the whole model."""
         whole = whole_model(self._compiler.model, self._data, self._features)
         every = cuts(self._compiler.model, self._data, self._features)
         sound = [cut for cut in every if cut.is_whole or self._agrees(cut)]
@@ -70,7 +73,8 @@ class Scorer:
     def _agrees(self, cut: Cut) -> bool:
         """Whether a cut gives the outputs of the whole model, for a few rows and features.
 
-        Guards against what no rule foresees: layers that are not what their type says, random ones.
+        This guards against layers that no rule foresees: random ones, or ones that don't compute what
+        their type says.
         """
         n_rows, n_features = self._data.n_rows, len(self._features)
         rows = np.arange(min(_CHECKED_ROWS, n_rows), dtype=np.int32)
@@ -92,7 +96,7 @@ class Scorer:
         slots = Slots(on_device(feature), on_device(np.zeros(len(feature), np.int32)))
         try:
             ours, theirs = self._compiler(both, fuse=False)(values, moved, block, slots)
-        except Exception:  # noqa: BLE001 (whatever a layer doesn't take in parts, it takes as a whole)
+        except Exception:  # noqa: BLE001 (a model that can't be run in parts is run whole)
             return False
         if not _are_alike(ours, theirs):
             return False
@@ -100,7 +104,13 @@ class Scorer:
         return all(_are_close(*map(keras.ops.convert_to_numpy, pair)) for pair in pairs)
 
     def _moved(self, rows: Array, donors: Array, indices: Sequence[int]) -> list[Array]:
-        """The rows once for each feature, which donors give; the number of features for none."""
+        """Inputs `(n_indices * n_rows, ...)`: the rows once for each index, with its feature replaced.
+
+        Args:
+            rows: `(n_rows,)` indices of the rows.
+            donors: `(n_rows,)` indices of the rows that the replacing values come from.
+            indices: indices of the features; the number of features replaces nothing.
+        """
         of_slots = [
             () if index == len(self._features) else self._features.features[index].columns
             for index in indices
@@ -116,7 +126,7 @@ class Scorer:
 
 
 def _are_alike(ours: Any, theirs: Any) -> bool:
-    """Whether two nests of outputs are the same nest: the last layer of a Sequential may return any."""
+    """Whether two nests have the same structure: the last layer of a Sequential may return any nest."""
     try:
         keras.tree.assert_same_structure(ours, theirs)
     except (TypeError, ValueError):

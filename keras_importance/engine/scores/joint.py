@@ -1,4 +1,4 @@
-"""Scores of inputs in which several features were replaced at once."""
+"""Scores of rows in which several features are replaced at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from keras_importance.statistics.arrays import Array, Integers
 
 
 class _Set(NamedTuple):
-    """Tensors that say what is replaced.
+    """Tensors that say which features are replaced, and by which repeat.
 
     Attributes:
         is_member: `(n_features,)` whether a feature belongs to the set.
@@ -31,12 +31,12 @@ class _Set(NamedTuple):
 
 
 class JointScorer:
-    """Scores rows with sets of features replaced, through one program whatever the sets.
+    """Scores rows with a set of features replaced, through one program for all sets.
 
-    The whole model is run: few sets are ever asked for.
+    The whole model is run, uncut: few sets are ever asked for.
 
     Args:
-        context: what is scored, and with what.
+        context: the model, rows, features and metric.
     """
 
     def __init__(self, context: ScoringContext) -> None:
@@ -53,7 +53,15 @@ class JointScorer:
         self._program = compiler(self._score)
 
     def perturbed(self, sample: Sample, sets: Sequence[Integers]) -> FeatureScores:
-        """Scores `(n_sets, n_repeats, n_rows)`, and the baseline, from the same program."""
+        """Scores `(n_sets, n_repeats, n_rows)`, and the baseline `(n_rows,)`, from the same program.
+
+        Args:
+            sample: the rows, donors and tensors.
+            sets: for each set the indices of its features.
+
+        Returns:
+            The scores; their `indices` are positions in `sets`.
+        """
         n_repeats, n_rows = sample.donors.shape
         scores = np.reshape(
             [[self._row_scores(sample, members, k) for k in range(n_repeats)] for members in sets],
@@ -66,7 +74,7 @@ class JointScorer:
         """`(n_rows,)` scores with the members replaced by the donors of one repeat."""
         is_member = np.zeros(self._n_features, bool)
         is_member[members] = True
-        # One shape for any number of repeats, where rows keep the same in each.
+        # If rows keep the same values in each repeat, one repeat is passed: its shape serves any number.
         values: Values = sample.tensors
         donors, index = (sample.donors[[repeat]], 0) if values.kept is None else (sample.donors, repeat)
         joint = _Set(self._on_device(is_member), self._on_device(np.array([index], np.int32)))

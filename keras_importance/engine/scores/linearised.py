@@ -1,4 +1,4 @@
-"""A model's first-order approximation: one backward pass in place of a forward pass per feature."""
+"""Scores of a model's first-order approximation: one backward pass serves all features."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from keras_importance.engine.scores.sample import Block, FeatureScores, Sample, 
 from keras_importance.statistics.arrays import Integers
 
 MAX_OUTPUTS = 64
-"""As many values of the output are differentiated, each by a backward pass of its own."""
+"""Most output values of a row that are differentiated: each takes a backward pass of its own."""
 
 _BINARY = (keras.losses.BinaryCrossentropy, keras.losses.BinaryFocalCrossentropy)
 _CATEGORICAL = (
@@ -37,11 +37,13 @@ _SMALLEST = 1e-7
 class LinearisedScorer:
     """Scores features under `link(h(x) + dh/dx (x' - x))` in place of the model.
 
-    `h` is the output, or its logit where the loss says that it is a probability: those are far from
-    linear and would leave [0, 1]. Cut as any model is, what is run anew for a feature is the link alone.
+    `h` is the output, and `link` the identity. If the loss says that the output is a probability, `h` is
+    its logit and `link` a sigmoid or softmax: probabilities are far from linear, and their approximation
+    would leave [0, 1]. The approximation is cut like any model. Its tail is the link alone, which is run
+    anew for each feature.
 
     Args:
-        context: what is scored, and with what.
+        context: the model, rows, features and metric.
     """
 
     def __init__(self, context: ScoringContext) -> None:
@@ -59,13 +61,13 @@ class LinearisedScorer:
         self._cut_scorer: CutScorer | None = None
 
     def perturbed(self, sample: Sample, indices: Integers) -> Iterator[FeatureScores]:
-        """Scores of those of the given features that have a gradient."""
+        """Scores of the given features that have a gradient, a piece of them at a time."""
         is_all = np.array_equal(sample.rows, np.arange(self._data.n_rows))
         data = self._data if is_all else self._data.only(sample.rows)
         values = self._differentiator.values(data)
         passes = [self._differentiator.gradients(unit[None], data) for unit in np.eye(self._n_outputs)]
         known = [index for index in range(len(data.inputs)) if passes[0].has(index)]
-        jacobians = [ops.stack([one.tensor(index) for one in passes]) for index in known]
+        jacobians = [ops.stack([gradients.tensor(index) for gradients in passes]) for index in known]
         position = np.zeros(self._data.n_rows, np.int32)
         position[sample.rows] = np.arange(len(sample.rows))
         if self._cut_scorer is None:
@@ -76,7 +78,11 @@ class LinearisedScorer:
         yield from self._cut_scorer.scored(Sample(sample.rows, sample.donors, tensors), indices)
 
     def _new_cut_scorer(self, known: list[int]) -> CutScorer:
-        """Its cut has one entry, the argument of the link, to which every column adds its own effect."""
+        """The scorer of a cut with one entry, the argument of the link; each column adds its effect.
+
+        Args:
+            known: indices of the inputs that have a gradient.
+        """
         dependence = input_dependence(self._data, self._features)
         of_columns = [dependence[i].reshape(-1, dependence[i].shape[-1])[0] for i in known]
         of_elements = np.repeat(
@@ -145,7 +151,12 @@ def _only(values: Values, indices: Sequence[int]) -> Values:
 
 
 def _effects(_call: Inference, linearisation: _Linearisation, block: Block) -> Prepared:
-    """`h` of the rows of a block, and what each column's replacement adds to it, to first order."""
+    """`h` of the rows of a block, and the effect of each replaced column on it, `dh/dx (x' - x)`.
+
+    Returns:
+        One entry: `(n_rows, n_outputs)` values of `h`, and `(n_repeats * n_columns * n_outputs, n_rows)`
+        effects, summed over steps.
+    """
     n_repeats, n_rows = block.donor.shape
     position = gather(linearisation.position, block.row)
     new = replacing(linearisation.values, block)
@@ -164,7 +175,7 @@ def _effects(_call: Inference, linearisation: _Linearisation, block: Block) -> P
 
 
 def _link_of(model: Any) -> str | None:
-    """What made the output, if the loss says that it is a probability."""
+    """`"sigmoid"` or `"softmax"`, if the loss says that the output is a probability; else None."""
     loss = getattr(model, "loss", None)
     loss = keras.losses.get(loss) if isinstance(loss, str) else loss
     name = getattr(loss, "__name__", "")

@@ -16,21 +16,26 @@ from keras_importance.engine.metrics.metric import Metric
 from keras_importance.engine.scores.sample import Block, Slots, Values
 from keras_importance.statistics.arrays import Integers
 
-# Up to here the elements of a feature are added one after another, beyond by a matrix product.
+# Up to so many elements of a feature are added one after another, more by a matrix product.
 _FEW_ELEMENTS = 4
 
 Prepared = list[tuple[Any, ...]]
-"""For each entry of a cut its value for the rows, and what replaces it, for each repeat."""
+"""For each entry of a cut its values for the rows, and what replaces them, for each repeat.
+
+- Fixed entry: `(own,)`, with `own` of shape `(n_rows, ...)`.
+- Replaced entry: `(own, replaced)`, with `replaced` of shape `(n_repeats, n_rows, ...)`.
+- Linear entry: `(own @ kernel, difference)`, where `by_element` gives the shape of the difference.
+"""
 
 
 def prepared(cut: Cut, call: Inference, values: Values, block: Block) -> Prepared:
-    """What the features of a block of rows need, computed once for all of them.
+    """The values at the cut's entries for a block of rows, computed once for all features.
 
     Args:
         cut: where the model is cut.
         call: the model's inference.
         values: the inputs of all rows, and what replaces them.
-        block: which rows and donors.
+        block: indices of the rows and their donors.
     """
     n_repeats, n_rows = block.donor.shape
     given = [
@@ -55,7 +60,7 @@ def prepared(cut: Cut, call: Inference, values: Values, block: Block) -> Prepare
 
 
 def replacing(values: Values, block: Block) -> list[Any]:
-    """For each input `(n_repeats, n_rows, ...)`, what takes the place of a block of its rows."""
+    """For each input `(n_repeats, n_rows, ...)` replacing values of a block: `kept + donated`."""
     every_kept = values.kept or [None] * len(values.inputs)
     new = []
     for own, donated, kept in zip(values.inputs, values.donated, every_kept, strict=True):
@@ -69,7 +74,12 @@ def replacing(values: Values, block: Block) -> list[Any]:
 
 
 def _draws(kept: Any, block: Block) -> Any:
-    """`(n_repeats, n_rows, ...)` of `(n_draws, all rows, ...)`; padding repeats the last draw."""
+    """The block's `(n_repeats, n_rows, ...)` values of `kept`: draw `k` for repeat `k`.
+
+    Args:
+        kept: `(n_draws, n_all_rows, ...)` values; the last draw also serves as padding.
+        block: indices of the rows.
+    """
     n_draws, n_all = kept.shape[:2]
     first = np.minimum(np.arange(block.donor.shape[0]), n_draws - 1).astype(np.int32) * n_all
     flat = ops.reshape(kept, (n_draws * n_all, *kept.shape[2:]))
@@ -87,8 +97,9 @@ class Columns:
     """Which elements of a linear entry belong to a feature.
 
     Attributes:
-        elements: `(n_features + 1, width)` indices of elements; the last row stands for no feature.
-        is_real: the same shape, 1.0 for elements and 0.0 for padding.
+        elements: `(n_features + 1, width)` indices of each feature's elements; the last row stands for
+            no feature.
+        is_real: `(n_features + 1, width)` values, 1.0 for elements and 0.0 for padding.
     """
 
     elements: Integers
@@ -121,13 +132,13 @@ def outputs(
     given: Prepared,
     slots: Slots,
 ) -> Any:
-    """The model's outputs for pairs of feature and repeat x rows, flat.
+    """The model's outputs `(n_slots * n_rows, ...)`, with the feature of each slot replaced.
 
     Args:
         cut: where the model is cut.
-        columns: for linear entries, the elements of each feature.
+        columns: for each linear entry the elements of each feature; None for another entry.
         call: the model's inference.
-        given: what `prepared` returned for the rows.
+        given: the result of `prepared` for the rows.
         slots: which features are replaced, by the values of which repeats.
     """
     values = []
@@ -146,7 +157,7 @@ def outputs(
 
 
 def _replaced(entry: Entry, own: Any, replaced: Any, slots: Slots) -> Any:
-    """The rows' own values, with the elements of the feature replaced."""
+    """`(n_slots, n_rows, ...)`: the rows' values, with the elements of the slot's feature replaced."""
     rank = len(own.shape) - 1
     labels = ops.convert_to_tensor(entry.dependence.astype(np.int32))
     is_of_feature = labels == ops.reshape(slots.feature, (-1, *[1] * rank))
@@ -154,7 +165,10 @@ def _replaced(entry: Entry, own: Any, replaced: Any, slots: Slots) -> Any:
 
 
 def _updated(kernel: Any, columns: Columns, own: Any, difference: Any, slots: Slots) -> Any:
-    """The linear layer's own result, moved by what the elements of the feature changed."""
+    """`(n_slots, n_rows, ..., n_units)`: `own + sum_e difference_e · kernel[e]`.
+
+    The sum is over the elements `e` of the slot's feature, and `own` is the layer's result for the rows.
+    """
     n_elements, n_units = kernel.shape
     elements = gather(ops.convert_to_tensor(columns.elements.astype(np.int32)), slots.feature)
     is_real = ops.cast(gather(ops.convert_to_tensor(columns.is_real), slots.feature), kernel.dtype)
@@ -174,7 +188,15 @@ def _updated(kernel: Any, columns: Columns, own: Any, difference: Any, slots: Sl
 
 
 def row_scores(metric: Metric, targets: Any, outputs: Any, row: Any, n_slots: int) -> Any:
-    """Scores `(n_slots, n_rows)` of outputs, or outputs `(n_slots, n_rows, ...)` to be scored later."""
+    """`(n_slots, n_rows)` row scores; without a row metric the outputs `(n_slots, n_rows, ...)`.
+
+    Args:
+        metric: the resolved metric.
+        targets: the targets of all rows.
+        outputs: `(n_slots * n_rows, ...)` outputs of the model.
+        row: `(n_rows,)` indices of the rows.
+        n_slots: how many slots there are.
+    """
     if metric.row_scores is None:
         return keras.tree.map_structure(
             lambda leaf: ops.reshape(leaf, (n_slots, row.shape[0], *leaf.shape[1:])), outputs

@@ -1,4 +1,4 @@
-"""What is scored: rows, donors, replacements; and the scores that come out."""
+"""The rows, donors and replacements that are scored, and the resulting scores."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from keras_importance.statistics.donors import Donors
 
 @dataclass(frozen=True, eq=False)
 class Replacement:
-    """What a row gets in place of a feature: what it keeps of its own plus what its donor gives.
+    """The values that replace a feature: a value kept by the row plus a value from its donor.
 
         x_new[i] = kept[i] + donated[donor(i)]
 
-    Permutation donates the values and keeps nothing; ablation keeps the mean and donates nothing.
+    For permutation, `donated` holds the inputs and nothing is kept. For ablation, `kept` holds the means
+    and nothing is donated.
 
     Attributes:
-        donated: for each input, an array like the input; None where donors give nothing.
-        kept: for each input, an array like the input, or `(n_draws, ...)` of them, one for each repeat,
-            as for what is drawn at random; None where a row keeps nothing.
+        donated: for each input an array `(n_rows, ...)` like the input; None if donors give nothing.
+        kept: for each input an array `(n_rows, ...)` like the input, or for random values
+            `(n_draws, n_rows, ...)`, a draw for each repeat; None if rows keep nothing.
     """
 
     donated: tuple[Array | None, ...]
@@ -33,8 +34,8 @@ class Replacement:
 
     @property
     def has_donors(self) -> bool:
-        """Whether a row gets anything of other rows, so that two rows share a score."""
-        return any(one is not None for one in self.donated)
+        """Whether rows get values of other rows, so that a score depends on two rows."""
+        return any(values is not None for values in self.donated)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +43,7 @@ class ScoreRequest:
     """Which features of which rows are replaced, and by what.
 
     Attributes:
-        replacement: what takes a feature's place.
+        replacement: the values that replace a feature.
         donors: which row lends its value to which, as positions in `rows`.
         rows: `(n_rows,)` indices of the rows to score; None for all.
         features: indices of the features to replace, one at a time; None for all.
@@ -55,12 +56,12 @@ class ScoreRequest:
 
 
 class Values(NamedTuple):
-    """Tensors of all rows: what a row has, and what takes its place.
+    """Tensors of all rows: the inputs, and a `Replacement` of them.
 
     Attributes:
-        inputs: the inputs.
-        donated: for each input what donors give; None for nothing.
-        kept: for each input what rows keep of their own, for all repeats or for each; None for nothing.
+        inputs: for each input the values `(n_rows, ...)`.
+        donated: for each input `Replacement.donated`; None if donors give nothing.
+        kept: for each input `Replacement.kept`; None if rows keep nothing.
     """
 
     inputs: list[Any]
@@ -69,7 +70,7 @@ class Values(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Tensors that say which rows are computed at once.
+    """Tensors that say which rows go through a program at once.
 
     Attributes:
         row: `(n,)` indices of the rows.
@@ -81,11 +82,11 @@ class Block(NamedTuple):
 
 
 class Slots(NamedTuple):
-    """Tensors that say which (feature, repeat) pairs are computed at once.
+    """Tensors that say which (feature, repeat) pairs go through a program at once.
 
     Attributes:
-        feature: `(n_slots,)` indices of the features to replace; the number of features for none.
-        repeat: `(n_slots,)` repeats that the replaced values come from.
+        feature: `(n_slots,)` indices of the features to replace; the number of features replaces none.
+        repeat: `(n_slots,)` indices of the repeats that the replacing values come from.
     """
 
     feature: Any
@@ -94,12 +95,12 @@ class Slots(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """The rows of one evaluation, and what the programs need of them.
+    """The rows of one evaluation, their donors, and their tensors.
 
     Attributes:
         rows: `(n_rows,)` indices of the rows in the data.
         donors: `(n_repeats, n_rows)` indices of their donors in the data.
-        tensors: `Values`, or what else the preparing program takes besides a block.
+        tensors: the tensors that the preparing program takes: `Values`, or another nest.
     """
 
     rows: Integers
@@ -108,7 +109,11 @@ class Sample:
 
 
 class DeviceData:
-    """The rows as tensors, which stay where the model computes.
+    """The rows as tensors, which stay on the device where the model computes.
+
+    Args:
+        compiler: puts arrays on the device.
+        data: the rows.
 
     Attributes:
         inputs: one tensor for each input.
@@ -122,7 +127,7 @@ class DeviceData:
         self.targets = mapped(self._on_device, data.targets)
 
     def sample(self, request: ScoreRequest) -> Sample:
-        """The rows that are asked for, their donors, and the tensors of the replacement."""
+        """The sample of a request: its rows, their donors, and the tensors of the replacement."""
         rows = np.arange(len(self._arrays[0])) if request.rows is None else request.rows
         donated, kept = request.replacement.donated, request.replacement.kept
         values = Values(
@@ -131,7 +136,7 @@ class DeviceData:
         return Sample(rows, rows[request.donors.rows], values)
 
     def _tensors(self, arrays: tuple[Array | None, ...]) -> list[Any]:
-        """The arrays as tensors; those of the data are there already."""
+        """The arrays as tensors; an array of the data has its tensor already."""
         return [
             tensor if array is own else None if array is None else self._on_device(array)
             for array, own, tensor in zip(arrays, self._arrays, self.inputs, strict=True)
@@ -140,14 +145,14 @@ class DeviceData:
 
 @dataclass(frozen=True, eq=False)
 class FeatureScores:
-    """Scores of some features, for the rows that were asked for.
+    """Scores of `f` features, for the rows of a request.
 
     Attributes:
         indices: `(f,)` indices of the features.
-        scores: `(f, n_repeats, n_rows)` row scores with the feature replaced; `(f, n_repeats)` where the
+        scores: `(f, n_repeats, n_rows)` row scores with the feature replaced; `(f, n_repeats)` if the
             metric needs all rows at once.
-        baseline: `(n_rows,)` scores of the untouched rows, or `()`, from the same program: a feature
-            that the model ignores differs by nothing at all.
+        baseline: `(n_rows,)` scores of the untouched rows; `()` if the metric needs all rows at once.
+            They come from the same program: a feature that the model ignores differs by exactly 0.
     """
 
     indices: Integers
@@ -156,5 +161,5 @@ class FeatureScores:
 
 
 def rows_of(nest: Any, rows: Any) -> Any:
-    """The rows of each array of a nest."""
+    """`array[rows]` for each array of a nest."""
     return mapped(lambda leaf: leaf[rows], nest)

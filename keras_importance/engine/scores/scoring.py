@@ -1,4 +1,4 @@
-"""What of a model is scored when a feature is replaced: exact, averaged or linearised predictions."""
+"""Which prediction is scored when a feature is replaced: exact, averaged or linearised."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class FeatureScorer(Protocol):
     """Scores rows with one feature replaced at a time."""
 
     def perturbed(self, sample: Sample, indices: Integers) -> Iterator[FeatureScores]:
-        """Scores of the features with these indices, a piece of them at a time."""
+        """Scores of the features with these indices; yields a piece of the features at a time."""
 
 
 class Scoring(Protocol):
-    """A way to score; values of it are compared and hashed, so each has one scorer a training."""
+    """A way to score. An evaluator keeps one scorer for each value, so values are hashable."""
 
     def scorer(self, context: ScoringContext) -> FeatureScorer:
-        """What scores in this way."""
+        """A new scorer that scores in this way."""
 
     def __hash__(self) -> int: ...
 
@@ -35,28 +35,28 @@ class Exact:
     """The model's own prediction for each replaced row."""
 
     def scorer(self, context: ScoringContext) -> FeatureScorer:
-        """Runs the layers that the replaced feature changes."""
+        """A scorer that runs the layers that the replaced feature changes."""
         return Scorer(context)
 
 
 @dataclass(frozen=True)
 class Averaged:
-    """The mean prediction over all that may take the feature's place: the model without the feature.
+    """The mean prediction over all values that may replace the feature: the model without the feature.
 
-    The mean over the repeats of what is returned is the score; see `pseudo_values`.
+    Its scorer returns a pseudo-value for each repeat; their mean is the score. See `pseudo_values`.
     """
 
     def scorer(self, context: ScoringContext) -> FeatureScorer:
-        """Runs the same layers, and scores the mean of their outputs."""
+        """A scorer that runs the layers that the feature changes, and scores the mean of the outputs."""
         return Scorer(context, AveragedScorer)
 
 
 @dataclass(frozen=True)
 class Linearised:
-    """The prediction of the model's first-order approximation, of features that have a gradient."""
+    """The prediction of the model's first-order approximation, for features that have a gradient."""
 
     def scorer(self, context: ScoringContext) -> FeatureScorer:
-        """Differentiates the model once for each value of its outputs."""
+        """A scorer that differentiates the model once for each value of its outputs."""
         return LinearisedScorer(context)
 
 

@@ -1,4 +1,4 @@
-"""What a trained model scores on held-out rows, in one or several metrics."""
+"""Scores of a trained model on held-out rows, in one or several metrics."""
 
 from __future__ import annotations
 
@@ -21,10 +21,16 @@ from keras_importance.statistics.arrays import Floats
 def resolved_metrics(
     arguments: Sequence[Any], model: Any, data: ValidationData, seed: int
 ) -> tuple[Metric, ...]:
-    """The metrics that the user's arguments name, tried out on the targets of some rows.
+    """The metrics that the user's arguments name, resolved on the targets of some rows.
+
+    Args:
+        arguments: `metric` arguments; see `metric_from_argument`.
+        model: the compiled model.
+        data: the rows.
+        seed: seed of the shuffled predictions; see `Metric.resolved`.
 
     Raises:
-        InvalidArgumentError: for metrics that are unknown, fail or can't be told from noise.
+        InvalidArgumentError: if a metric is unknown, fails, or doesn't depend on the predictions.
     """
     outputs = keras.tree.flatten(model(few_rows(model, data), training=False))
     shapes = [(data.n_rows, *output.shape[1:]) for output in outputs]
@@ -33,13 +39,13 @@ def resolved_metrics(
 
 
 def few_rows(model: Any, data: ValidationData) -> Any:
-    """A row or two, or as many as the model's inputs are fixed to, as the model takes them."""
+    """Inputs of two rows in the model's nest; if its inputs are fixed to a batch, of as many rows."""
     few = data.only(np.arange(declared_batch(model) or 2) % data.n_rows)
     return few.pack(few.inputs)
 
 
 def held_out_scores(model: Any, data: ValidationData, metrics: Sequence[Metric]) -> list[Floats]:
-    """For each metric the scores `(n_rows,)` of the rows, or one number for all of them."""
+    """For each resolved metric `(n_rows,)` scores, or one number `()` if it needs all rows at once."""
     compiler = Compiler(model)
     n_at_once = rows_at_once(model, data, in_parts=False)
 
@@ -64,7 +70,13 @@ def held_out_scores(model: Any, data: ValidationData, metrics: Sequence[Metric])
 def finished_scores(
     computed: Sequence[Any], data: ValidationData, metrics: Sequence[Metric]
 ) -> list[Floats]:
-    """For each metric the scores `(n_rows,)` as computed, or the metric of all rows from the outputs."""
+    """For each metric `(n_rows,)` scores, or one number `()` for all rows.
+
+    Args:
+        computed: for each metric its `(n_rows,)` row scores; the outputs if it has no row scores.
+        data: the rows.
+        metrics: the resolved metrics.
+    """
     return [
         np.asarray(
             scores_or_outputs

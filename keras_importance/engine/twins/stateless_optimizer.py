@@ -1,4 +1,4 @@
-"""An optimizer of its own for copies of a model, which can be run without variables."""
+"""A copy of an optimizer that updates tensors instead of variables, for the training of twins."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import keras
 
 from keras_importance.errors import InvalidArgumentError
 
-# Updates that depend on the step by a branch with side effects, which no program of many copies takes.
+# With these options a branch with side effects depends on the step: it can't run for many twins at once.
 _BRANCHES = ("gradient_accumulation_steps", "ema_overwrite_frequency")
 
 
@@ -26,12 +26,12 @@ def why_not_stateless(optimizer: Any) -> str | None:
 def stateless(optimizer: Any, variables: list[Any]) -> Any:
     """A copy of an optimizer, built for some variables, whose `stateless_apply` works on every backend.
 
-    TensorFlow's refuses it, for the sake of `tf.distribute`, and torch's update tensors in place. Both
-    do so in methods that their backend adds to the optimizer's own. The copy's class takes each of these
-    from the class that knows no backend.
+    TensorFlow's optimizers refuse `stateless_apply`, for the sake of `tf.distribute`; torch's update
+    tensors in place. Both do so in methods that the backend adds to the optimizer's class. The copy's
+    class takes each of these methods from the class that knows no backend.
 
     Raises:
-        InvalidArgumentError: for one that updates by the count of steps, or scales its loss.
+        InvalidArgumentError: if the update branches on the count of steps, or the loss is scaled.
     """
     reason = why_not_stateless(optimizer)
     if reason is not None:

@@ -1,4 +1,4 @@
-"""The training and the scores of twins as functions of tensors alone."""
+"""The training and the scoring of twins, as functions of tensors alone."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from keras_importance.errors import reason_of
 from keras_importance.statistics.arrays import Array
 
 Vectorise = Callable[[Callable[[Any], Any], Any], Any]
-"""`vectorise(function, stacked)`: the function of each entry of stacked tensors."""
+"""`vectorise(function, stacked)`: results of the function for each entry of stacked tensors, stacked."""
 
-# Layers and their gradients, held for the backward pass.
+# How many times the values of all layers are held for the backward pass, gradients included.
 _COPIES_OF_LAYERS = 4
 
 
@@ -41,7 +41,7 @@ class Start:
     """Where training begins: values of the variables of a model, and of its optimizer.
 
     Attributes:
-        of_model: values of the trainable, then of the other variables.
+        of_model: values of the trainable variables, then of the others.
         of_optimizer: values of the optimizer's variables; None for a new optimizer.
     """
 
@@ -84,15 +84,15 @@ def why_no_twins(model: Any) -> str | None:
 
 
 class TwinStep:
-    """The training and the scores of copies of one model, as functions of tensors alone.
+    """The training and the scoring of copies of one model, as functions of tensors alone.
 
     Args:
-        model: compiled and built; it is read, never changed.
+        model: the compiled and built model; it is read, never changed.
         data: rows like those that are trained on.
-        metrics: what twins are scored with.
+        metrics: the resolved metrics that twins are scored with.
 
     Attributes:
-        widest: values of the widest layer, for one row.
+        widest: how many values a row has in the widest layer.
     """
 
     def __init__(self, model: Any, data: ValidationData, metrics: Sequence[Metric]) -> None:
@@ -111,7 +111,10 @@ class TwinStep:
         self.widest = widest_layer(model, data)
 
     def state(self, start: Start, n_twins: int) -> State:
-        """The state in which all twins begin."""
+        """The state in which `n_twins` twins begin.
+
+        The optimizer is new if the start has no values for it, or values of other shapes.
+        """
         new = tuple(map(_value, self._optimizer.variables))
         of_optimizer = start.of_optimizer
         if of_optimizer is None or _shapes(of_optimizer) != _shapes(new):
@@ -124,7 +127,7 @@ class TwinStep:
         )
 
     def with_learning_rate(self, state: State, value: float) -> State:
-        """The state with another learning rate; the same where a schedule sets it."""
+        """The state with another learning rate; unchanged if a schedule sets the learning rate."""
         if self._learning_rate is None:
             return state
         shared = list(state.shared)
@@ -138,7 +141,7 @@ class TwinStep:
         return int(sum(math.prod(variable.shape) for variable in self._variables))
 
     def values_of_twin(self, batch_size: int) -> int:
-        """How many values are held for a twin while it is trained."""
+        """An estimate of how many values are held for a twin while it is trained."""
         weights = self.values_kept
         layers = batch_size * self.widest * max(1, len(layers_of(self._model)))
         return int(2 * weights + _COPIES_OF_LAYERS * layers)
@@ -150,10 +153,10 @@ class TwinStep:
 
         Args:
             vectorise: runs a function for all twins.
-            state: the state before.
-            hidden: what the twins don't see.
-            rows: all rows.
-            batches: which rows each step takes.
+            state: the state before the epoch.
+            hidden: the columns that twins don't see.
+            rows: all rows that are trained on.
+            batches: indices of the rows of each step.
         """
         n_own = len(state.own)
 
@@ -162,9 +165,9 @@ class TwinStep:
             batch: Rows = mapped(lambda leaf: backend.gather(leaf, indices), rows)
 
             def of_twin(own_and_columns: tuple[Tensors, Tensors]) -> State:
-                of_one, columns = own_and_columns
+                own_of_twin, columns = own_and_columns
                 seen = self._seen(batch.inputs, Hidden(columns, hidden.fill))
-                return self._trained(State(of_one, shared), batch._replace(inputs=seen))
+                return self._trained(State(own_of_twin, shared), batch._replace(inputs=seen))
 
             own, stacked = vectorise(of_twin, (own, hidden.columns))
             return [*own, *(of_twins[0] for of_twins in stacked)]
@@ -180,7 +183,10 @@ class TwinStep:
         return State(list(values[:n_own]), list(values[n_own:]))
 
     def scores(self, vectorise: Vectorise, state: State, hidden: Hidden, rows: Rows) -> list[Any]:
-        """For each metric `(n_twins, n_rows)` scores, else the outputs `(n_twins, n_rows, ...)`."""
+        """For each metric `(n_twins, n_rows)` scores, or else the outputs `(n_twins, n_rows, ...)`.
+
+        Outputs are returned for a metric that needs all rows at once.
+        """
 
         def of_twin(own_and_columns: tuple[Tensors, Tensors]) -> tuple[Any, dict[str, Any]]:
             own, columns = own_and_columns
@@ -198,14 +204,14 @@ class TwinStep:
         ]
 
     def as_vectorisable(self) -> AbstractContextManager[None]:
-        """While programs are traced: layers in a form that can be vectorised."""
+        """A context for tracing programs: in it, layers have a form that can be vectorised."""
         n_steps = max((leaf.shape[1] for leaf in self._data.inputs if leaf.ndim > 2), default=1)
         return vectorisable(self._model, n_steps)
 
     # --- one twin -----------------------------------------------------------------------------------
 
     def _trained(self, state: State, rows: Rows) -> State:
-        """The state of one twin after a step on rows as it sees them."""
+        """The state of one twin after a step of training, on rows as the twin sees them."""
         values = self._merged(state)
         n_trainable, n_model = self._n_trainable, len(variables_of(self._model))
         of_model = self._variables[:n_model]
@@ -226,7 +232,7 @@ class TwinStep:
         return self._split([*trainable, *others, *slots])
 
     def _seen(self, inputs: Tensors, hidden: Hidden) -> Tensors:
-        """The inputs as one twin sees them."""
+        """The inputs `(n_rows, ...)` as one twin sees them: hidden columns have their fill value."""
         seen = []
         for leaf, columns, fill in zip(inputs, hidden.columns, hidden.fill, strict=True):
             is_flat = len(leaf.shape) == 1
@@ -246,7 +252,7 @@ class TwinStep:
         return [next(shared if is_shared else own) for is_shared in self._is_shared]
 
     def _split(self, values: Sequence[Any]) -> State:
-        """The reverse of `_merged`."""
+        """The state of one twin from the values of all variables: the reverse of `_merged`."""
         pairs = list(zip(values, self._is_shared, strict=True))
         return State(
             [value for value, is_shared in pairs if not is_shared],
@@ -254,7 +260,7 @@ class TwinStep:
         )
 
     def _metric_states(self) -> list[tuple[Any, Any]]:
-        """Zeros for the states of metrics, which losses count in: in `fit` JAX takes them away."""
+        """The variables of metrics, with zeros: losses update them, and JAX's `fit` frees the values."""
         return [
             (variable, ops.zeros(variable.shape, variable.dtype))
             for variable in self._model.metrics_variables
@@ -262,7 +268,16 @@ class TwinStep:
 
 
 def _row_scores(metric: Metric, targets: Any, outputs: Any, masks: Mapping[str, Any]) -> Any:
-    """`(n_twins, n_rows)` scores: twins as further rows, as some metrics can't be vectorised."""
+    """`(n_twins, n_rows)` scores; the rows of all twins are scored together.
+
+    Some metrics can't be vectorised over twins.
+
+    Args:
+        metric: a metric with row scores.
+        targets: nest of `(n_rows, ...)` targets.
+        outputs: nest of `(n_twins, n_rows, ...)` outputs.
+        masks: `(n_twins, n_rows, ...)` Keras masks, by the index of the output.
+    """
     n_twins, n_rows = keras.tree.flatten(outputs)[0].shape[:2]
 
     def as_rows(leaf: Any) -> Any:

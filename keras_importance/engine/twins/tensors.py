@@ -1,4 +1,4 @@
-"""What the programs of twins take and return: named groups of tensors, nests for every backend."""
+"""Named groups of tensors that programs of twins take and return; each is a nest on every backend."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ Tensors = list[Any]
 
 
 class State(NamedTuple):
-    """What twins have come to: values of the variables of the model and of its optimizer.
+    """The current values of the model's and the optimizer's variables, for some twins.
 
     Attributes:
-        own: values that each twin has of its own, stacked along a first axis of `n_twins`.
-        shared: values that are the same for all twins: seeds of dropout, the optimizer's count of steps,
-            the learning rate.
+        own: values that differ between twins: `(n_twins, ...)`, or `(...)` in the state of one twin.
+        shared: values that all twins share: seeds of dropout, the optimizer's count of steps, the
+            learning rate.
     """
 
     own: Tensors
@@ -21,11 +21,12 @@ class State(NamedTuple):
 
 
 class Hidden(NamedTuple):
-    """What twins don't see, with one tensor for each input.
+    """The columns that twins don't see, with one tensor for each input.
 
     Attributes:
-        columns: `(n_twins, n_columns)` whether a twin doesn't see a column.
-        fill: `(n_columns,)` what it sees there.
+        columns: `(n_twins, n_columns)` booleans, True for a column that a twin doesn't see; or
+            `(n_columns,)` for one twin.
+        fill: `(n_columns,)` values that a twin sees instead.
     """
 
     columns: Tensors
@@ -47,11 +48,11 @@ class Rows(NamedTuple):
 
 
 class Batches(NamedTuple):
-    """Which rows each step of an epoch takes, as indices.
+    """The indices of the rows of each step of an epoch.
 
     Attributes:
-        full: `(n_steps, batch_size)` rows of the steps.
-        last: rows of a last, smaller step; None where there is none.
+        full: `(n_steps, batch_size)` indices of the rows of full steps.
+        last: indices of the rows of a last, smaller step; None if there is none.
     """
 
     full: Any

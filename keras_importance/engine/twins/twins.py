@@ -26,7 +26,7 @@ from keras_importance.errors import reason_of, warn
 from keras_importance.statistics.arrays import Floats, Integers
 
 MAX_KEPT_VALUES = 1 << 29
-"""Weights and slots of the optimizer of twins that are kept from epoch to epoch: 2 GB."""
+"""Most values of twins that are kept from epoch to epoch, weights and optimizer slots: 2 GB."""
 
 # Weights, slots of the optimizer, gradients and layers of the twins that are trained at once: 256 MB.
 _MAX_VALUES = 1 << 26
@@ -38,12 +38,12 @@ class TwinPrograms:
     """The compiled training and scoring of copies of a model; they serve any number of `Twins`.
 
     Args:
-        model: compiled and built; it is read, never changed.
+        model: the compiled and built model; it is read, never changed.
         data: rows like those that are trained on.
-        metrics: what twins are scored with, tried out.
+        metrics: the resolved metrics that twins are scored with.
 
     Attributes:
-        step: one step of the training.
+        step: the training and the scoring, not compiled.
         metrics: the metrics.
         is_vectorised: whether a program trains several twins at once, not one after the other.
         calls_at_once: how many programs are best run concurrently.
@@ -64,7 +64,7 @@ class TwinPrograms:
         return max(1, MAX_KEPT_VALUES // max(1, self.step.values_kept))
 
     def train_one_by_one(self, reason: str) -> None:
-        """Goes on without vectorising, and says why."""
+        """Compiles programs for one twin at a time, and warns with the reason."""
         warn(
             "the twins of LOFO are trained one after the other, which takes longer: the model can't be "
             f"vectorised. Reason: {reason}"
@@ -72,7 +72,7 @@ class TwinPrograms:
         self._compile(is_vectorised=False)
 
     def traced(self) -> AbstractContextManager[None]:
-        """The context in which programs are called, and so traced."""
+        """The context in which programs must be called: their first call traces them."""
         return self.step.as_vectorisable() if self.is_vectorised else nullcontext()
 
     def on_device(self, nest: Any) -> Any:
@@ -93,8 +93,8 @@ class _Block:
     Attributes:
         start: index of the start.
         twins: `(n_twins,)` indices of the twins, without the padding.
-        hidden: what they don't see.
-        state: what they have come to.
+        hidden: the columns that they don't see.
+        state: their current state.
     """
 
     start: int
@@ -106,17 +106,18 @@ class _Block:
 class Twins:
     """Copies of one model, each of which doesn't see some columns, trained as one program.
 
-    All twins of a start begin with the same weights and see the same batches in the same order, with
-    the same random draws of dropout: what sets them apart is what they don't see. A step of the training
-    is the model's own forward pass, loss and optimizer, vectorised over the twins; where a layer can't
-    be vectorised it is a loop over them, which is said once.
+    All twins of a start begin with the same weights. They see the same batches in the same order, with
+    the same random draws of dropout. They differ only in the columns that they don't see.
+
+    A step of the training is the model's own forward pass, loss and optimizer, vectorised over twins. If
+    a layer can't be vectorised, twins are trained one after the other, and a warning says so once.
 
     Args:
         programs: the compiled training of the model.
         data: the rows to train on.
-        hidden_columns: what each twin doesn't see.
-        batch_size: rows in a step.
-        starts: where the twins begin; there is a set of twins for each.
+        hidden_columns: the columns that each twin doesn't see.
+        batch_size: how many rows a step takes.
+        starts: the values from which training begins; each start has its own set of twins.
     """
 
     def __init__(
@@ -152,12 +153,12 @@ class Twins:
             self._train(orders)
 
     def set_learning_rate(self, value: float) -> None:
-        """Sets the learning rate of all twins; without effect where a schedule sets it."""
+        """Sets the learning rate of all twins; without effect if a schedule sets it."""
         for block in self._blocks:
             block.state = self._programs.step.with_learning_rate(block.state, value)
 
     def scores(self, data: ValidationData) -> list[list[list[Floats]]]:
-        """For each start, twin and metric the scores of some rows: `(n_rows,)`, or one number."""
+        """For each start, twin and metric `(n_rows,)` scores, or one number `()` for all rows."""
         size = len(self._blocks[0].twins)
         most = max(1, _MAX_SCORED_VALUES // (size * self._programs.step.widest))
         n_at_once = evenly(data.n_rows, most)
@@ -180,7 +181,7 @@ class Twins:
     # --- blocks of twins --------------------------------------------------------------------------
 
     def _arranged(self) -> list[_Block]:
-        """Blocks of equal size, of all twins as they begin."""
+        """All twins in their first state, in blocks of equal size."""
         programs = self._programs
         fitting = max(1, _MAX_VALUES // programs.step.values_of_twin(self._batch_size))
         at_once = max(1, -(-self._n_twins * len(self._starts) // programs.calls_at_once))
@@ -228,6 +229,6 @@ class Twins:
 
 
 def _alone(function: Callable[[Any], Any], stacked: Any) -> Any:
-    """The function of the only entry of stacked tensors."""
+    """The function's result for the only entry of stacked tensors, stacked again."""
     result = function(keras.tree.map_structure(lambda leaf: leaf[0], stacked))
     return keras.tree.map_structure(lambda leaf: ops.expand_dims(leaf, 0), result)

@@ -1,4 +1,4 @@
-"""Layers in a form that can be vectorised over their weights, while programs of twins are traced."""
+"""Gives layers a form that can be vectorised over their weights, while programs of twins are traced."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _MAX_UNROLLED = 64
 
 @contextmanager
 def vectorisable(model: Any, n_steps: int) -> Iterator[None]:
-    """Lets layers compute the same in another way: one that is fast, or possible at all, for twins.
+    """A context in which layers compute the same results by operations that can be vectorised fast.
 
-    Convolutions with weights of their own for each twin become grouped ones, which TensorFlow refuses
-    and XLA runs slowly: they are written as matrix products instead, one for each position in the
-    kernel. TensorFlow can't vectorise the loop of a recurrent layer: it is unrolled.
+    A convolution with different weights for each twin would become a grouped convolution, which
+    TensorFlow refuses and XLA runs slowly. It is computed as a sum of matrix products, one for each
+    position in the kernel. TensorFlow can't vectorise the loop of a recurrent layer: it is unrolled.
 
     Args:
-        model: the model, whose layers are as before at the end.
+        model: the model; its layers are restored at the end.
         n_steps: how many steps its sequences have.
     """
     unrolls = keras.backend.backend() == "tensorflow" and n_steps <= _MAX_UNROLLED
@@ -44,7 +44,7 @@ _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 
 @contextmanager
 def _attribute(layer: Any, name: str, value: Any) -> Iterator[None]:
-    """Sets an attribute behind the back of Keras' tracking, and puts it back."""
+    """A context in which an attribute has another value; Keras' tracking doesn't notice."""
     missing = object()
     before = layer.__dict__.get(name, missing)
     layer.__dict__[name] = value
@@ -62,7 +62,7 @@ def _is_channels_last(layer: Any) -> bool:
 
 
 def _convolution(layer: Any, inputs: Any) -> Any:
-    """What a convolution returns, as a sum of matrix products over the positions in its kernel."""
+    """The output of a convolution, as a sum of matrix products over the positions in its kernel."""
     inputs = ops.pad(inputs, [(0, 0), *_padding(layer, inputs.shape[1:-1]), (0, 0)])
     reaches = [
         (size - 1) * dilation + 1
@@ -84,7 +84,7 @@ def _convolution(layer: Any, inputs: Any) -> Any:
 
 
 def _padding(layer: Any, lengths: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Zeros before and after each axis, as "valid", "same" and "causal" mean them."""
+    """For each axis how many zeros "valid", "same" or "causal" padding adds before and after it."""
     padding = []
     for length, size, dilation, stride in zip(
         lengths, layer.kernel_size, layer.dilation_rate, layer.strides, strict=True
