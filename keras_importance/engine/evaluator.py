@@ -15,11 +15,9 @@ from keras_importance.data.features import FeatureSet
 from keras_importance.data.subsamples import Subsamples, multipliers
 from keras_importance.data.training_data import TrainingData
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.engine.backends.backend import Inference
 from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.backends.out_of_memory import is_out_of_memory
 from keras_importance.engine.clock import Clock
-from keras_importance.engine.cut.block_sizes import declared_batch
 from keras_importance.engine.effort import Effort
 from keras_importance.engine.gradient_support import GradientSupport
 from keras_importance.engine.gradients.differentiator import (
@@ -33,6 +31,7 @@ from keras_importance.engine.gradients.moments import Moments
 from keras_importance.engine.metrics.constant_prediction import constant_scores
 from keras_importance.engine.metrics.from_argument import metric_from_argument
 from keras_importance.engine.metrics.metric import Metric
+from keras_importance.engine.model_outputs import ModelOutputs
 from keras_importance.engine.scores.context import ScoringContext
 from keras_importance.engine.scores.exact import Scorer
 from keras_importance.engine.scores.joint import JointScorer
@@ -43,7 +42,6 @@ from keras_importance.statistics.arrays import Array, Floats, Integers, generato
 
 Made = TypeVar("Made")
 
-_FEW_ROWS = 16
 # Draws of the errors: the 95% quantile of 200 is off by 1.5 points; for very many features half of them.
 _N_DRAWS = 200
 _MANY_FEATURES = 1000
@@ -114,7 +112,7 @@ class Evaluator:
         """
         if self.model.built:
             try:
-                _ = self.output_shapes
+                _ = self.outputs.shapes
             except Exception as error:
                 raise InvalidArgumentError(
                     f"got validation data that the model can't take ({reason_of(error)}). Pass rows "
@@ -176,43 +174,15 @@ class Evaluator:
             for name in ("_joint_scorer", "_differentiator"):
                 self.__dict__.pop(name, None)
 
-    # --- outputs --------------------------------------------------------------------------------
-
     @cached_property
-    def output_shapes(self) -> list[tuple[int, ...]]:
-        """Shapes of the model's outputs for all rows."""
-        outputs = keras.tree.flatten(self._few_outputs)
-        return [(self.data.n_rows, *output.shape[1:]) for output in outputs]
-
-    @property
-    def n_outputs(self) -> int:
-        """How many values all outputs together have for a row."""
-        return sum(math.prod(shape[1:]) for shape in self.output_shapes)
+    def outputs(self) -> ModelOutputs:
+        """The model's outputs for a few rows, and their shapes."""
+        return ModelOutputs(self.compiler, self.data)
 
     @cached_property
     def gradient_support(self) -> GradientSupport:
         """Which inputs and features have a gradient, and why others have none."""
-        return GradientSupport(self.data, self._few_rows, self._outputs)
-
-    @cached_property
-    def _few_outputs(self) -> Any:
-        return self._outputs([values[self._few_rows] for values in self.data.inputs])
-
-    @cached_property
-    def _few_rows(self) -> Integers:
-        return np.arange(declared_batch(self.model) or _FEW_ROWS) % self.data.n_rows
-
-    def _outputs(self, inputs: list[Array]) -> Any:
-        outputs = self._inference([self.compiler.on_device(values) for values in inputs])
-        return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
-
-    @cached_property
-    def _inference(self) -> Callable[[list[Any]], Any]:
-        # Compiled, as an eager call could draw from TensorFlow's global random state.
-        def inference(call: Inference, inputs: list[Any]) -> Any:
-            return call(self.data.pack(inputs))
-
-        return self.compiler(inference, fuse=False)
+        return GradientSupport(self.data, self.outputs.few_rows, self.outputs.of)
 
     # --- scores ---------------------------------------------------------------------------------
 
@@ -261,7 +231,7 @@ class Evaluator:
         names = [str(name) for name in getattr(self.model, "output_names", None) or []]
         data = self.data
         try:
-            return constant_scores(self.metric, data.targets, self._few_outputs, names, data.weights)
+            return constant_scores(self.metric, data.targets, self.outputs.few, names, data.weights)
         except Exception:  # noqa: BLE001 (a metric need not take a constant: another reference stands in)
             return None
 
@@ -287,7 +257,7 @@ class Evaluator:
     def metric(self) -> Metric:
         """The resolved metric: it knows its direction, and whether it is a mean over rows."""
         data = self.data
-        return self._named_metric.resolved(data.targets, self.output_shapes, data.weights, self.seed)
+        return self._named_metric.resolved(data.targets, self.outputs.shapes, data.weights, self.seed)
 
     @cached_property
     def _named_metric(self) -> Metric:
@@ -310,7 +280,7 @@ class Evaluator:
             device_data=self._device_data,
             features=self.features,
             metric=self.metric,
-            outputs=self._few_outputs,
+            outputs=self.outputs.few,
             in_parts=self._in_parts,
         )
 
@@ -373,7 +343,7 @@ class Evaluator:
     @cached_property
     def _loss(self) -> Metric:
         loss = metric_from_argument("loss", self.model)
-        return loss.resolved(self.data.targets, self.output_shapes, None, self.seed)
+        return loss.resolved(self.data.targets, self.outputs.shapes, None, self.seed)
 
     @cached_property
     def _differentiator(self) -> Differentiator:

@@ -60,7 +60,7 @@ class ConditionalLOFO(ConditionalPermutation):
         super().check(evaluator)
         if not evaluator.model.built:
             return
-        n_rows, n_outputs = evaluator.data.n_rows, evaluator.n_outputs
+        n_rows, n_outputs = evaluator.data.n_rows, evaluator.outputs.n_values
         most = MAX_HELD_VALUES // (self.n_repeats * n_outputs)
         if n_rows > most:
             raise InvalidArgumentError(

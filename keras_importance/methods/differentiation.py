@@ -110,7 +110,7 @@ class DifferentiatingMethod(ImportanceMethod):
         """What is differentiated: the squares of several gradients add up to those of all outputs."""
         if self.is_of_loss(evaluator):
             return [evaluator.row_loss]
-        units = np.eye(evaluator.n_outputs)[self._columns(evaluator)]
+        units = np.eye(evaluator.outputs.n_values)[self._columns(evaluator)]
         if len(units) <= _MAX_OUTPUTS:
             return list(units[:, None])
         return _RandomSigns(units, data.n_rows, evaluator.rng)
@@ -164,7 +164,7 @@ class DifferentiatingMethod(ImportanceMethod):
 
     def _columns(self, evaluator: Evaluator) -> Integers:
         """Indices of the values of the outputs that are differentiated."""
-        sizes = [math.prod(shape[1:]) for shape in evaluator.output_shapes]
+        sizes = [math.prod(shape[1:]) for shape in evaluator.outputs.shapes]
         if self.output is None:
             return np.arange(sum(sizes))
         index = _by_name(evaluator)[self.output].index

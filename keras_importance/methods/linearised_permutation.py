@@ -44,9 +44,10 @@ class LinearisedPermutation(PermutationImportance):
     def check(self, evaluator: Evaluator) -> None:
         """Raises `InvalidArgumentError` as permutation does, and for very many outputs."""
         super().check(evaluator)
-        if evaluator.model.built and evaluator.n_outputs > MAX_OUTPUTS:
+        n_outputs = evaluator.outputs.n_values if evaluator.model.built else 0
+        if n_outputs > MAX_OUTPUTS:
             raise InvalidArgumentError(
-                f"got {evaluator.n_outputs} output values for {self.name!r}, which differentiates each "
+                f"got {n_outputs} output values for {self.name!r}, which differentiates each "
                 f"by itself and stops at {MAX_OUTPUTS}. Pass 'permutation' or 'gradient'."
             )
 

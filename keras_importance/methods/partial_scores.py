@@ -129,7 +129,7 @@ class PartialScores:
         Args:
             scale: what its importances are multiplied with, until features are scored both ways.
         """
-        if self._evaluator.n_outputs > MAX_OUTPUTS:
+        if self._evaluator.outputs.n_values > MAX_OUTPUTS:
             return  # as many backward passes would cost more than they save
         for scores in self._evaluator.scores(self.request, LINEARISED):
             worsening = self._evaluator.worsening(scores.scores, scores.baseline)

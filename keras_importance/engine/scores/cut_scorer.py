@@ -20,6 +20,7 @@ from keras_importance.engine.backends.replicas import Owners
 from keras_importance.engine.cut.block_sizes import block_shape, declared_batch
 from keras_importance.engine.cut.cut import Cut
 from keras_importance.engine.scores.context import ScoringContext
+from keras_importance.engine.scores.filled_blocks import FilledBlocks
 from keras_importance.engine.scores.programs import Columns, Prepared, columns_of, outputs, row_scores
 from keras_importance.engine.scores.sample import Block, FeatureScores, Sample, Slots, rows_of
 from keras_importance.statistics.arrays import Array, Integers
@@ -194,7 +195,7 @@ class CutScorer:
         n_slots, size = self._block_shape(sample, group)
         starts = range(0, n_rows, size)
         chunks = range(0, slots.shape[1], n_slots)
-        scores = _Filled(slots.shape[1], n_rows)
+        scores = FilledBlocks(slots.shape[1], n_rows)
 
         def prepare(start: int) -> tuple[Any, Prepared]:
             block = self._block(sample, start, size)
@@ -358,22 +359,3 @@ def _by_width(cut: Cut) -> list[Integers]:
 
 def _padded(slots: Array, n_slots: int) -> Array:
     return slots[:, np.minimum(np.arange(n_slots), slots.shape[1] - 1)]
-
-
-class _Filled:
-    """A nest of arrays `(n_slots, n_rows, ...)` that blocks are written into, without their padding."""
-
-    def __init__(self, n_slots: int, n_rows: int) -> None:
-        self._shape = n_slots, n_rows
-        self.nest: Any = None
-
-    def fill(self, block: Any, slot: int, row: int) -> None:
-        """Writes a block whose first slot and row are given."""
-        if self.nest is None:
-            self.nest = keras.tree.map_structure(
-                lambda leaf: np.empty((*self._shape, *leaf.shape[2:]), leaf.dtype), block
-            )
-        leaves = zip(keras.tree.flatten(self.nest), keras.tree.flatten(block), strict=True)
-        for whole, leaf in leaves:
-            part = whole[slot : slot + len(leaf), row : row + leaf.shape[1]]
-            part[...] = leaf[: part.shape[0], : part.shape[1]]
