@@ -76,7 +76,7 @@ class RegressionTable:
         return np.column_stack(codes) if codes else None
 
     def inputs_drawn(self, features: Sequence[Feature]) -> set[int]:
-        """Indices of the inputs with features that have categories, so that values are drawn at random."""
+        """Indices of the inputs of features with categories, whose values are drawn at random."""
         return {
             input_index
             for feature in features
