@@ -136,9 +136,9 @@ class ThresholdTest:
 
     @cached_property
     def _third(self) -> Floats:
-        """`(n_features,)` third central moments of the contrasts.
+        """`(n_features,)` third central moments of the contrasts, from the errors of `I` and `R`:
 
-            E c³ = E I³ - 3 k E I² R + 3 k² E I R² - k³ E R³
+        E c³ = E I³ - 3 k E I² R + 3 k² E I R² - k³ E R³
         """
         explained, k = self.result.explained, self.min_share
         if explained is None:
@@ -150,9 +150,9 @@ def quantile_for(level: float, result: ImportanceResult) -> float:
     """The distance of a one-sided bound from its estimate, in standard errors.
 
     Args:
-        level: probability that the bound is wrong. result: a result with the same rows. The degrees of
-        freedom are its number of independent rows, or
-            blocks of rows, minus 1.
+        level: probability that the bound is wrong.
+        result: a result with the same rows. The degrees of freedom are its number of independent rows,
+            or of blocks of rows, minus 1.
     """
     n_units = result.n_samples if result.n_blocks is None else result.n_blocks
     return tail_quantile(level, n_units - 1)

@@ -181,7 +181,7 @@ class UnusedSignalTest:
 
     @cached_property
     def _elements(self) -> list[Array]:
-        """For each feature its `(n_rows, n_elements)` values; integers only if it is one column of them."""
+        """For each feature `(n_rows, n_elements)` values; integers only if it is one column of them."""
         return [self._elements_of(feature) for feature in self._evaluator.features.features]
 
     def _column(self, input_index: int, column: int) -> Array:
