@@ -136,9 +136,9 @@ class ThresholdTest:
 
     @cached_property
     def _third(self) -> Floats:
-        """`(n_features,)` third central moments of the contrasts, from the errors of `I` and `R`:
+        """`(n_features,)` third central moments of the contrasts.
 
-        E c³ = E I³ - 3 k E I² R + 3 k² E I R² - k³ E R³
+        From the errors of `I` and `R`: `E c³ = E I³ - 3 k E I² R + 3 k² E I R² - k³ E R³`.
         """
         explained, k = self.result.explained, self.min_share
         if explained is None:
