@@ -60,9 +60,9 @@ class FeatureImportance(keras.callbacks.Callback):
             group stay features of their own. `"correlated"` makes groups of correlated columns. With
             several inputs a column is named `<input>/<column>`, an input of one column `<input>`.
         metric: the metric that permutation importance measures: `"loss"` (the compiled loss), the name
-        of a compiled metric, a
-            `keras.metrics.Metric`, or a callable `(y_true, y_pred)` on NumPy arrays that returns one
-            value per row, or one number. A larger importance always means a more useful feature.
+            of a compiled metric, a `keras.metrics.Metric`, or a callable `(y_true, y_pred)` on NumPy
+            arrays that returns one value per row, or one number. A larger importance always means a more
+            useful feature.
         log_dir: directory of the training's TensorBoard runs; the run `<log_dir>/importance` is
             written. None writes nothing.
         every: epochs from one evaluation to the next; the last epoch is always evaluated.

@@ -60,9 +60,9 @@ def most_urgent(screened: Floats, previous: ImportanceResult | None, n_features:
 
         doubt = |screened - mean| + (std_error if |mean| <= 2 std_error else 0)
 
-    with the mean and standard error of the newest result, or `doubt = |screened|` without a result.
-    Without a screened value the first term is the standard error. The other half are the features whose
-    last exact score is oldest, so that every feature gets its turn.
+    with the mean and standard error of the newest result. Without a screened value the first term is the
+    standard error. Without a result, doubt is `|screened|`, or infinite without a screened value. The
+    other half are the features whose last exact score is oldest, so that every feature gets its turn.
 
     Args:
         screened: `(n_features,)` importances by the screen, the model's first-order approximation; NaN

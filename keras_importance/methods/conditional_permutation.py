@@ -41,7 +41,7 @@ class ConditionalPermutation(PerturbationMethod):
 
     **Categories** are columns of integers or strings, and columns of 0 and 1 (with a residual added, a 0
     could become 0.37). They are drawn anew for each repeat, from a multinomial logistic regression on
-    the other features. If there are too many of these, it uses the predictions of the linear regressions
+    the other features. If these have too many values, it uses the predictions of the linear regressions
     instead. If a group has such a column, a row of the drawn category gives it the values of all its
     columns of categories, so a one-hot group stays one-hot. The group's numbers get that row's
     residuals. Beyond 50 categories, or combinations of categories, neighbours in sorted order are merged

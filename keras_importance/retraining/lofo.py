@@ -59,8 +59,8 @@ def lofo_importance(
     - **Lock step**, the default where it is possible: all models of a fold are trained as one program,
       tens of times faster than one by one. The columns of the feature are set to their mean in the
       training rows (integers and texts: to the most frequent value).
-    - **Refit**: each model is trained with `fit`, through joblib. It is used with `warm_start`, if
-      `build_model` takes the number of columns, and if `fit_kwargs` hold more than `epochs`,
+    - **Refit**: each model is trained with `fit`, through joblib. This is so with `warm_start`, if
+      `build_model` takes the number of columns, or if `fit_kwargs` hold more than `epochs`,
       `batch_size` and `shuffle`, such as callbacks.
 
     The standard error comes from paired differences. It covers new held-out rows and new trainings; see
