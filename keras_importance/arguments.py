@@ -41,7 +41,7 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def share(name: str, value: Any, *, example: str, below: float = math.inf) -> float:
+def fraction(name: str, value: Any, *, example: str, below: float = math.inf) -> float:
     """The value, if it is a number above 0 and below a bound.
 
     Args:

@@ -1,4 +1,4 @@
-"""compute_importance: how much each feature matters to a trained model, without `fit`."""
+"""compute_importance: how much each feature matters to a trained model, outside of `fit`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def compute_importance(
     seed: int = 0,
     verbose: int = 0,
 ) -> dict[str, ImportanceResult]:
-    """How much each feature matters to a trained model, by each method.
+    """Computes how much each feature matters to a trained model, with each method.
 
     Args:
         model: a compiled Keras model.
@@ -35,12 +35,12 @@ def compute_importance(
             `FeatureImportance`.
         metric: `"loss"`, the name of a compiled metric, a `keras.metrics.Metric` or a callable
             `(y_true, y_pred)` that returns one value per row or one number.
-        max_samples: how many rows to use, drawn at random; None for all.
+        max_samples: how many rows to use at most, drawn at random; None for all.
         seed: seed of everything drawn at random.
-        verbose: 1 shows the progress of what takes longer than a few seconds.
+        verbose: 1 shows a progress bar for methods that take longer than a few seconds.
 
     Returns:
-        The result of each method, by its name.
+        For each method its `ImportanceResult`, by the name of the method.
 
     Raises:
         ValueError: for arguments that don't fit the model or one another.

@@ -1,1 +1,1 @@
-"""FeatureImportance: the Keras callback."""
+"""The Keras callback FeatureImportance, and what belongs to one run of `fit`."""

@@ -1,4 +1,4 @@
-"""What a user must know before a training: too few rows, rows that choose the model, names refused."""
+"""Caveats: warnings before a training, of too few rows, reused rows and names that MLflow refuses."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _CHOOSING = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau)
 
 
 def caveats(run: FitRun, settings: Settings) -> list[str]:
-    """What the verdicts' error rate takes for granted and this training doesn't give.
+    """Messages for the user: assumptions of the verdicts' error rate that don't hold, and refused names.
 
     Args:
         run: the run of `fit`.
-        settings: the callback.
+        settings: the settings of the callback.
     """
     return [message for message in _looked_for(run, settings) if message]
 
@@ -47,7 +47,7 @@ def _looked_for(run: FitRun, settings: Settings) -> Iterator[str | None]:
 def too_few_rows(
     detector: Detector, data: ValidationData, n_features: int, n_evaluations: int | None
 ) -> str | None:
-    """Says how many rows the stated error rate needs; None where there are enough."""
+    """A message that says how many rows the detector's error rate needs; None if there are enough."""
     needed = detector.n_rows_needed(n_features, n_evaluations)
     if data.n_units >= needed:
         return None
@@ -59,7 +59,7 @@ def too_few_rows(
 
 
 def chosen_on_the_same_rows(callbacks: Iterable[Any]) -> str | None:
-    """Names the callbacks that choose the model on the validation rows; None where none does."""
+    """A message that names callbacks which choose the model on the validation rows; None without any."""
     names = dict.fromkeys(type(callback).__name__ for callback in callbacks if _chooses(callback))
     if not names:
         return None
@@ -71,7 +71,7 @@ def chosen_on_the_same_rows(callbacks: Iterable[Any]) -> str | None:
 
 
 def names_refused(callbacks: Iterable[Any], names: Iterable[str]) -> str | None:
-    """Says which name makes MLflow drop all metrics of an epoch; None where it takes them all."""
+    """A message with a name that makes MLflow drop all metrics of an epoch; None without such a name."""
     classes = (kind for callback in callbacks for kind in type(callback).__mro__)
     if not any(kind.__module__.startswith("mlflow.") for kind in classes):
         return None
@@ -86,6 +86,7 @@ def names_refused(callbacks: Iterable[Any], names: Iterable[str]) -> str | None:
 
 
 def _chooses(callback: Any) -> bool:
+    """True if a callback monitors `val_...` to stop, to change the learning rate or to keep the best."""
     is_checkpoint = isinstance(callback, keras.callbacks.ModelCheckpoint)
     if not isinstance(callback, _CHOOSING) and not (is_checkpoint and callback.save_best_only):
         return False

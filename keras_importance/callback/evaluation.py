@@ -1,4 +1,4 @@
-"""One evaluation: computes, judges, writes and tells. What fails in a step becomes a warning."""
+"""One evaluation: computes importances, judges features, writes reports. A failure becomes a warning."""
 
 from __future__ import annotations
 
@@ -23,7 +23,15 @@ _UNKNOWN = ("computing", ArithmeticError)
 
 
 def evaluate(run: FitRun, epoch: int, *, is_last: bool) -> None:
-    """Adds the results and verdicts of an epoch to the run's history, and tells of them."""
+    """Evaluates the model after an epoch.
+
+    Adds results and verdicts to the run's history, then writes them, calls `on_verdict` and prints.
+
+    Args:
+        run: the run of `fit`.
+        epoch: the 0-based epoch.
+        is_last: whether it is the last epoch, so that all remaining time may be used.
+    """
     start = _Start.of(run.evaluator)
     run.evaluated = epoch
     try:
@@ -45,7 +53,13 @@ def evaluate(run: FitRun, epoch: int, *, is_last: bool) -> None:
 
 @dataclass(frozen=True)
 class _Start:
-    """The evaluator's clocks when an evaluation began, in seconds."""
+    """The evaluator's clocks when an evaluation began, in seconds.
+
+    Attributes:
+        clock: the clock, which stands still during compilation and while methods train.
+        compile_seconds: time spent on compilation so far.
+        stopped_seconds: time during which a method had stopped the clock so far.
+    """
 
     clock: float
     compile_seconds: float
@@ -58,7 +72,10 @@ class _Start:
 
 
 def _results_of_each_method(run: FitRun, epoch: int, *, is_last: bool) -> list[ImportanceResult]:
-    """The results of the methods that don't fail; each gets half of the time left, the last one all."""
+    """The results of the methods that don't fail.
+
+    Each method gets half of the remaining time, the last method all of it.
+    """
     evaluator, budget = run.evaluator, run.budget
     allowance = evaluator.agreed(max(budget.for_last if is_last else budget.for_scoring, 0.0))
     started = evaluator.clock.now()
@@ -81,7 +98,7 @@ def _results_of_each_method(run: FitRun, epoch: int, *, is_last: bool) -> list[I
 
 
 def _warn_of_unknown(run: FitRun, results: Sequence[ImportanceResult]) -> None:
-    """Warns once where a method has no number at all, and doesn't say why."""
+    """Warns, once in a run, if a result is NaN for all features without a note that says why."""
     unknown = [
         result for result in results if not result.notes and np.isnan(result.importances_mean).all()
     ]
@@ -96,7 +113,11 @@ def _warn_of_unknown(run: FitRun, results: Sequence[ImportanceResult]) -> None:
 
 
 def _findings_of_each_detector(run: FitRun, results: Sequence[ImportanceResult]) -> list[Verdict]:
-    """Adds the verdicts of each detector on its method's new result; returns those that changed."""
+    """Adds the verdicts of each detector on the new result of its method to the history.
+
+    Returns:
+        The verdicts whose state has changed.
+    """
     changes: list[Verdict] = []
     by_method = {result.method: result for result in results}
     for detector in run.detectors:
@@ -112,7 +133,7 @@ def _findings_of_each_detector(run: FitRun, results: Sequence[ImportanceResult])
 
 
 def _report(run: FitRun, epoch: int, start: _Start, *, is_last: bool) -> EpochReport:
-    """What the writers get."""
+    """The report that each writer gets."""
     evaluator = run.evaluator
     seconds = evaluator.clock.now() - start.clock
     return EpochReport(
@@ -134,7 +155,7 @@ def _write_to_each_writer(run: FitRun, report: EpochReport) -> None:
 
 
 def _tell(run: FitRun, changes: Sequence[Verdict]) -> None:
-    """Calls `on_verdict` with each verdict that has changed."""
+    """Calls `on_verdict` with each verdict whose state has changed."""
     if run.on_verdict is None:
         return
     for verdict in changes:

@@ -1,4 +1,4 @@
-"""FeatureImportance: the Keras callback. Its arguments and hooks; the work is done beside it."""
+"""FeatureImportance, the Keras callback: its arguments and hooks. The other files here do the work."""
 
 from __future__ import annotations
 
@@ -40,46 +40,46 @@ class FeatureImportance(keras.callbacks.Callback):
     importance.results["permutation"].importances_mean
     ```
 
-    The rows are read once, before training, and stay the same for all epochs. The training is not
-    changed: weights and `History` are bit-identical with and without the callback. A failure inside an
-    evaluation becomes a warning; a wrong argument is an error before the first epoch.
+    The validation rows are read once, before training, and stay the same for all epochs. The training is
+    not changed: weights and `History` are bit-identical with and without the callback. A failure inside
+    an evaluation becomes a warning. A wrong argument is an error before the first epoch.
 
-    A second `fit` starts the history anew from its `initial_epoch`. A result is about the weights at the
-    end of its epoch, also where `EarlyStopping` restores better weights later.
+    A second `fit` drops the history from its `initial_epoch` on. A result describes the weights at the
+    end of its epoch, even if `EarlyStopping` restores better weights later.
 
     Args:
-        validation_data: None for what `fit` itself validates on. Else anything `fit` accepts as
+        validation_data: None for the data that `fit` validates on. Else anything `fit` accepts as
             validation data: `(x, y)`, `(x, y, sample_weight)`, a `tf.data.Dataset`, a `PyDataset`, a
             torch `DataLoader` or a grain dataset. Python generators are refused, because they can be
-            read only once. Sample weights count; `class_weight` weighs the training and doesn't.
-            `validation_steps` ends the reading of datasets; arrays are used whole.
+            read only once. Sample weights are used; `class_weight`, which is for training, is not.
+            `validation_steps` limits the batches read of a dataset; arrays are used whole.
         methods: names (`"gradient"`, `"permutation"`) or instances of `ImportanceMethod`.
         features: None for one feature per column, named after DataFrame columns, dict keys or input
-            names, else `x0, x1, ...`. A list gives one name per column. A dict `{group: members}` has
-            members that are names, indices or `(input, index)` pairs: a group is one feature, columns
-            in no group stay features of their own. `"correlated"` finds groups of columns that go
-            together. With several inputs a column is named `<input>/<column>`, an input of one column
-            `<input>`.
-        metric: what permutation measures: `"loss"` (the compiled loss), the name of a compiled metric, a
-            `keras.metrics.Metric`, or a callable `(y_true, y_pred)` on NumPy arrays that returns one
-            value per row, or one number. A larger importance always means a more useful feature.
+            names, else `x0, x1, ...`. A list gives one name per column. A dict `{group: members}` makes
+            each group one feature; members are names, indices or `(input, index)` pairs. Columns in no
+            group stay features of their own. `"correlated"` makes groups of correlated columns. With
+            several inputs a column is named `<input>/<column>`, an input of one column `<input>`.
+        metric: the metric that permutation importance measures: `"loss"` (the compiled loss), the name
+            of a compiled metric, a `keras.metrics.Metric`, or a callable `(y_true, y_pred)` on NumPy
+            arrays that returns one value per row, or one number. A larger importance always means a more
+            useful feature.
         log_dir: directory of the training's TensorBoard runs; the run `<log_dir>/importance` is
             written. None writes nothing.
-        every: epochs between evaluations; the last epoch always counts.
+        every: epochs from one evaluation to the next; the last epoch is always evaluated.
         max_samples: how many validation rows to use at most, drawn once at random, from each class in
             proportion; None for all. Larger data are streamed: memory holds a few times the sample.
-        detectors: what judges the features after each evaluation; `()` for none. None for
-            `UselessFeatureDetector()` where permutation importance is computed.
+        detectors: a `Detector`, or several, that judge the features after each evaluation; `()` for
+            none. None for `UselessFeatureDetector()` if permutation importance is computed.
         on_verdict: called with each `Verdict` whose state has changed.
-        writers: further `Writer`s that take the report of each evaluation.
+        writers: further `Writer`s; each gets a report of each evaluation.
         time_budget: the fraction of the epochs' own time that scoring, statistics, drawing and writing
             may take; None for no limit. One-time compilation doesn't count. To keep within it an
             evaluation uses fewer repeats, then fewer rows, then scores some features by a first-order
-            approximation (`ImportanceResult.obtained` says which), or waits for a later epoch. The last
-            epoch is always evaluated, and pictures are drawn once at the end.
+            approximation (`ImportanceResult.obtained` says which), or is skipped until a later epoch.
+            The last epoch is always evaluated, and pictures are drawn once at the end.
         add_to_logs: whether to put the importances into `logs` as `importance_<method>/<feature>`, for
-            callbacks later in the list, `History` and the progress bar. The first epoch is evaluated
-            then, too. Between evaluations the logs hold the newest values.
+            later callbacks in the list, `History` and the progress bar. The first epoch is then
+            evaluated, too. Between evaluations the logs hold the newest values.
         seed: seed of everything drawn at random.
         verbose: 0 prints nothing, 1 a line per evaluation, and a progress bar for long ones.
 
@@ -113,7 +113,7 @@ class FeatureImportance(keras.callbacks.Callback):
             self.time_budget = (
                 None
                 if time_budget is None
-                else arguments.share(
+                else arguments.fraction(
                     "time_budget",
                     time_budget,
                     example="a share of the epochs' time above 0, such as 0.1, or None for no limit",
@@ -139,7 +139,7 @@ class FeatureImportance(keras.callbacks.Callback):
 
     @property
     def history(self) -> ImportanceHistory:
-        """The results and verdicts of the training so far."""
+        """All results and verdicts of the training so far."""
         return self._history if self._run is None else self._run.history
 
     @history.setter
@@ -173,10 +173,10 @@ class FeatureImportance(keras.callbacks.Callback):
         n_jobs: int | None = None,
         verbose: int | None = None,
     ) -> Confirmation:
-        """Retrains without the useless features, and says whether the loss holds.
+        """Retrains without the useless features, and tests whether the loss stays as low.
 
-        See `keras_importance.retraining.confirmation.confirm` for the arguments. The features and the
-        seed are those of this callback; `verbose=None` does as the callback.
+        See `keras_importance.retraining.confirmation.confirm` for the arguments. Features and seed are
+        taken from this callback, and so is `verbose` if it is None.
 
         Raises:
             ValueError: without useless features, or for arguments that can't be used.
@@ -200,14 +200,14 @@ class FeatureImportance(keras.callbacks.Callback):
             )
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Reads and checks everything, so that what is wrong fails before the first epoch."""
-        self._end_run()  # a fit that raised left without on_train_end
+        """Reads the rows and checks all arguments, so that an error is raised before the first epoch."""
+        self._end_run()  # after an exception, fit doesn't call on_train_end
         with speaking_as("FeatureImportance"), no_footprint(self.model):
             n_epochs = (self.params or {}).get("epochs")
             self._run = new_run(self, self.model, n_epochs, self.history)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Starts the clock; the first epoch of a `fit` decides what earlier history stays."""
+        """Starts the clock. The first epoch of a `fit` also decides which earlier results stay."""
         if self._run is None:
             return
         if self._run.epoch is None:
@@ -215,7 +215,7 @@ class FeatureImportance(keras.callbacks.Callback):
         self._run.begin_epoch(epoch)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Evaluates every `every` epochs, and in the last one."""
+        """Evaluates the model if the epoch is due or the last, and adds importances to `logs`."""
         run = self._run
         if run is None:
             return
@@ -230,7 +230,7 @@ class FeatureImportance(keras.callbacks.Callback):
                 logs.update(as_logs(run))
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Evaluates a last epoch that only a later callback knew to be the last."""
+        """Evaluates the last epoch if a later callback stopped the training, and closes the writers."""
         run = self._run
         if run is not None and run.epoch not in (None, run.evaluated):
             with run.contained("at the end"):
@@ -238,7 +238,7 @@ class FeatureImportance(keras.callbacks.Callback):
         self._end_run()
 
     def _begin(self, run: FitRun, epoch: int) -> None:
-        """Goes on with earlier history, and says what a user must know."""
+        """Restores the earlier history, warns of caveats, and makes up for a missed evaluation."""
         with run.contained("looking for an earlier history"):
             begin_history(run, epoch)
         with run.contained("looking for caveats"):
@@ -252,11 +252,11 @@ class FeatureImportance(keras.callbacks.Callback):
         evaluate(run, epoch, is_last=is_last)
 
     def _end_run(self) -> None:
-        """Drops all that belongs to one training; what stays can be copied and pickled."""
+        """Closes and drops the run. The rest of the callback can be copied and pickled."""
         if self._run is not None:
             self._run.close()
         self._history, self._run = self.history, None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without model and run, which a copy gets from its own `fit`."""
+        """The state to pickle: without model and run, which a copy gets from its own `fit`."""
         return {**self.__dict__, "_history": self.history, "_run": None, "_model": None}

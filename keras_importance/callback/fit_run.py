@@ -1,4 +1,4 @@
-"""The state of one run of `fit`: what is asked for, the clock, and what a failure becomes."""
+"""FitRun: the state of one run of `fit`, its clock, and how failures become warnings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from keras_importance.results.verdict import Verdict
 from keras_importance.verdicts.base import Detector, ReplacesSets
 from keras_importance.verdicts.unused_signal import UnusedSignalTest
 
-# One warning for a full disk, whichever writer meets it first.
+# One warning for a full disk, whichever writer hits it first.
 _DISK_FULL = ("writing", OSError)
 
 
@@ -36,23 +36,23 @@ class FitRun:
     """The state of one run of `fit`.
 
     Attributes:
-        evaluator: the model on the validation rows.
-        methods: what computes importances.
-        detectors: what judges them.
-        on_verdict: called with each verdict that has changed; None for nothing.
-        writers: where reports go.
+        evaluator: the model and the validation rows.
+        methods: the methods that compute importances.
+        detectors: the detectors that judge them.
+        on_verdict: called with each verdict whose state has changed; None for no call.
+        writers: the writers that get the reports.
         console: prints the reports at `verbose=1`; None at 0.
         log_dir: the directory of this run's logs; None for no logs.
-        budget: what evaluations may take.
+        budget: how many seconds evaluations may take.
         schedule: which epochs are evaluated.
-        history: all results so far.
-        epoch: the epoch that runs, 0-based; None before the first.
-        epoch_started: when it began.
-        epoch_seconds: how long the last one took.
-        evaluated: the epoch of the last evaluation.
-        n_evaluations: how many are planned; None where that isn't known.
-        deadline: when the current evaluation should be over, by the evaluator's clock.
-        warned: what was warned of: what failed, and with which kind of exception.
+        history: all results and verdicts so far.
+        epoch: the current epoch, 0-based; None before the first.
+        epoch_started: when the current epoch began, by `time.perf_counter`, in seconds.
+        epoch_seconds: duration of the last finished epoch.
+        evaluated: the epoch of the last evaluation; None before the first evaluation.
+        n_evaluations: how many evaluations are planned; None if that isn't known.
+        deadline: when the current evaluation should end, by the evaluator's clock, in seconds.
+        warned: the failures that were warned of, each as the failed step and the type of exception.
     """
 
     evaluator: Evaluator
@@ -75,12 +75,12 @@ class FitRun:
 
     @property
     def training_data(self) -> TrainingData | None:
-        """The rows that `fit` trains on, for methods that train too; else None."""
+        """The rows that `fit` trains on, if a method trains networks of its own; else None."""
         return self.evaluator.training_data
 
     @cached_property
     def unused_signal_test(self) -> UnusedSignalTest:
-        """The test for signal that the network doesn't use; it keeps what it learnt of the data."""
+        """The test for signal that the network doesn't use; it keeps p-values between evaluations."""
         return UnusedSignalTest(self.evaluator)
 
     def begin_epoch(self, epoch: int) -> None:
@@ -88,19 +88,19 @@ class FitRun:
         self.epoch, self.epoch_started = epoch, time.perf_counter()
 
     def end_epoch(self) -> None:
-        """Stops the clock of the epoch, which earns time for evaluations."""
+        """Stops the clock of the epoch. The epoch earns time for evaluations."""
         self.epoch_seconds = time.perf_counter() - self.epoch_started
         self.budget.earn(self.epoch_seconds)
 
     def is_due(self, epoch: int) -> bool:
-        """Whether an epoch is evaluated that may not be the last."""
-        # A first value of NaN in the logs is one that EarlyStopping never sees anything better than.
+        """True if an epoch is evaluated even if it isn't the last: it is due, and there is time."""
+        # If the first value in the logs is NaN, EarlyStopping never finds a later value better.
         is_first = not self.history.epochs and self.evaluated is None
         can_pay = self.schedule.is_due(epoch) and self.budget.allows_evaluation
         return can_pay or (self.schedule.first_too and is_first)
 
     def probe(self, result: ImportanceResult) -> ModelProbe:
-        """What a detector may ask of the model about a result."""
+        """The probe through which a detector asks the model about a result."""
         return ModelProbe(
             self.evaluator,
             next(
@@ -116,9 +116,13 @@ class FitRun:
 
     @contextmanager
     def contained(self, what: str, epoch: int | None = None) -> Iterator[None]:
-        """Turns an exception into a warning: nothing of ours may stop a training.
+        """Turns an exception into a warning, so that the callback never stops a training.
 
-        What fails again in the same way, in this epoch or a later one, is not told again.
+        The same kind of exception in the same step is warned of only once in a run.
+
+        Args:
+            what: the step, as it reads after "failed", such as "judging features".
+            epoch: the epoch to name in the warning; None for none.
         """
         try:
             yield
@@ -136,12 +140,12 @@ class FitRun:
     def close(self) -> None:
         """Closes the writers."""
         for writer in self.writers:
-            # In the same words as a report that can't be written, which is told once.
+            # The same words as for a report that can't be written, so that both give one warning.
             with self.contained(f"writing with {type(writer).__name__}"):
                 writer.close()
 
 
 def _says_that_a_disk_is_full(error: Exception) -> bool:
-    """Whether there was no room for a file; TensorFlow's file system has kinds of errors of its own."""
+    """True if the disk is full. TensorFlow raises exceptions of its own, known by their message."""
     is_ours = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     return is_ours or os.strerror(errno.ENOSPC) in str(error)

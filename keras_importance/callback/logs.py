@@ -1,4 +1,4 @@
-"""The importances as numbers in the `logs` of an epoch."""
+"""The importances as entries in the `logs` of an epoch."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from keras_importance.callback.fit_run import FitRun
 
 
 def as_logs(run: FitRun) -> dict[str, float]:
-    """The newest importances as `importance_<method>/<feature>`, NaN before the first evaluation.
+    """The newest importances as `{"importance_<method>/<feature>": mean}`; NaN before any evaluation.
 
-    All keys are there from the first epoch on, because `CSVLogger` keeps the keys of that epoch.
+    All keys are there from the first epoch on, because `CSVLogger` writes only the keys of that epoch.
     """
     names, newest = run.evaluator.features.names, run.history.newest
     logs = {}

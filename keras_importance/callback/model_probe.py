@@ -1,4 +1,4 @@
-"""What a detector may ask of the model after an evaluation, answered within the time budget."""
+"""ModelProbe: answers a detector's questions about the model, within the time budget."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from keras_importance.verdicts.unused_signal import UnusedSignalTest
 
 @dataclass(frozen=True, eq=False)
 class ModelProbe:
-    """Asks the model on behalf of a detector; see `verdicts.base.Probe`.
+    """Answers a detector's questions about the model; see `verdicts.base.Probe`.
 
     Attributes:
-        evaluator: the model on the validation rows.
+        evaluator: the model and the validation rows.
         method: the method whose importances are judged.
-        result: its newest result.
-        n_evaluations: how many evaluations are planned; None where that isn't known.
-        unused_signal_test: the test for unused signal, which serves all evaluations.
-        is_time_left: whether the current evaluation has time left in the budget.
+        result: the newest result of the method.
+        n_evaluations: how many evaluations are planned; None if that isn't known.
+        unused_signal_test: the test for unused signal; the same object in all evaluations.
+        is_time_left: returns whether the current evaluation has time left in the budget.
     """
 
     evaluator: Evaluator
@@ -34,15 +34,16 @@ class ModelProbe:
     is_time_left: Callable[[], bool] = lambda: True
 
     def jointly(self, sets: Sequence[Sequence[int]]) -> JointImportance:
-        """Importance of sets of features that are replaced together."""
+        """The importance of each set of feature indices, all features of a set replaced together."""
         return self.evaluator.within_memory(
             lambda: self.method.jointly(self.evaluator, sets, self.result)
         )
 
     def unused_signal(self, indices: Sequence[int]) -> Floats:
-        """p-values of the test for unused signal; NaN for features that the budget had no room for.
+        """`(n_indices,)` p-values of the test for unused signal; NaN for features never tested.
 
-        At least one feature is tested. The next evaluation begins with those that were left out.
+        At least one feature is tested. If the time is too short for all, the next evaluation begins with
+        the features that were left out.
         """
         return self.evaluator.within_memory(
             lambda: self.unused_signal_test.p_values(indices, self.is_time_left)

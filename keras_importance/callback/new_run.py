@@ -1,4 +1,4 @@
-"""From the settings of the callback to a run of `fit`: evaluator, writers, budget and schedule."""
+"""Makes a FitRun from the settings of the callback: evaluator, writers, budget and schedule."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from keras_importance.methods.preparation import prepared_evaluator
 from keras_importance.reporting.console import ConsoleWriter
 from keras_importance.results.history import ImportanceHistory
 
-# What pictures are expected to take before any was drawn.
+# Expected seconds to draw all pictures, before any was drawn.
 _PICTURE_SECONDS = 0.7
 
 
 def new_run(settings: Settings, model: Any, n_epochs: int | None, history: ImportanceHistory) -> FitRun:
-    """A run of the `fit` that called us, with everything checked that can be before training.
+    """The state of the `fit` that is about to begin, with every check that is possible before training.
 
     Args:
-        settings: what the user asked for.
+        settings: the settings of the callback.
         model: the model that `fit` trains.
-        n_epochs: the epoch at which `fit` ends; None where that isn't known.
-        history: earlier results.
+        n_epochs: number of the epoch, counted from 1, at which `fit` ends; None if that isn't known.
+        history: earlier results and verdicts.
 
     Raises:
         InvalidArgumentError: without validation data, and for settings that don't fit the model.
@@ -52,7 +52,7 @@ def new_run(settings: Settings, model: Any, n_epochs: int | None, history: Impor
 
 
 def _evaluator(settings: Settings, model: Any) -> Evaluator:
-    """The model on the rows given to the callback, or without them on those that `fit` validates on."""
+    """The model with the callback's own rows or, without any, the rows that `fit` validates on."""
     source, steps, fit = settings.validation_data, None, fit_arguments(model)
     if source is None:
         if fit is None or fit.validation_data is None:

@@ -1,4 +1,4 @@
-"""How a fit goes on: which earlier results stay, and which evaluation an earlier process missed."""
+"""Resuming a training: which earlier results stay, and which evaluation an earlier process missed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from keras_importance.results.result import ImportanceResult
 def begin_history(run: FitRun, epoch: int) -> None:
     """Sets the history that a run starts from, and how many evaluations are planned.
 
-    The history is what this callback has of earlier epochs; without any, what another process wrote
-    into `log_dir`. The files of the history are made to hold the same.
+    The history consists of this callback's own results of earlier epochs. Without any, it is read from
+    the files that an earlier process wrote into `log_dir`. The history writers then rewrite their files
+    to hold exactly this history.
 
     Args:
-        run: the run of `fit`.
-        epoch: its first epoch.
+        run: the run of `fit`; its `history` and `n_evaluations` are set.
+        epoch: the first epoch of the run.
     """
     run.history = _on_same_features(run.history.before(epoch), run.evaluator.features)
     if epoch and run.log_dir is not None and not len(run.history):
@@ -38,9 +39,9 @@ def begin_history(run: FitRun, epoch: int) -> None:
 
 
 def misses_evaluation(run: FitRun, epoch: int) -> bool:
-    """Whether an earlier process ended between the backup of an epoch and its evaluation.
+    """True if an earlier process ended after an epoch's backup and before its evaluation.
 
-    The weights that were restored are those of the end of that epoch.
+    The model then has the weights of the end of that epoch, restored by `BackupAndRestore`.
     """
     is_due = epoch >= 0 and run.schedule.is_due(epoch)
     fit = fit_arguments(run.evaluator.model)
@@ -56,13 +57,13 @@ def misses_evaluation(run: FitRun, epoch: int) -> bool:
 
 
 def _on_same_features(history: ImportanceHistory, features: FeatureSet) -> ImportanceHistory:
-    """The history if all its results are about these features; else an empty one."""
+    """The history if all its results have these features, else an empty history."""
     same = all(result.feature_names == features.names for result in history)
     return history if same else ImportanceHistory()
 
 
 def _comparable(history: ImportanceHistory, run: FitRun) -> ImportanceHistory:
-    """The results about the same features, methods and metric as those to come; warns of the others."""
+    """The part of a history with the features, methods and metric of this run; warns of the rest."""
     evaluator, by_name = run.evaluator, {method.name: method for method in run.methods}
 
     def is_comparable(result: ImportanceResult) -> bool:

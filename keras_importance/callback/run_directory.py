@@ -1,4 +1,4 @@
-"""Where a run of `fit` logs: the directory, and the writers that are made for it."""
+"""The directory that a run of `fit` logs to, and the writers for it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from keras_importance.reporting.writers.tensorboard import TensorBoardWriter
 
 
 def run_directory(log_dir: str | None) -> str | None:
-    """The directory of this run: `log_dir`, or in a hyperparameter search a folder of it per trial."""
+    """The directory of this run: `log_dir`, or in a hyperparameter search a folder in it per trial."""
     return log_dir and os.path.join(log_dir, tuner_trial() or "")
 
 
 def writers_of_run(model: Any, log_dir: str | None, further: Sequence[Writer]) -> tuple[Writer, ...]:
-    """The writers of this process: those of `log_dir`, then further ones; none outside the chief.
+    """The writers of this process: those for `log_dir`, then `further`; none unless it is the chief.
 
     Raises:
         InvalidArgumentError: for a directory that can't be written to.
@@ -40,15 +40,15 @@ def writers_of_run(model: Any, log_dir: str | None, further: Sequence[Writer]) -
         ) from error
     if "://" in directory:
         return tensorboard, *further
-    # In this order: an epoch that a kill keeps out of the history is evaluated and written anew.
+    # The history comes last: if a kill interrupts the writing, the epoch is evaluated and written again.
     return tensorboard, HistoryWriter(directory), *further
 
 
 def tuner_trial() -> str | None:
-    """The folder of the trial that KerasTuner runs, `"<trial>/execution<n>"`; None outside of a search.
+    """The folder of the KerasTuner trial that runs, `"<trial>/execution<n>"`; None outside of a search.
 
-    KerasTuner gives each trial copies of all callbacks. It sets a folder for callbacks of the class
-    `TensorBoard` alone. All others find the trial only in the stack of their callers.
+    KerasTuner gives each trial copies of all callbacks. It sets a folder only for callbacks of the class
+    `TensorBoard`. Other callbacks can find the trial only in the call stack.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:

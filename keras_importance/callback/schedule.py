@@ -1,4 +1,4 @@
-"""Which epochs are evaluated."""
+"""Schedule: which epochs of a `fit` are evaluated."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class Schedule:
 
     Attributes:
         every: epochs from one evaluation to the next.
-        n_epochs: the epoch at which `fit` ends; None where that isn't known.
-        first_too: whether a training's first epoch is evaluated even where it isn't due.
+        n_epochs: number of the epoch, counted from 1, at which `fit` ends; None if that isn't known.
+        first_too: whether the first epoch is evaluated even if it isn't due.
     """
 
     every: int
@@ -20,15 +20,18 @@ class Schedule:
     first_too: bool
 
     def is_due(self, epoch: int) -> bool:
-        """Whether `every` asks for an evaluation after this epoch."""
+        """True if the 0-based epoch is evaluated by the interval `every`."""
         return (epoch + 1) % self.every == 0
 
     def is_last(self, epoch: int) -> bool:
-        """Whether `fit` was asked to end with this epoch."""
+        """True if the 0-based epoch is the last one that `fit` was asked for."""
         return epoch + 1 == self.n_epochs
 
     def n_evaluations(self, first_epoch: int) -> int | None:
-        """How many evaluations are planned from an epoch on, the last epoch counted."""
+        """How many evaluations are planned from an epoch on, the last epoch included.
+
+        None if `n_epochs` isn't known.
+        """
         if self.n_epochs is None:
             return None
         return max(1, -(-self.n_epochs // self.every) - first_epoch // self.every)

@@ -1,4 +1,4 @@
-"""What the callback was asked for, as its constructor has checked it."""
+"""Settings: the checked arguments of the callback."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keras_importance.verdicts.base import Detector
 
 
 class Settings(Protocol):
-    """The checked arguments of `FeatureImportance`, which explains them; the callback has them all."""
+    """The checked arguments of `FeatureImportance`, which explains them. The callback has them all."""
 
     validation_data: Any
     methods: tuple[ImportanceMethod, ...]

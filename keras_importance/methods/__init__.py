@@ -1,4 +1,4 @@
-"""How much does a feature matter? One method per file, one line in the table."""
+"""The importance methods: how much each feature matters. One file per method, one line in `METHODS`."""
 
 from __future__ import annotations
 
@@ -59,11 +59,15 @@ __all__ = [
 
 
 def methods_from_argument(argument: Any) -> tuple[ImportanceMethod, ...]:
-    """The methods that the user's `methods` argument means: names, instances, or one of them.
+    """The `ImportanceMethod` instances that the user's `methods` argument stands for, in its order.
+
+    Args:
+        argument: a name in `METHODS`, an instance, or several of both. A name stands for the method with
+            its default settings.
 
     Raises:
         InvalidArgumentError: for unknown names, classes in place of instances, no method at all, or two
-            of the same name.
+            methods of the same name.
     """
     if isinstance(argument, np.ndarray):
         argument = argument.tolist()
@@ -72,7 +76,7 @@ def methods_from_argument(argument: Any) -> tuple[ImportanceMethod, ...]:
         if isinstance(argument, (str, ImportanceMethod)) or not isinstance(argument, Iterable)
         else list(argument)
     )
-    methods = tuple(_method(one) for one in given)
+    methods = tuple(_method(entry) for entry in given)
     names = [method.name for method in methods]
     if not methods:
         raise InvalidArgumentError(f"got no methods. Pass some of {_known()}, or instances.")

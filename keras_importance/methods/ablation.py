@@ -15,17 +15,19 @@ class AblationImportance(PerturbationMethod):
 
         importance_j = E score(f(X with X_j its mean), Y) - E score(f(X), Y)
 
-    The neutral value is the feature's mean over the validation rows (and time steps), of integers and
-    texts the most frequent value. 0 for a feature that the network ignores; for a linear model that is
-    right and squared error it is `b_j² Var(x_j)`, half of permutation importance. In units of the
-    metric. It is the cheapest of the methods that replace values: one pass a feature, nothing drawn.
+    The neutral value is the feature's mean over the validation rows (and time steps). For integers and
+    texts it is the most frequent value. The importance is in units of the metric. It is 0 for a feature
+    that the network ignores. For a correct linear model and squared error it is `b_j² Var(x_j)`, half of
+    permutation importance. It is the cheapest of the methods that replace values: it needs one pass per
+    feature and draws nothing at random.
 
-    It is not LOFO: the network isn't trained anew, and leans on a value that it may never have seen. A
-    mean of two clusters lies where no row does, the mean of one-hot columns is no category, and what a
-    feature does only together with others is measured at that one value. Conditional LOFO answers the
-    question of LOFO without a training.
+    Ablation is not LOFO. The network isn't trained anew, and predicts from a value that it may never
+    have seen. The mean of two clusters lies where there are no rows. The mean of one-hot columns is no
+    category. Interactions with other features are measured at this single value only. Conditional LOFO
+    answers the question of LOFO without a training.
 
-    The standard error is that of the rows' differences; that the mean is estimated, it leaves out.
+    The standard error is computed from the rows' score differences. It ignores that the neutral value
+    is estimated.
 
     Source: the neutral-value perturbation of Ancona et al. (2018), ICLR; "occlusion" for images.
 

@@ -1,4 +1,4 @@
-"""How many rows, repeats and features a method can score in a limited time, and which come first."""
+"""How much work fits into a limited time, and which features are scored first."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from keras_importance.results.result import ImportanceResult
 from keras_importance.statistics.arrays import Floats, Integers
 
 MIN_ROWS = 500
-"""Below as many rows an interval says little: from here on features are left to the screen instead."""
+"""Fewest rows to score: with fewer, an interval says little, so features are left to the screen."""
 
 _MIN_REPEATS = 2
 _MIN_FEATURES = 32
@@ -27,15 +27,16 @@ class Work:
 
 
 def affordable(n_scores: float, full: Work, rows_in_block: int = 1) -> Work:
-    """The most work that needs no more than `n_scores` scores of a row, feature and repeat.
+    """The most work that needs at most `n_scores` scores: rows x repeats x features.
 
-    Repeats go first, down to two, as they add least to what an interval says; then rows, down to 500;
-    then features. Some features are always scored.
+    Repeats are cut first, down to 2, because they narrow an interval least. Then rows are cut, down to
+    500, then features, down to 32. This least work is returned even if it needs more scores.
 
     Args:
-        n_scores: how many scores can be paid for.
-        full: the work without a limit.
-        rows_in_block: rows are scored in blocks of as many; a block is paid for as a whole.
+        n_scores: how many scores there is time for. One score is that of one row with one feature
+            replaced, in one repeat.
+        full: the work without a time limit.
+        rows_in_block: how many rows are scored at once. Part of a block costs as much as all of it.
     """
     per_repeat = full.n_rows * full.n_features
     n_repeats = min(full.n_repeats, _MIN_REPEATS)
@@ -53,16 +54,21 @@ def affordable(n_scores: float, full: Work, rows_in_block: int = 1) -> Work:
 
 
 def most_urgent(screened: Floats, previous: ImportanceResult | None, n_features: int) -> Integers:
-    """Which features to score exactly now.
+    """Indices of the features to score exactly now, in increasing order.
 
-    Half of the places go to those whose score is most in doubt: the screen has moved away from it, or
-    its interval holds 0, or there is none yet and the screen is large. The other half goes to those
-    that have waited longest, so that every feature gets its turn.
+    Half of them are the features in most doubt:
+
+        doubt = |screened - mean| + (std_error if |mean| <= 2 std_error else 0)
+
+    with the mean and standard error of the newest result. Without a screened value the first term is the
+    standard error. Without a result, doubt is `|screened|`, or infinite without a screened value. The
+    other half are the features whose last exact score is oldest, so that every feature gets its turn.
 
     Args:
-        screened: `(n_features,)` what the screen says now; NaN where it has no answer.
+        screened: `(n_features,)` importances by the screen, the model's first-order approximation; NaN
+            where it has no value.
         previous: the newest result; None for none.
-        n_features: how many places there are.
+        n_features: how many features to choose.
     """
     known = np.nan_to_num(screened)
     if previous is None:

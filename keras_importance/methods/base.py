@@ -1,4 +1,4 @@
-"""What a method of importance is: `compute` is the seam, `__call__` checks and wraps."""
+"""ImportanceMethod, the base class of all methods. `compute` returns scores, `__call__` a result."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C in the middle of an evaluation.
+    """Ctrl-C in the middle of an evaluation. It carries the part that was computed before.
 
     Attributes:
-        finished: what was finished: from `compute` the `Scores`, from the method the `ImportanceResult`.
+        finished: that part: `Scores` if `compute` raises the exception, an `ImportanceResult` if calling
+            the method raises it.
     """
 
     def __init__(self, finished: Any) -> None:
@@ -29,15 +30,22 @@ class Interrupted(KeyboardInterrupt):
 
 
 class ImportanceMethod(ABC):
-    """A way to say how much each feature matters to a model.
+    """Computes how much each feature matters to a model.
 
-    A subclass sets `name` and implements `compute`; an instance of it in `methods=` is then logged,
-    drawn and kept like the built-in ones. Methods hold settings only: nothing that depends on a model
-    or on data is stored on them.
+    A subclass sets `name` and implements `compute`. Pass an instance of it in `methods=`: its results
+    are logged, drawn and saved like those of the built-in methods. A method holds settings only. It
+    stores nothing that depends on a model or on data.
 
     Args:
         name: name of the method in results and TensorBoard tags (letters, digits, `_`); None for the
-            class's own.
+            name that the class has.
+
+    Attributes:
+        name: name of the method.
+        trains: whether the method trains networks of its own while `fit` runs.
+
+    Raises:
+        ValueError: for a name that can't be part of a tag.
     """
 
     name: str
@@ -55,28 +63,37 @@ class ImportanceMethod(ABC):
 
     @abstractmethod
     def compute(self, evaluator: Evaluator, effort: Effort) -> Scores:
-        """Scores of the evaluator's features, in their order.
+        """The scores of all features, in the order of `evaluator.features`.
 
         Args:
-            evaluator: the model on the validation rows.
-            effort: what the evaluation may cost. A method that can't cost less may leave it aside.
+            evaluator: the model and the validation rows.
+            effort: how many seconds the evaluation may take, and the method's newest result. A method
+                that can't work in less time may ignore it.
+
+        Raises:
+            Interrupted: at Ctrl-C, with the scores computed so far.
         """
 
     def check(self, evaluator: Evaluator) -> None:  # noqa: B027 (most methods take any data)
-        """Raises `InvalidArgumentError` before training where the data can't answer the question."""
+        """Checks before training that the method can be computed from this model and these rows.
+
+        Raises:
+            InvalidArgumentError: if it can't. The base class accepts everything.
+        """
 
     def __call__(
         self, evaluator: Evaluator, epoch: int | None = None, effort: Effort | None = None
     ) -> ImportanceResult:
-        """The result of one evaluation.
+        """Computes the scores of all features, and returns them as a result.
 
         Args:
-            evaluator: the model on the validation rows.
+            evaluator: the model and the validation rows.
             epoch: 0-based epoch; None outside training.
-            effort: what the evaluation may cost, and what it can build on; None for no limit.
+            effort: how many seconds the evaluation may take, and the method's newest result; None for no
+                time limit and no earlier result.
 
         Raises:
-            Interrupted: at Ctrl-C, with the result of what was finished.
+            Interrupted: at Ctrl-C, with a result of the scores computed so far.
         """
         effort = effort or Effort()
         previous = effort.previous
@@ -109,7 +126,7 @@ class ImportanceMethod(ABC):
 
 
 def need_targets(method: ImportanceMethod, evaluator: Evaluator) -> None:
-    """Raises `InvalidArgumentError` where the validation data hold no targets."""
+    """Raises `InvalidArgumentError` if the validation data have no targets."""
     if evaluator.data.targets is None:
         raise InvalidArgumentError(
             f"got validation data without targets, which {method.name!r} needs. Pass (x, y)."

@@ -1,4 +1,4 @@
-"""Conditional LOFO: what the metric loses without a feature, estimated without training anew."""
+"""Conditional LOFO: how much worse the metric gets without a feature, estimated without retraining."""
 
 from __future__ import annotations
 
@@ -10,42 +10,47 @@ from keras_importance.methods.conditional_permutation import ConditionalPermutat
 
 
 class ConditionalLOFO(ConditionalPermutation):
-    """How much the metric worsens when the model has to do without a feature, with no other training.
+    """How much the metric worsens when the trained model has to predict without a feature.
 
         importance_j = E score(E[f(X) given the other features], Y) - E score(f(X), Y)
 
-    Without the feature the model predicts its mean over the values that the feature could have, given
-    the others. 0 for a feature that the network ignores, and for one that the others determine, such as
-    a copy: put both into a group. Below 0 where the model would be better without, as for noise that it
-    has fitted. For a linear model and squared error it is `b_j (2 c_j - b_j) Var(x_j | the others)`,
-    with `c_j` the true slope: half of conditional permutation where the model is right. In units of the
-    metric.
+    The prediction without the feature is the mean of the model's predictions over the values that the
+    feature could have, given the others. The importance is in units of the metric. It is 0 for a feature
+    that the network ignores, and for a feature that the others determine, such as a copy: put both into
+    a group. It is below 0 if the model would be better without the feature, as for noise that it has
+    fitted. For a linear model and squared error it is `b_j (2 c_j - b_j) Var(x_j | the others)`, with
+    `c_j` the true slope. For a correct model that is half of conditional permutation importance.
 
-    It is what a training without the feature would lose where the model is right. Of another model it
-    is what that model would lose: a new one could put the others to uses that this one has not found.
+    For a correct model it is the loss that a training without the feature would add. For any other model
+    it is the loss that this model would add. A newly trained model might use the other features in ways
+    that this one has not learnt.
 
-    The mean is over the draws of `ConditionalPermutation`, and what the noise of so few adds to the
-    score is taken away (see `pseudo_values`): all of it for squared error, and for log loss, absolute
-    error and accuracy most of it at 5 draws, less at 2 and of models that are sure of what they get
-    wrong. Accuracy and metrics of all rows at once, such as AUC, deserve 20. Outputs are averaged each
-    by itself, probabilities as such; masked steps are those of the untouched rows.
+    The mean is over the draws of `ConditionalPermutation`. Its noise, with so few draws, makes the score
+    worse; `pseudo_values` corrects for that. For squared error the correction is exact. For log loss,
+    absolute error and accuracy it removes most of the noise at 5 draws. It removes less at 2 draws, and
+    for models that are confident and wrong. Use 20 draws for accuracy and for metrics of all rows at
+    once, such as AUC. Each output is averaged by itself; probabilities are averaged, not their logits.
+    Masked time steps are those of the untouched rows.
 
-    The standard error counts that a row is both scored and a donor, and leaves out that the regressions
-    are estimated; it is right or somewhat too large. For a metric of all rows at once it is that of the
-    draws alone.
+    The standard error takes into account that each row is both scored and a donor. It ignores that the
+    regressions are estimated. It is right or somewhat too large. For a metric of all rows at once it
+    covers the draws alone.
 
-    Costs what conditional permutation does, with ten classes twice as much.
+    It costs as much as conditional permutation importance, with ten classes twice as much.
 
     Source: Reyero Lobo, Neuvial & Thirion (2025), arXiv 2501.17520, where it is called Sobol-CPI.
 
     Args:
         n_repeats: draws per row, 2 or more.
         name: name in results and tags.
+
+    Raises:
+        ValueError: for fewer than 2 draws.
     """
 
     name = "conditional_lofo"
     scoring = AVERAGED
-    screen_scale = 0.5  # where the model is right, permuting costs twice what leaving out does
+    screen_scale = 0.5  # for a correct model, conditional permutation is twice as large
 
     def __init__(self, n_repeats: int = 5, *, name: str | None = None) -> None:
         super().__init__(n_repeats, name=name)
@@ -56,7 +61,11 @@ class ConditionalLOFO(ConditionalPermutation):
             )
 
     def check(self, evaluator: Evaluator) -> None:
-        """Raises `InvalidArgumentError` as conditional permutation does, and for very many outputs."""
+        """Checks the same as conditional permutation, and the memory for all predictions.
+
+        Raises:
+            InvalidArgumentError: also if rows x repeats x output values don't fit into memory.
+        """
         super().check(evaluator)
         if not evaluator.model.built:
             return

@@ -1,4 +1,4 @@
-"""Conditional permutation importance: what a feature says that the others don't."""
+"""Conditional permutation importance: the information in a feature that the other features lack."""
 
 from __future__ import annotations
 
@@ -12,45 +12,50 @@ from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.perturbation import PerturbationMethod
 from keras_importance.methods.redrawing import conditional_replacement
 
-# A square matrix of the size of the rows, or of their values if these are fewer, is inverted: a minute.
+# A square matrix is inverted, with one row per data row or per value of a row, whichever is fewer. At
+# this size that takes a minute.
 _MAX_INVERTED = 6_000
 
 
 class ConditionalPermutation(PerturbationMethod):
-    """How much the metric worsens when a feature takes values as likely, given the other features.
+    """How much the metric worsens when a feature is redrawn from its distribution given the others.
 
         importance_j = E score(f(X with X_j redrawn given the others), Y) - E score(f(X), Y)
 
-    0 for a feature that the network ignores, and for one that says nothing about the target beyond what
-    the others say, such as a copy of another; of permutation importance only the former holds. For a
-    linear model and squared error it is `2 b_j² Var(x_j | the others)`. In units of the metric.
+    The importance is in units of the metric. It is 0 for a feature that the network ignores. Unlike
+    permutation importance, it is also 0 for a feature that adds nothing to what the others say about the
+    target, such as a copy of another feature. For a correct linear model and squared error it is
+    `2 b_j² Var(x_j | the others)`.
 
     **Numbers** are redrawn as their mean given the others plus the residual of a donor:
 
         x_ij <- x_ij - r_ij + c r_donor,j,      r = (x - mean(x | the others)) by a linear regression
 
-    fitted once, on the validation inputs, for each row without that row; `c`, just below 1, makes up for
-    the noise of the estimated mean. Right for features whose means depend linearly on one another, with
-    residuals of one spread; where they don't, what is left in the residual counts as the feature's own.
-    A group is given the features outside of it and moves as one, a feature of a sequence with its whole
-    trajectory given the trajectories of the others.
+    The regression is fitted once, on the validation inputs; the residual of a row comes from a fit
+    without that row. The factor `c`, just below 1, corrects for the noise of the estimated mean. The
+    redraw is exact if the means depend linearly on the other features and the residuals have the same
+    spread everywhere. Otherwise any dependence left in the residual counts as the feature's own
+    information. The regression of a group uses the features outside of it, and the group is redrawn as a
+    whole. A feature of a sequence is redrawn as a whole trajectory, given the trajectories of the
+    others.
 
-    **Categories** are drawn anew for each repeat, from a multinomial logistic regression on the other
-    features, or where these are many on what the linear regressions predict: columns of integers or
-    strings, and columns of 0 and 1, of which a residual would make 0.37. A group with such a column
-    takes the values of a row of the drawn category in all of them, so one-hot groups stay one-hot, and
-    that row's residuals in the others. Beyond 50 categories (or combinations of them) neighbours in
-    their order are drawn as one, and by their frequency within it; values that never repeat, as of long
-    sequences of integers, depend little on the others then.
+    **Categories** are columns of integers or strings, and columns of 0 and 1 (with a residual added, a 0
+    could become 0.37). They are drawn anew for each repeat, from a multinomial logistic regression on
+    the other features. If these have too many values, it uses the predictions of the linear regressions
+    instead. If a group has such a column, a row of the drawn category gives it the values of all its
+    columns of categories, so a one-hot group stays one-hot. The group's numbers get that row's
+    residuals. Beyond 50 categories, or combinations of categories, neighbours in sorted order are merged
+    into one class; within it, categories are drawn by their frequency. Values that never repeat, as in
+    long sequences of integers, then depend little on the other features.
 
-    The standard error counts that a row is both scored and a donor, and is right for independent draws
-    as well; that the regressions are estimated, it leaves out.
+    The standard error takes into account that each row is both scored and a donor. It holds for
+    independent draws as well. It ignores that the regressions are estimated.
 
     Source: Strobl et al. (2008), BMC Bioinformatics 9:307; Candès et al. (2018), JRSS B 80(3), for the
     conditional draw; Chamma, Engemann & Thirion (2023), NeurIPS 36, for the residuals.
 
     Args:
-        n_repeats: donors, or draws, per row.
+        n_repeats: donors per row, or draws per row for categories.
         name: name in results and tags.
     """
 
@@ -58,7 +63,11 @@ class ConditionalPermutation(PerturbationMethod):
     replaces_sets = False  # each feature is redrawn given all others, a copy of it included
 
     def check(self, evaluator: Evaluator) -> None:
-        """Raises `InvalidArgumentError` as permutation does, and for many rows of as many values."""
+        """Checks the same as permutation importance, and the size of the regressions.
+
+        Raises:
+            InvalidArgumentError: also for more than 6,000 rows of more than 6,000 values each.
+        """
         super().check(evaluator)
         n_rows, n_values = evaluator.data.n_rows, _values_in_row(evaluator.data)
         if min(n_rows, n_values) > _MAX_INVERTED:
@@ -69,12 +78,12 @@ class ConditionalPermutation(PerturbationMethod):
             )
 
     def replacement(self, data: ValidationData) -> Replacement:
-        """The replacement where each column is a feature."""
+        """The replacement if each column is a feature of its own."""
         features = FeatureSet.from_argument(None, data.columns)
         return conditional_replacement(data, features, self.n_repeats)
 
     def replacement_for(self, evaluator: Evaluator) -> Replacement:
-        """The replacement for the evaluator's features, fitted at the first evaluation."""
+        """The replacement for the evaluator's features, fitted at the first evaluation and kept."""
         return evaluator.once(
             ("conditional replacement", self.n_repeats),
             lambda: conditional_replacement(
@@ -84,4 +93,5 @@ class ConditionalPermutation(PerturbationMethod):
 
 
 def _values_in_row(data: ValidationData) -> int:
+    """How many values the inputs of one row hold: columns times time steps, over all inputs."""
     return sum(math.prod(values.shape[1:]) for values in data.inputs)

@@ -1,4 +1,4 @@
-"""The loop of all methods that differentiate the model, and what they differentiate."""
+"""The loop shared by all methods that differentiate the model, and the scalars they differentiate."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from keras_importance.statistics.arrays import Floats, Integers
 
 Of = Literal["auto", "output", "loss"]
 
-# Up to as many outputs are differentiated one by one; more are added up with random signs.
+# Up to this many outputs are differentiated one by one; more are summed with random signs.
 _MAX_OUTPUTS = 16
 _CROSSENTROPIES = (
     keras.losses.CategoricalCrossentropy,
@@ -42,7 +42,7 @@ _CROSSENTROPY_NAMES = ("categorical_crossentropy", "sparse_categorical_crossentr
 
 
 class PartScorer(Protocol):
-    """Scores parts of features by gradients that it holds."""
+    """Scores feature parts by the gradients that it holds."""
 
     @property
     def has_gradient(self) -> Sequence[bool]:
@@ -55,21 +55,24 @@ class PartScorer(Protocol):
 
 
 class DifferentiatingMethod(ImportanceMethod):
-    """Differentiates the outputs, or the loss, with respect to the inputs.
+    """Scores features by derivatives of the outputs, or of the loss, with respect to the inputs.
 
     A subclass says in `part_scorer` how gradients become scores.
 
-    Several outputs count by the length of the gradients of all of them, `sqrt(sum_m g_m²)`; beyond 16
-    outputs that is estimated with random signs, 1.6% too low on average. A classifier trained with
-    categorical cross-entropy is differentiated at the log-probability of the true class: the
-    probabilities sum to 1, and so have no gradient of their sum.
+    Several outputs `m` are combined into the length `sqrt(sum_m g_m²)` of their gradients. Beyond 16
+    outputs the length is estimated with random signs, 1.6% too low on average. For a classifier trained
+    with categorical cross-entropy, the log-probability of the true class is differentiated. The
+    probabilities themselves sum to 1, so their sum has no gradient.
 
     Source: Hutchinson (1990), Communications in Statistics 19(2), for random signs.
 
     Args:
         of: `"output"`, `"loss"`, or `"auto"`: the loss for categorical cross-entropy, else the output.
         output: name of the output to differentiate, where there are several; None for all.
-        name: name in results and tags; None for the class's own.
+        name: name in results and tags; None for the name that the class has.
+
+    Raises:
+        ValueError: for another `of`, for an `output` that is no text, or for an output of the loss.
     """
 
     def __init__(self, of: Of = "auto", *, output: str | None = None, name: str | None = None) -> None:
@@ -88,7 +91,11 @@ class DifferentiatingMethod(ImportanceMethod):
             )
 
     def check(self, evaluator: Evaluator) -> None:
-        """Raises `InvalidArgumentError` for an unknown output, or a loss without targets."""
+        """Checks the output, and the targets that the loss needs.
+
+        Raises:
+            InvalidArgumentError: for an output that the model doesn't have, or a loss without targets.
+        """
         if self.is_of_loss(evaluator):
             need_targets(self, evaluator)
         if self.output is not None and self.output not in _by_name(evaluator):
@@ -99,7 +106,7 @@ class DifferentiatingMethod(ImportanceMethod):
             )
 
     def is_of_loss(self, evaluator: Evaluator) -> bool:
-        """Whether the loss is differentiated, not the output."""
+        """Whether the loss is differentiated, rather than the outputs."""
         return self.of == "loss" or (
             self.of == "auto"
             and self.output is None
@@ -107,7 +114,11 @@ class DifferentiatingMethod(ImportanceMethod):
         )
 
     def scalars(self, evaluator: Evaluator, data: ValidationData) -> Scalars:
-        """What is differentiated: the squares of several gradients add up to those of all outputs."""
+        """The scalars to differentiate for each row: the loss, each output, or sums of many outputs.
+
+        Their squared gradients sum to the squared length of the gradients of all outputs. For more than
+        16 outputs this holds on average.
+        """
         if self.is_of_loss(evaluator):
             return [evaluator.row_loss]
         units = np.eye(evaluator.outputs.n_values)[self._columns(evaluator)]
@@ -117,16 +128,16 @@ class DifferentiatingMethod(ImportanceMethod):
 
     @abstractmethod
     def part_scorer(self, evaluator: Evaluator, data: ValidationData, scalars: Scalars) -> PartScorer:
-        """Differentiates the scalars, and returns what scores features by their gradients.
+        """Differentiates the scalars, and returns a scorer that holds their gradients.
 
         Args:
-            evaluator: the evaluator.
-            data: the rows.
-            scalars: what is differentiated; several count by the length of all their gradients.
+            evaluator: the model and the validation rows.
+            data: the rows to use, all of them or a part.
+            scalars: the scalars to differentiate.
         """
 
     def compute(self, evaluator: Evaluator, effort: Effort) -> Scores:
-        """Scores the parts of the features by their gradients, and joins them."""
+        """Scores the parts of all features, and joins them to scores of the features."""
         started = evaluator.clock.now()
         data = evaluator.affordable_data(self.name, effort)
         scalars = self.scalars(evaluator, data)
@@ -146,7 +157,7 @@ class DifferentiatingMethod(ImportanceMethod):
         *,
         n_scalars: int,
     ) -> Scores:
-        """The scores of the features from those of their parts; `notes` say why some have none."""
+        """Joins the scores of the parts. `notes` say why a feature has no parts, by its name."""
         values = FeatureValues.of(parts, len(evaluator.features), data.blocks)
         wrong = false_zeros(evaluator, values.score[:, None])
         values = values.without(list(wrong))
@@ -163,7 +174,7 @@ class DifferentiatingMethod(ImportanceMethod):
         )
 
     def _columns(self, evaluator: Evaluator) -> Integers:
-        """Indices of the values of the outputs that are differentiated."""
+        """Indices of the output values to differentiate, among the values of all outputs of a row."""
         sizes = [math.prod(shape[1:]) for shape in evaluator.outputs.shapes]
         if self.output is None:
             return np.arange(sum(sizes))
@@ -192,9 +203,16 @@ def _by_name(evaluator: Evaluator) -> dict[str, Output]:
 
 @dataclass(frozen=True, eq=False)
 class _RandomSigns:
-    """Sums of outputs with random signs: on average their squared gradients add up to those of all.
+    """16 sums of all outputs with random signs.
 
-    The signs are the same in each iteration, and drawn on the way: those of many outputs fill memory.
+    On average, the sum of their squared gradients equals the sum over all outputs. The signs are the
+    same each time that the sums are iterated over. They are drawn during the iteration, because the
+    signs of many outputs would fill the memory.
+
+    Attributes:
+        units: `(n_differentiated, n_outputs)` rows of the unit matrix, for the outputs to differentiate.
+        n_rows: how many rows get signs of their own.
+        rng: makes the same random generator in each call.
     """
 
     units: Floats
@@ -215,10 +233,10 @@ class _RandomSigns:
 
 
 def _notes(evaluator: Evaluator, has_gradient: Sequence[bool]) -> dict[str, str]:
-    """Why features have no gradient, by their names.
+    """For each feature without a gradient the reason, by the name of the feature.
 
     Args:
-        evaluator: the evaluator.
+        evaluator: the model and the validation rows.
         has_gradient: for each input whether there is a gradient with respect to it.
     """
     support = evaluator.gradient_support
@@ -238,11 +256,11 @@ def _notes(evaluator: Evaluator, has_gradient: Sequence[bool]) -> dict[str, str]
 
 
 def false_zeros(evaluator: Evaluator, importances: Floats) -> dict[int, str]:
-    """Why some features of importance 0 have no gradient, by their indices.
+    """For each feature whose importance is 0 only for lack of a gradient the reason, by feature index.
 
     Args:
-        evaluator: the evaluator.
-        importances: `(n_features, n_repeats)`.
+        evaluator: the model and the validation rows.
+        importances: `(n_features, n_repeats)` importances.
     """
     features = evaluator.features.features
     zero = np.flatnonzero(np.all(importances == 0, axis=1))

@@ -1,4 +1,8 @@
-"""The parts of features whose gradients are arrays of one shape, and how the parts' scores join."""
+"""Feature parts: the columns of a feature in inputs with equally many time steps.
+
+The gradients of a part are one array. A feature over inputs of different lengths has several parts, and
+their scores are joined to the score of the feature.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from keras_importance.statistics.influence import influence_standard_error
 
 
 class PartShape(NamedTuple):
-    """What parts of features have in common that are scored together.
+    """The shape of a feature part. Parts of the same shape are scored together.
 
     Attributes:
         n_steps: number of steps of the inputs.
@@ -30,20 +34,20 @@ class PartShape(NamedTuple):
 
 
 Members = list[tuple[int, tuple[Column, ...]]]
-"""For each part the index of its feature, and its columns: those over inputs of as many steps."""
+"""For each part the index of its feature, and the columns of the part."""
 
 
 @dataclass(frozen=True, eq=False)
 class FeaturePart:
-    """Scores of parts of features, all of one shape.
+    """Scores of feature parts of the same shape, in the method's unit.
 
     Attributes:
         features: for each part the index of its feature.
-        score: `(n_parts,)`.
-        influence: `(n_rows, n_parts)` what each row adds to the score; None where `std_error` is given.
-        by_step: `(n_steps, n_parts)`.
-        direction: `(n_parts,)`, NaN where a part has several columns.
-        std_error: `(n_parts,)` standard error of the score, where `influence` is None.
+        score: `(n_parts,)` scores.
+        influence: `(n_rows, n_parts)` influence of each row on the score; None if `std_error` is given.
+        by_step: `(n_steps, n_parts)` scores at each time step.
+        direction: `(n_parts,)` signed mean effects; NaN for a part with several columns.
+        std_error: `(n_parts,)` standard errors of the scores, if `influence` is None.
     """
 
     features: list[int]
@@ -55,7 +59,7 @@ class FeaturePart:
 
 
 def parts_of(evaluator: Evaluator, without: Mapping[str, str] | None = None) -> dict[PartShape, Members]:
-    """The parts of all features by their shape, except those of the features named in `without`."""
+    """The parts of all features, by shape; without the parts of the features named in `without`."""
     parts = evaluator.once("feature parts", lambda: _all_parts(evaluator))
     if not without:
         return parts
@@ -86,7 +90,7 @@ def columns_of_parts(
     """`(n_rows, n_steps, n_parts, width)` values of the parts' columns.
 
     Args:
-        leaves: for each input an array of its shape; None stands for zeros.
+        leaves: for each input an array of the shape of the input; None stands for zeros.
         members: the parts.
         n_rows: number of rows.
         n_steps: number of steps.
@@ -110,12 +114,12 @@ def _column(leaf: Array | None, column: int, n_rows: int, n_steps: int) -> Array
 
 @dataclass(frozen=True, eq=False)
 class FeatureValues:
-    """What the parts say of their features; NaN for a feature without parts.
+    """Scores of features, joined from the scores of their parts; NaN for a feature without parts.
 
     Attributes:
-        score: `(n_features,)`: the parts of a feature add up in squares, `sqrt(sum of score²)`.
-        std_error: `(n_features,)`.
-        direction: `(n_features,)`, NaN also where a feature has several columns.
+        score: `(n_features,)` scores: the square root of the sum of the squared scores of the parts.
+        std_error: `(n_features,)` standard errors of the scores.
+        direction: `(n_features,)` signed mean effects; NaN also for a feature with several columns.
     """
 
     score: Floats
@@ -124,7 +128,14 @@ class FeatureValues:
 
     @classmethod
     def of(cls, parts: Sequence[FeaturePart], n_features: int, blocks: Integers | None) -> FeatureValues:
-        """Joins the parts of each feature."""
+        """Joins the scores of each feature's parts.
+
+        Args:
+            parts: the scored parts.
+            n_features: how many features there are.
+            blocks: `(n_rows,)` block of each row, where rows depend on one another; None for independent
+                rows.
+        """
         squares = np.full(n_features, math.nan)
         direction = np.full(n_features, math.nan)
         n_parts = np.zeros(n_features, int)
@@ -137,7 +148,7 @@ class FeatureValues:
         return cls(score, _standard_errors(parts, score, blocks), direction)
 
     def without(self, features: Sequence[int]) -> FeatureValues:
-        """The same with no score and standard error for the features of these indices."""
+        """A copy with NaN as score and standard error of the features with these indices."""
         is_without = np.isin(np.arange(len(self.score)), features)
         score, std_error = (
             np.where(is_without, math.nan, values) for values in (self.score, self.std_error)
@@ -146,7 +157,10 @@ class FeatureValues:
 
 
 def _standard_errors(parts: Sequence[FeaturePart], score: Floats, blocks: Integers | None) -> Floats:
-    """`(n_features,)`; a feature's influence is `sum(score · influence of its parts) / score`."""
+    """`(n_features,)` standard errors.
+
+    The influence of a row on a feature is `sum over its parts (score · influence) / score of feature`.
+    """
     std_error = np.full(len(score), math.nan)
     products: dict[int, Floats] = {}
     for part in parts:
@@ -163,7 +177,7 @@ def _standard_errors(parts: Sequence[FeaturePart], score: Floats, blocks: Intege
 
 
 def by_step_of(evaluator: Evaluator, parts: Sequence[FeaturePart]) -> Floats | None:
-    """`(n_steps, n_features)` scores at each step; None unless all sequences have as many steps."""
+    """`(n_steps, n_features)` scores at each step; None unless all sequences are equally long."""
     lengths = {values.shape[1] for values in evaluator.data.inputs if values.ndim == 3}
     if len(lengths) != 1 or any(values.ndim > 3 for values in evaluator.data.inputs):
         return None

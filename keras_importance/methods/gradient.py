@@ -1,4 +1,4 @@
-"""Gradient importance: how strongly the output responds to each input, in the input's own scale."""
+"""Gradient importance: how strongly the output responds to one standard deviation of each input."""
 
 from __future__ import annotations
 
@@ -16,26 +16,28 @@ class GradientImportance(DifferentiatingMethod):
 
         importance_j = mean_{i,t} sqrt(g_itj' S_j g_itj),    g = d output / d x
 
-    over rows `i` and time steps `t`, with `S_j` the covariance of the feature's columns: for one
-    column `s_j · mean |g|`, what a step of one standard deviation does to the output, in the output's
-    unit. The size is taken before the average, so effects of opposite sign don't cancel. Rescaling an
-    input (and its weights against it) changes nothing; in a one-hot block only differences between
-    categories count.
+    over rows `i` and time steps `t`, with `S_j` the covariance matrix of the feature's columns. For a
+    single column it is `s_j · mean |g|`, with `s_j` its standard deviation: the effect of a step of one
+    standard deviation on the output, in units of the output. The size is taken before the average, so
+    effects of opposite sign don't cancel. Rescaling an input, with the inverse scale on its weights,
+    changes nothing. In a one-hot block only differences between categories count.
 
-    Several outputs count by the length of the gradients of all of them, `sqrt(sum_m g_m²)`; beyond 16
-    outputs that is estimated with random signs, 1.6% too low on average. A classifier trained with
-    categorical cross-entropy is differentiated at the log-probability of the true class: the
-    probabilities sum to 1, and so have no gradient of their sum.
+    Several outputs `m` are combined into the length `sqrt(sum_m g_m²)` of their gradients. Beyond 16
+    outputs the length is estimated with random signs, 1.6% too low on average. For a classifier trained
+    with categorical cross-entropy, the log-probability of the true class is differentiated. The
+    probabilities themselves sum to 1, so their sum has no gradient.
 
-    `direction` is the signed mean `s_j · mean g` of a single output, never the ranking: it vanishes
-    where effects change sign. An input of whole numbers has no gradient; it gets NaN and a note.
+    `direction` is the signed mean `s_j · mean g`, for a single output. It never ranks features, because
+    it vanishes where effects change sign. An input of whole numbers has no gradient; its features get
+    NaN and a note.
 
     Source: Sobol & Kucherenko (2009), Math. Comput. Simul. 79; Hutchinson (1990) for random signs.
 
     Args:
         of: `"output"`, `"loss"`, or `"auto"`: the loss for categorical cross-entropy, else the output.
-        aggregation: `"mean"` of the sizes, or `"rms"`, their root mean square, which stresses the
-            rows with large gradients; over steps the squares are then added up, not averaged.
+        aggregation: `"mean"` of the sizes, or `"rms"`, their root mean square, which gives more weight
+            to rows with large gradients. With `"rms"` the squares are summed over time steps, not
+            averaged.
         output: name of the output to differentiate, where there are several; None for all.
         name: name in results and tags.
     """
@@ -54,9 +56,10 @@ class GradientImportance(DifferentiatingMethod):
         self.aggregation = self._one_of("aggregation", aggregation, Aggregation)
 
     def part_scorer(self, evaluator: Evaluator, data: ValidationData, scalars: Scalars) -> PartScorer:
-        """One forward and backward pass for each output, or one for the loss.
+        """Differentiates the model: one forward and backward pass for each scalar.
 
-        Where sums over rows are enough, they are computed where the gradients are.
+        If sums over rows are enough to score a part, they are computed on the device, and the gradients
+        are not copied into memory.
         """
         parts = parts_of(evaluator)
         singles: set[PartShape] = set()

@@ -1,4 +1,4 @@
-"""Gradient importance of any part of a feature, from the gradients of each row."""
+"""Gradient importance of feature parts of any shape, from the gradients of each row."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Aggregation = Literal["mean", "rms"]
 
 @dataclass(frozen=True, eq=False)
 class ScorerFromRows:
-    """Scores parts from the gradients of each row, of which several scalars have one each.
+    """Scores feature parts from the gradients of each row, by the formula of `GradientImportance`.
 
     Attributes:
         data: the rows.
-        passes: the gradients of each scalar.
-        aggregation: how sizes become a score.
+        passes: for each differentiated scalar the gradients of all rows.
+        aggregation: how the sizes of the gradients are averaged over rows and steps.
     """
 
     data: ValidationData
@@ -64,14 +64,15 @@ class ScorerFromRows:
 
 @dataclass(frozen=True, eq=False)
 class _Aggregate:
-    """The sizes of gradients brought together over rows and steps.
+    """The score of each part, and the derivatives that its standard error needs.
 
     Attributes:
-        by_step: `(n_steps, n_parts)`.
-        score: `(n_parts,)`.
-        rows: `(n_rows, n_parts)`, whose mean is the score, or its square.
-        slope: `(n_rows, n_steps, n_parts)` derivative of `rows` in the squared sizes.
-        chain: `(n_parts,)` derivative of the score in the mean of `rows`.
+        by_step: `(n_steps, n_parts)` scores at each step.
+        score: `(n_parts,)` scores.
+        rows: `(n_rows, n_parts)` contributions of the rows; their mean is the score, or for `"rms"` the
+            square of the score.
+        slope: `(n_rows, n_steps, n_parts)` derivative of `rows` with respect to the squared sizes.
+        chain: `(n_parts,)` derivative of the score with respect to the mean of `rows`.
     """
 
     by_step: Floats
@@ -82,7 +83,7 @@ class _Aggregate:
 
 
 def _mean(squares: Floats, weights: Floats) -> _Aggregate:
-    """The mean of sizes `(n_rows, n_steps, n_parts)`, given their squares."""
+    """The mean of the sizes over rows and steps, from their squares `(n_rows, n_steps, n_parts)`."""
     sizes = np.sqrt(squares)
     by_step = weighted_mean(sizes, weights, axis=0)
     score = by_step.mean(axis=0)
@@ -91,7 +92,7 @@ def _mean(squares: Floats, weights: Floats) -> _Aggregate:
 
 
 def _root_mean_square(squares: Floats, weights: Floats) -> _Aggregate:
-    """The root of the mean over rows of the squared sizes, which are added up over steps."""
+    """The square root of `mean over rows (sum over steps size²)`, from the squares of the sizes."""
     by_step = np.sqrt(weighted_mean(squares, weights, axis=0))
     score = np.sqrt(np.sum(by_step**2, axis=0))
     chain = np.divide(0.5, score, out=np.zeros_like(score), where=score > 0)
@@ -105,7 +106,10 @@ _AGGREGATES: dict[Aggregation, Callable[[Floats, Floats], _Aggregate]] = {
 
 
 def _influence(aggregate: _Aggregate, g: Array, x: Floats, weights: Floats) -> Floats:
-    """`(n_rows, n_parts)`: of a row's sizes, and of what it adds to the estimated covariance."""
+    """`(n_rows, n_parts)` influence of each row on the scores.
+
+    It has two terms: the row's own gradient sizes, and its contribution to the covariance `S_j`.
+    """
     n_rows, n_steps = aggregate.slope.shape[:2]
     by_covariance = np.einsum("n,nsf,mnsfv,mnsfw->fvw", weights, aggregate.slope, g, g, optimize=True)
     by_covariance = by_covariance / n_rows
@@ -118,7 +122,7 @@ def _influence(aggregate: _Aggregate, g: Array, x: Floats, weights: Floats) -> F
 
 
 def _direction(g: Array, covariance: Floats, weights: Floats) -> Floats:
-    """`(n_parts,)` mean gradients of the first scalar, times the spread; NaN for several columns."""
+    """`(n_parts,)` mean gradient of the first scalar times the spread; NaN for several columns."""
     if g.shape[-1] > 1:
         return np.full(g.shape[-2], math.nan)
     mean_gradient = weighted_mean(g[0, :, :, :, 0].mean(axis=1), weights, axis=0)

@@ -1,4 +1,4 @@
-"""Gradient importance of single columns, from sums over rows that need no gradients in memory."""
+"""Gradient importance of single columns, from sums over rows. The gradients are never held in memory."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ from keras_importance.statistics.arrays import Floats, Integers
 
 @dataclass(frozen=True, eq=False)
 class ScorerFromSums:
-    """Scores features of a single column each from sums over rows, and all others from each row.
+    """Scores features of a single column from sums over rows, and all others with another scorer.
 
-    Of row `i`, `r_i` is the mean length of the gradients over the steps and `q_i` the mean square of the
-    centred values. With weights `w` of mean 1, `r = mean(w r_i)` and `s² = mean(w q_i)`,
+    For row `i`, `r_i` is the length of the gradients, averaged over steps, and `q_i` is the mean square
+    of the centred values. With row weights `w` of mean 1, `r = mean(w r_i)` and `s² = mean(w q_i)`,
 
         score     = s r                                                                         (1)
         influence = w_i [s (r_i - r) + b (q_i - s²)],      b = r / (2 s)                        (2)
         variance  = s² V(r, r) + 2 s b V(r, q) + b² V(q, q)                                     (3)
         V(u, v)   = mean(w² u_i v_i) - u mean(w² v_i) - v mean(w² u_i) + u v mean(w²)           (4)
 
-    with `q = s²`: the variance of the influence gives the standard error, the same as `ScorerFromRows`.
+    with `q = s²` in (4). The square root of variance / (n_rows - 1) is the standard error. It equals the
+    one of `ScorerFromRows`.
 
     Attributes:
         data: the rows.
-        moments: for each input the sums; None for an input without a gradient.
+        moments: for each input the sums over rows; None for an input without a gradient.
         shapes: the shapes of the parts that are scored from sums.
-        others: scores the other parts.
+        others: scores the parts of all other shapes.
     """
 
     data: ValidationData
@@ -69,7 +70,7 @@ class ScorerFromSums:
         )
 
     def _means(self, inputs: Sequence[int], n_steps: int) -> Moments:
-        """Means over the rows for all columns of some inputs; zeros for an input that is ignored."""
+        """Means over rows, for all columns of the inputs; zeros for an input that the model ignores."""
         sums = [
             self.moments[index] or Moments.zero(n_steps, len(self.data.spreads[index].mean))
             for index in inputs
@@ -77,14 +78,14 @@ class ScorerFromSums:
         return Moments(Moments.joined(sums).sums / self.data.n_rows)
 
     def _positions(self, inputs: Sequence[int], columns: Sequence[Column]) -> Integers:
-        """Where columns stand among all columns of some inputs, side by side."""
+        """`(n_columns,)` positions of the columns, when all columns of the inputs are side by side."""
         widths = [len(self.data.spreads[index].mean) for index in inputs]
         first = dict(zip(inputs, np.cumsum([0, *widths]).tolist(), strict=False))
         return np.array([first[input_index] + column for input_index, column in columns])
 
 
 def _variance_of_influence(means: Moments, length: Floats, spread: Spread) -> Floats:
-    """`(n_columns,)` by formulas (3) and (4) of `ScorerFromSums`; `length` is `r` there."""
+    """`(n_columns,)` variance by formulas (3) and (4) of `ScorerFromSums`; `length` is `r` there."""
     std, square, weight_squared = np.sqrt(spread.variance), spread.variance, spread.weight_squared
     slope = np.divide(length / 2, std, out=np.zeros_like(std), where=std > 0)
     of_length = means.length_squared - 2 * length * means.length + length**2 * weight_squared

@@ -1,4 +1,4 @@
-"""Integrated gradients: how much of the output each feature accounts for, on the way from the mean."""
+"""Integrated gradients: how much of the output each feature adds on a straight path from the mean."""
 
 from __future__ import annotations
 
@@ -24,39 +24,43 @@ from keras_importance.methods.feature_parts import (
 from keras_importance.statistics.arrays import Array, Floats, unit_weights, weighted_mean
 
 Gradients = list[list[Array | None]]
-"""For each scalar that is differentiated, the gradients with respect to each input; None for none."""
+"""For each scalar and each input an array of the input's shape; None without a gradient."""
 
 
 class IntegratedGradients(DifferentiatingMethod):
-    """Mean size of what each feature adds to the output, on the way from its mean to its value.
+    """Mean size of what each feature adds to the output, on a path from its mean to its value.
 
         importance_j = mean_{i,t} |a_itj|,
         a_itj = (x_itj - m_j) mean_s g_itj(m + (s - 1/2) / n_steps · (x_i - m)),    s = 1..n_steps
 
-    over rows `i` and time steps `t`, with `g` the gradient of the output, `m` the means of the columns
-    and the way taken in `n_steps` equal steps. The attributions `a` of a row add up to its output less
-    the output at `m`, as closely as the steps follow the curve. In units of the output (or of the
-    log-probability, see `of`). For a linear model it is `|b_j| mean |x_j - m_j|`, 0 for a feature that
-    the network ignores. A group gets the sum of its columns' attributions, before the size is taken.
+    over rows `i` and time steps `t`. `g` is the gradient of the output and `m` holds the means of the
+    columns. The path from `m` to the row is straight and has `n_steps` equal steps. The attributions `a`
+    of a row sum to its output minus the output at `m`, up to the error of the finite steps. The
+    importance is in units of the output (or of the log-probability, see `of`). For a linear model it is
+    `|b_j| mean |x_j - m_j|`. It is 0 for a feature that the network ignores. The attributions of a
+    group's columns are summed before the size is taken.
 
-    Plain gradients see what a small step does at the row; these see what the feature did all the way,
-    also where the network is saturated. Rows on the way are mixtures of a row and the mean, which the
-    network may never have seen. Integers stay as they are in each row; they have no gradient, and get
-    NaN and a note.
+    Gradient importance measures the effect of a small step at the row. Integrated gradients measure the
+    effect along the whole path, also where the network is saturated. Points on the path are mixtures of
+    a row and the mean, which the network may never have seen. Integers keep their value along the path.
+    They have no gradient; their features get NaN and a note.
 
-    `direction` is the signed mean of the gradients on the way, times the standard deviation.
+    `direction` is the signed mean of the gradients along the path, times the standard deviation.
 
-    The standard error is that of the rows; that the means are estimated, it leaves out.
+    The standard error covers the choice of the rows. It ignores that the means are estimated.
 
-    Costs `n_steps` times as much as gradient importance.
+    The method costs `n_steps` times as much as gradient importance.
 
     Source: Sundararajan, Taly & Yan (2017), ICML 70.
 
     Args:
-        n_steps: how many points of the way are differentiated at.
+        n_steps: at how many points of the path the model is differentiated.
         of: `"output"`, `"loss"`, or `"auto"`: the loss for categorical cross-entropy, else the output.
         output: name of the output to differentiate, where there are several; None for all.
         name: name in results and tags.
+
+    Raises:
+        ValueError: unless `n_steps` is a whole number above 0.
     """
 
     name = "integrated_gradients"
@@ -74,7 +78,7 @@ class IntegratedGradients(DifferentiatingMethod):
             self.n_steps = whole_number("n_steps", n_steps, at_least=1)
 
     def part_scorer(self, evaluator: Evaluator, data: ValidationData, scalars: Scalars) -> PartScorer:
-        """A forward and backward pass for each step of the way, for each output or for the loss."""
+        """Differentiates the model: a forward and backward pass for each step and each scalar."""
         origin = _origin(evaluator.data)
         gradients = self._on_the_way(evaluator, data, scalars, origin)
         attributions: Gradients = [
@@ -93,7 +97,7 @@ class IntegratedGradients(DifferentiatingMethod):
         scalars: Scalars,
         origin: Sequence[Array],
     ) -> Gradients:
-        """Mean gradients over the steps of the way."""
+        """The gradients, averaged over the steps of the path."""
         totals: Gradients = [[None] * len(data.inputs) for _ in range(len(scalars))]
         for fraction in (np.arange(self.n_steps) + 0.5) / self.n_steps:
             moved = data.with_inputs(_mixed(data, origin, fraction))
@@ -107,12 +111,12 @@ class IntegratedGradients(DifferentiatingMethod):
 
 
 def _origin(data: ValidationData) -> list[Array]:
-    """Where the way begins: the means of floats; of other inputs anything, as they stay."""
+    """For each input the start of the path: the means of floats; for others 0, which is not used."""
     return [usual_values(values) if values.dtype.kind == "f" else np.zeros(1) for values in data.inputs]
 
 
 def _mixed(data: ValidationData, origin: Sequence[Array], fraction: float) -> tuple[Array, ...]:
-    """The inputs at a fraction of the way from the origin to the rows; what is no float stays."""
+    """The inputs at a fraction of the path from the origin to the rows; only floats change."""
     return tuple(
         (usual + fraction * (values - usual)).astype(values.dtype)
         if values.dtype.kind == "f"
@@ -123,12 +127,14 @@ def _mixed(data: ValidationData, origin: Sequence[Array], fraction: float) -> tu
 
 @dataclass(frozen=True, eq=False)
 class _Attributions:
-    """Scores parts by the attributions of their columns; several scalars count by their length.
+    """Scores feature parts by the attributions of their columns.
+
+    The attributions `a_m` of several scalars are combined into their length, `sqrt(sum_m a_m²)`.
 
     Attributes:
         data: the rows.
-        attributions: what each value adds to each scalar.
-        gradients: the mean gradients that they are made of.
+        attributions: for each scalar and each input the attribution of each value.
+        gradients: for each scalar and each input the mean gradients along the path.
     """
 
     data: ValidationData
@@ -156,12 +162,12 @@ class _Attributions:
         )
 
     def _added_up(self, leaves: Sequence[Array | None], shape: PartShape, members: Members) -> Array:
-        """`(n_rows, n_steps, n_parts)` sums over the columns of each part."""
+        """`(n_rows, n_steps, n_parts)` sums of `leaves` over the columns of each part."""
         columns = columns_of_parts(leaves, members, self.data.n_rows, shape.n_steps)
         return np.asarray(sum(np.moveaxis(columns, -1, 0)))
 
     def _direction(self, shape: PartShape, members: Members) -> Floats:
-        """`(n_parts,)` mean gradients times the spread; NaN for several columns."""
+        """`(n_parts,)` mean gradient times standard deviation; NaN for several columns."""
         if shape.width > 1:
             return np.full(len(members), math.nan)
         gradients = self._added_up(self.gradients[0], shape, members).mean(axis=1)

@@ -1,4 +1,4 @@
-"""Linearised permutation importance: all features for the price of one backward pass."""
+"""Linearised permutation importance: all features for the cost of one backward pass per output value."""
 
 from __future__ import annotations
 
@@ -20,17 +20,20 @@ from keras_importance.results.scores import Scores
 
 
 class LinearisedPermutation(PermutationImportance):
-    """Permutation importance of the model's first-order approximation at each row.
+    """Permutation importance of the model's first-order approximation around each row.
 
         importance_j = mean_{i,k} [score(link(h(x_i) + dh/dx_j (x_donor,j - x_ij)), y_i)
                                    - score(f(x_i), y_i)]
 
-    with `h` the output, or its logit where the loss takes it for a probability. Exact for a linear
-    model; for others a cheap first look at wide data, which misses what a feature does only far from
-    the rows. Costs one backward pass for each value of the output, whatever the number of features. A
-    feature that enters as whole numbers has no gradient; it gets NaN and a note.
+    over rows `i` and donors `k`. `h` is the output, and `link` the identity. If the loss takes the
+    output for a probability, `h` is its logit and `link` turns it back into a probability. The
+    importance is in units of the metric. It is exact for a linear model. For other models it is a cheap
+    first look at wide data: it misses effects that a feature has only far from the rows. It costs one
+    backward pass for each value of the output, however many features there are. An input of whole
+    numbers has no gradient; its features get NaN and a note.
 
-    The standard error and the interval are for the approximation, not for the permutation importance.
+    The standard error and the interval are those of the approximation. They don't cover the distance to
+    the exact permutation importance.
 
     Args:
         n_repeats: donors per row.
@@ -42,7 +45,11 @@ class LinearisedPermutation(PermutationImportance):
     scoring = LINEARISED
 
     def check(self, evaluator: Evaluator) -> None:
-        """Raises `InvalidArgumentError` as permutation does, and for very many outputs."""
+        """Checks the same as permutation importance, and the number of output values.
+
+        Raises:
+            InvalidArgumentError: also for too many output values, as each needs a backward pass.
+        """
         super().check(evaluator)
         n_outputs = evaluator.outputs.n_values if evaluator.model.built else 0
         if n_outputs > MAX_OUTPUTS:
@@ -52,7 +59,10 @@ class LinearisedPermutation(PermutationImportance):
             )
 
     def compute(self, evaluator: Evaluator, effort: Effort) -> Scores:
-        """Scores the approximation; 0 for an input that the model ignores, a note where none exists."""
+        """Scores the features under the approximation.
+
+        An ignored feature gets 0. A feature without a gradient gets NaN and a note that says why.
+        """
         started = evaluator.clock.now()
         scores = super().compute(evaluator, effort)
         importances, std_error = np.array(scores.importances), np.array(scores.std_error)
@@ -75,9 +85,9 @@ class LinearisedPermutation(PermutationImportance):
     def affordable_work(
         self,
         evaluator: Evaluator,
-        replacement: Replacement,  # noqa: ARG002 (its cost is that of the backward passes)
+        replacement: Replacement,  # noqa: ARG002 (the backward passes cost the same for all)
         effort: Effort,
     ) -> Work:
-        """All rows, or as many as the time budget pays for, going by the last evaluation."""
+        """All rows, or as many as fit into `effort.seconds` at the speed of the last evaluation."""
         n_rows = evaluator.affordable_data(self.name, effort).n_rows
         return Work(n_rows, self.n_repeats, len(evaluator.features))

@@ -1,4 +1,4 @@
-"""Leave one feature out, every epoch: twins of the model, each without a feature, trained beside it."""
+"""LOFO importance in every epoch: copies of the model, each without a feature, are trained beside it."""
 
 from __future__ import annotations
 
@@ -37,27 +37,34 @@ class LOFOImportance(ImportanceMethod):
 
         importance_j = E score(f_-j(X), Y) - E score(f(X), Y)
 
-    with `f` and all `f_-j` twins of the model: they begin with its weights, optimizer and learning rate
-    and are trained for as many epochs on the training rows of `fit`, on the same batches and with the
-    same dropout, but `f_-j` sees the mean of feature `j` in every row. 0 for what the model can do
-    without, such as a copy of another feature; slightly below 0 for noise. A group of columns leaves
-    together. In units of the metric.
+    `f` and all `f_-j` are twins of the model: copies that begin with its weights, optimizer and learning
+    rate. They are trained for as many epochs as the model, on the training rows of `fit`, with the same
+    batches and the same dropout. The only difference: `f_-j` sees the mean of feature `j` in every row.
+    The importance is in units of the metric. It is 0 for a feature that the model can do without, such
+    as a copy of another feature, and slightly below 0 for noise. The columns of a group are left out
+    together.
 
-    The model that `fit` trains is never changed. Its own batches come in another order, so `f` is a twin
-    as well: a difference is never one of order. The twins are trained as one program, tens of times
-    faster than one by one, but that still is the training of `n_features + 1` networks: it has been
-    asked for, so `time_budget` doesn't limit it, and `importance_cost` shows it. An evaluation trains
-    them for all epochs since the last one. The training rows are held in memory.
+    The model that `fit` trains is never changed. It gets its batches in another order than the twins. So
+    the model with all features is a twin as well: no difference comes from the order of the batches.
 
-    The standard error is paired over validation rows; with several seeds it counts how trainings
-    differ, too. One seed can't know that: take three or more for a decision.
+    The twins are trained as one program, tens of times faster than one by one. That still is the
+    training of `n_features + 1` networks. `time_budget` doesn't limit it, and `importance_cost` shows
+    it. Each evaluation trains the twins for all epochs since the evaluation before. The training rows
+    are held in memory.
+
+    The standard error comes from paired differences on the validation rows. With several seeds it also
+    covers the randomness of training, which a single seed can't show. Use three seeds or more for a
+    decision.
 
     Source: Lei et al. (2018), JASA 113; Williamson et al. (2023), JASA 118.
 
     Args:
-        n_seeds: how many sets of twins are trained. The first begins with the model's weights, the
-            others with new ones.
+        n_seeds: how many sets of twins are trained. The first set begins with the model's weights, each
+            further set with new weights.
         name: name in results and tags.
+
+    Raises:
+        ValueError: unless `n_seeds` is a whole number above 0.
     """
 
     name = "lofo"
@@ -69,10 +76,10 @@ class LOFOImportance(ImportanceMethod):
             self.n_seeds = whole_number("n_seeds", n_seeds, at_least=1)
 
     def check(self, evaluator: Evaluator) -> None:
-        """Makes the twins of the model as it is before training.
+        """Makes the twins from the model as it is before training.
 
         Raises:
-            InvalidArgumentError: outside of `fit`, and for models that have no twins.
+            InvalidArgumentError: outside of `fit`, and for models whose twins can't be trained.
         """
         need_targets(self, evaluator)
         evaluator.check_metric()
@@ -96,7 +103,7 @@ class LOFOImportance(ImportanceMethod):
         evaluator.once(self._key, lambda: _LockStep(evaluator, training, self._starts(evaluator)))
 
     def compute(self, evaluator: Evaluator, effort: Effort) -> Scores:
-        """Trains the twins for the epochs that have passed, and scores them."""
+        """Trains the twins for the epochs since the last evaluation, and scores the validation rows."""
         with evaluator.clock.stopped():
             lock_step: _LockStep = evaluator.once(self._key, _missing)
             try:
@@ -111,10 +118,10 @@ class LOFOImportance(ImportanceMethod):
         return (type(self).__name__, self.name, self.n_seeds)
 
     def _starts(self, evaluator: Evaluator) -> list[Start]:
-        """The model's own weights, and new weights for each further seed."""
+        """For each seed what its twins begin with: the model's weights, then new ones."""
         starts = [Start.of(evaluator.model)]
         for seed in range(1, self.n_seeds):
-            random.seed(evaluator.seed + seed)  # from which Keras draws the seeds of weights
+            random.seed(evaluator.seed + seed)  # Keras draws the seeds of initial weights from it
             try:
                 clone = keras.models.clone_model(evaluator.model)
             except Exception as error:
@@ -130,9 +137,9 @@ class _LockStep:
     """Twins that are trained in step with a model.
 
     Args:
-        evaluator: the model on the validation rows.
-        training: what it is trained on.
-        starts: what the twins of each seed begin with.
+        evaluator: the model and the validation rows.
+        training: the rows that the model is trained on.
+        starts: for each seed the weights and the optimizer state that its twins begin with.
     """
 
     def __init__(self, evaluator: Evaluator, training: TrainingData, starts: list[Start]) -> None:
@@ -164,7 +171,7 @@ class _LockStep:
                 bar.update(1)
 
     def scores(self, evaluator: Evaluator) -> Floats:
-        """`(n_seeds, n_features + 1, n_rows)` scores of the validation rows, all features first.
+        """`(n_seeds, n_features + 1, n_rows)` scores of the validation rows; index 0 is the full model.
 
         The last axis is 1 for a metric that is one number for all rows.
         """
@@ -175,7 +182,7 @@ class _LockStep:
 
 
 def _as_scores(scores: Floats, evaluator: Evaluator) -> Scores:
-    """Importances from `(n_seeds, n_features + 1, n_rows)` scores, all features first."""
+    """Importances from `(n_seeds, n_features + 1, n_rows)` scores; index 0 is the full model."""
     worsening = np.moveaxis(evaluator.worsening(scores[:, 1:], scores[:, :1]), 0, 1)
     data, n_seeds = evaluator.data, len(scores)
     of_rows = evaluator.metric.row_scores is not None or scores.shape[-1] == data.n_rows
@@ -208,7 +215,7 @@ def _as_scores(scores: Floats, evaluator: Evaluator) -> Scores:
 
 
 def _draws(worsening: Floats, estimate: HeldOutEstimate, evaluator: Evaluator) -> NDArray[np.float32]:
-    """`(n_features, n_draws)` what the errors of the importances could have been.
+    """`(n_features, n_draws)` random draws of the errors of the importances.
 
     Args:
         worsening: `(n_features, n_seeds, n_rows)` how much worse rows are scored without a feature.
@@ -223,7 +230,7 @@ def _draws(worsening: Floats, estimate: HeldOutEstimate, evaluator: Evaluator) -
 
 
 def _unknown(evaluator: Evaluator) -> Scores:
-    """What is known when the training of twins is interrupted: nothing of this epoch."""
+    """The scores of an epoch in which training the twins was interrupted: NaN for all features."""
     names = evaluator.features.names
     return Scores(
         importances=np.full((len(names), 1), math.nan),
@@ -234,4 +241,5 @@ def _unknown(evaluator: Evaluator) -> Scores:
 
 
 def _missing() -> Any:
+    """Stands in for making the twins: `check` has made them already, so it is never called."""
     raise ValueError("the twins were not made before the training")

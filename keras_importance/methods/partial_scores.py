@@ -1,4 +1,4 @@
-"""Accumulates the scores of one evaluation, feature by feature."""
+"""PartialScores: the scores of one evaluation, collected feature by feature."""
 
 from __future__ import annotations
 
@@ -24,19 +24,26 @@ from keras_importance.statistics.influence import (
     repeats_standard_error,
 )
 
-# Features scored both ways tell how far the screen is off; fewer say nothing.
+# Features scored both ways calibrate the screen. Fewer than this say nothing about its scale.
 _MIN_CALIBRATING = 5
 
 
 class PartialScores:
-    """What is known of each feature, or set of features, so far in one evaluation.
+    """The scores of one evaluation so far, for each feature or set of features, in units of the metric.
+
+    Args:
+        evaluator: the model and the validation rows.
+        replacement: the values that take a feature's place.
+        work: how many rows and repeats are scored.
+        n_features: how many features, or sets of features, there are.
 
     Attributes:
         request: which rows are scored, with which donors and replacement.
-        screened: `(n_features,)` importances by the screen; NaN for none.
-        importances: `(n_features, n_repeats)` exact importances; NaN for none.
-        std_error: `(n_features,)` their standard errors.
-        degrees: `(n_features,)` their degrees of freedom; None for the usual ones.
+        screened: `(n_features,)` importances by the screen, the model's first-order approximation; NaN
+            where there are none.
+        importances: `(n_features, n_repeats)` exact importances; NaN where there are none.
+        std_error: `(n_features,)` standard errors of the exact importances.
+        degrees: `(n_features,)` degrees of freedom of the standard errors; None for the usual ones.
     """
 
     def __init__(
@@ -65,7 +72,7 @@ class PartialScores:
         self._draws: NDArray[np.float32] | None = None
 
     def enter(self, scores: FeatureScores) -> None:
-        """Takes up the exact scores of some features."""
+        """Adds the exact scores of some features."""
         indices, baseline = scores.indices, scores.baseline
         worsening = self._evaluator.worsening(scores.scores, baseline)
         self._of_rows = baseline.ndim == 1
@@ -101,7 +108,11 @@ class PartialScores:
         return Influence.of(worsening, donors, self._weights, self._blocks)
 
     def _compared_with(self, baseline: Array) -> _Reference:
-        """What the rows lose by the best constant prediction, or with all features shuffled."""
+        """How much worse the rows are scored by a prediction that ignores all features.
+
+        That is the best constant prediction or, for a metric without one, the prediction with all
+        features replaced by those of a donor.
+        """
         constant = self._of_rows_used(self._evaluator.constant_scores)
         if constant is None:
             everything = [np.arange(len(self._evaluator.features))]
@@ -120,17 +131,20 @@ class PartialScores:
         return _Reference(mean, error, "constant", centred)
 
     def _of_rows_used(self, values: Any) -> Any:
+        """The values of the rows that are scored; None for None."""
         rows = self.request.rows
         return values if values is None or rows is None else values[rows]
 
     def screen(self, scale: float) -> None:
-        """Scores all features that have a gradient under the model's first-order approximation.
+        """Screens all features: scores them under the model's first-order approximation.
+
+        Features without a gradient stay NaN. Models with too many outputs are not screened.
 
         Args:
-            scale: what its importances are multiplied with, until features are scored both ways.
+            scale: factor for the screened importances; see `PerturbationMethod.screen_scale`.
         """
         if self._evaluator.outputs.n_values > MAX_OUTPUTS:
-            return  # as many backward passes would cost more than they save
+            return  # a backward pass per output would cost more than it saves
         for scores in self._evaluator.scores(self.request, LINEARISED):
             worsening = self._evaluator.worsening(scores.scores, scores.baseline)
             if scores.baseline.ndim == 1:
@@ -139,11 +153,14 @@ class PartialScores:
         self.screened = self._by_screen.mean(axis=1)
 
     def scores(self, reason: str, previous: ImportanceResult | None = None) -> Scores:
-        """All that is known: exact scores, else the screen's, else those of before, else the reason.
+        """The scores of all features, each from the best source that there is.
+
+        Exact importances come first, then screened ones, then those of the previous result. Features
+        without any of them get NaN and a note.
 
         Args:
-            reason: why the remaining features have no number.
-            previous: the method's newest result.
+            reason: the note.
+            previous: the method's newest result; None for none.
         """
         importances = self.importances.copy()
         obtained = np.where(self._is_exact, "exact", "screened").astype(object)
@@ -171,7 +188,10 @@ class PartialScores:
 
     @property
     def explained(self) -> Explained | None:
-        """What the model explains, and how the importances move with it."""
+        """How much loss the model explains, and the moments of its error with the importances' errors.
+
+        None if the metric is no mean over rows.
+        """
         reference = self._reference
         if reference is None:
             return None
@@ -180,7 +200,10 @@ class PartialScores:
         )
 
     def _scale(self) -> float:
-        """What the screen must be multiplied with to fit the features that were scored both ways."""
+        """Least-squares factor from screened to exact importances, over the features scored both ways.
+
+        1 with fewer than 5 such features, or if the factor is not positive.
+        """
         both = self._is_exact & np.isfinite(self.screened)
         if both.sum() < _MIN_CALIBRATING:
             return 1.0
@@ -192,13 +215,13 @@ class PartialScores:
 
 @dataclass(frozen=True, eq=False)
 class _Reference:
-    """What the rows lose by a prediction that ignores all features.
+    """How much worse the rows are scored by a prediction that ignores all features.
 
     Attributes:
-        mean: the loss, averaged over the rows.
-        std_error: its standard error.
-        name: what stands for such a prediction.
-        influence: `(n_rows,)` what each row adds to the mean, centred and weighted.
+        mean: worsening of the score, averaged over the rows, in units of the metric.
+        std_error: standard error of the mean.
+        name: the prediction that ignores all features: `"constant"` or `"all features shuffled"`.
+        influence: `(n_rows,)` influence of each row on the mean, centred and weighted.
     """
 
     mean: float

@@ -12,15 +12,19 @@ class PermutationImportance(PerturbationMethod):
 
         importance_j = E score(f(X with X_j from another row), Y) - E score(f(X), Y)
 
-    0 for a feature that the network ignores; below 0 only by chance, or where the feature hurts. For a
-    linear model and squared error it is `2 b_j² Var(x_j)`. Of two features that say the same it may
-    be large for one, for both or shared: shuffling leaves the joint distribution of the inputs.
+    The importance is in units of the metric. It is 0 for a feature that the network ignores, and below 0
+    only by chance or where the feature hurts. For a correct linear model and squared error it is
+    `2 b_j² Var(x_j)`. If two features carry the same information, one of them may get all of the
+    importance, both may, or they may share it. Shuffling one breaks its dependence on the others, so the
+    model is run on inputs outside of their joint distribution.
 
-    A row's donor is its neighbour at a fixed distance in a seeded shuffle of the rows, so no row is
-    its own donor, every row donates as often, and all features and epochs use the same donors. A
-    feature of a sequence moves with its whole trajectory, a group with all its columns. The standard
-    error counts that a row is both scored and a donor; std over repeats, the usual error bar, leaves
-    out the noise of the validation rows and covers far too rarely.
+    A row's donor is its neighbour at a fixed distance in a seeded shuffle of the rows. So no row is its
+    own donor, all rows donate equally often, and all features and epochs use the same donors. A feature
+    of a sequence is replaced by the donor's whole trajectory, a group by all the donor's columns.
+
+    The standard error takes into account that each row is both scored and a donor. The usual error bar,
+    the standard deviation over repeats, ignores the noise of the validation rows, and its intervals
+    cover the true value far too rarely.
 
     Source: Breiman (2001), Machine Learning 45; Fisher, Rudin & Dominici (2019), JMLR 20(177).
 
@@ -32,5 +36,5 @@ class PermutationImportance(PerturbationMethod):
     name = "permutation"
 
     def replacement(self, data: ValidationData) -> Replacement:
-        """The donor's value, whole."""
+        """A row keeps nothing of the feature and gets the donor's value."""
         return Replacement(donated=data.inputs)

@@ -1,4 +1,4 @@
-"""The one loop of all methods that replace a feature and see how much worse the model gets."""
+"""The loop shared by all methods that replace a feature and measure how much worse the model gets."""
 
 from __future__ import annotations
 
@@ -27,32 +27,36 @@ from keras_importance.statistics.donors import Donors
 
 
 class PerturbationMethod(ImportanceMethod):
-    """Replaces one feature at a time with the help of donor rows, and scores what that costs.
+    """Replaces one feature at a time, and measures how much worse the model's score gets.
 
-        importance_j = mean_{i,k} [score(f(x_i with feature j replaced, donor k)), y_i)
+        importance_j = mean_{i,k} [score(f(x_i with feature j replaced by donor k), y_i)
                                    - score(f(x_i), y_i)]
 
-    for a score of which a larger value is worse, with the sign turned for the others. A subclass says
-    in `replacement` what takes the feature's place.
+    over rows `i` and repeats `k`, in units of the metric. The sign is reversed for a metric of which a
+    larger value is better. A subclass says in `replacement` what takes the feature's place.
 
-    Within a time budget an evaluation makes do with fewer repeats, then with fewer rows, then with some
-    of the features: the others get the value of the model's first-order approximation, brought to the
-    scale of those scored both ways, without an error.
+    To keep within a time budget, an evaluation uses fewer repeats, then fewer rows. If that is not
+    enough, it scores only some of the features. The others get the importance under the model's
+    first-order approximation, without a standard error. It is rescaled to fit the features that were
+    scored both ways.
 
     Args:
         n_repeats: donors per row. Five are enough: more rows narrow the intervals, more repeats
             hardly do.
-        name: name in results and tags; None for the class's own.
+        name: name in results and tags; None for the name that the class has.
+
+    Raises:
+        ValueError: unless `n_repeats` is a whole number above 0.
     """
 
     replaces_sets = True
-    """Whether replacing several features at once is what replacing each of them adds up to."""
+    """True if several features are replaced together by replacing each one as if it were alone."""
 
     scoring: Scoring = EXACT
-    """What is scored: the exact predictions, the averaged one, or the linearised ones."""
+    """Which predictions are scored: exact, averaged over the repeats, or linearised."""
 
     screen_scale = 1.0
-    """About what fraction of a replacement's cost the method measures: what the screen counts as."""
+    """Rough ratio of the method's importance to what the screen estimates: plain replacement."""
 
     def __init__(self, n_repeats: int = 5, *, name: str | None = None) -> None:
         super().__init__(name=name)
@@ -61,14 +65,27 @@ class PerturbationMethod(ImportanceMethod):
 
     @abstractmethod
     def replacement(self, data: ValidationData) -> Replacement:
-        """What a row gets in place of a feature: what it keeps plus what its donor gives."""
+        """The values that take a feature's place: a part that the row keeps plus a part from its donor.
+
+        Args:
+            data: the rows.
+        """
 
     def replacement_for(self, evaluator: Evaluator) -> Replacement:
-        """The same for a method that needs more than the rows: the features, the seed."""
+        """The replacement for the evaluator's features.
+
+        Override it, in place of `replacement`, if the replacement depends on more than the rows, such as
+        the features or the seed.
+        """
         return self.replacement(evaluator.data)
 
     def check(self, evaluator: Evaluator) -> None:
-        """Raises `InvalidArgumentError` without targets, or with no more rows than repeats."""
+        """Checks the targets, the metric and the number of rows.
+
+        Raises:
+            InvalidArgumentError: without targets, with a metric that fails, or unless there are more
+                rows than repeats.
+        """
         need_targets(self, evaluator)
         evaluator.check_metric()
         n_rows = evaluator.data.n_rows
@@ -79,7 +96,11 @@ class PerturbationMethod(ImportanceMethod):
             )
 
     def compute(self, evaluator: Evaluator, effort: Effort) -> Scores:
-        """Scores the features, all of them with the same donors."""
+        """Scores every feature with the same rows and donors.
+
+        If the time is too short for all features, it first screens them all with the model's first-order
+        approximation, then scores the most urgent ones exactly.
+        """
         replacement = self.replacement_for(evaluator)
         started = evaluator.clock.now()
         work = self.affordable_work(evaluator, replacement, effort)
@@ -107,12 +128,12 @@ class PerturbationMethod(ImportanceMethod):
         """How much the metric worsens when the features of a set are replaced together.
 
         Args:
-            evaluator: the evaluator.
+            evaluator: the model and the validation rows.
             sets: indices of the features of each set.
-            like: a result of this method, whose rows and donors are used again.
+            like: a result of this method; the same rows and donors are used again.
 
         Raises:
-            InvalidArgumentError: for a method whose replacements of single features don't add up.
+            InvalidArgumentError: for a method with `replaces_sets = False`.
         """
         if not self.replaces_sets:
             raise InvalidArgumentError(
@@ -135,7 +156,7 @@ class PerturbationMethod(ImportanceMethod):
         )
 
     def affordable_work(self, evaluator: Evaluator, replacement: Replacement, effort: Effort) -> Work:
-        """How much of the work can be done with an effort."""
+        """The numbers of rows, repeats and features that can be scored in `effort.seconds`."""
         full = Work(evaluator.data.n_rows, self.n_repeats, len(evaluator.features))
         if math.isinf(effort.seconds):
             return full

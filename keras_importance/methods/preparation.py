@@ -1,4 +1,4 @@
-"""From the user's arguments to an evaluator that is checked against every method."""
+"""Makes an evaluator from the user's arguments, and lets every method check it."""
 
 from __future__ import annotations
 
@@ -30,10 +30,22 @@ def prepared_evaluator(
     training_data: TrainingData | None = None,
     in_parts: bool = False,
 ) -> Evaluator:
-    """Reads the rows once and checks everything that can be checked before an evaluation.
+    """The model and its validation rows as an evaluator, with every check made that is possible by now.
+
+    Args:
+        model: the Keras model.
+        validation_data: the rows; they are read once.
+        methods: the methods that will be computed.
+        features: the user's `features` argument.
+        metric: the user's `metric` argument.
+        max_samples: how many rows to keep at most; None for all.
+        seed: seed of everything drawn at random.
+        steps: how many batches to read of a dataset; None for all.
+        training_data: the rows that `fit` trains on, if a method trains networks of its own.
+        in_parts: whether a time budget may ask for parts of the rows.
 
     Raises:
-        InvalidArgumentError: for arguments that fit neither the model nor one another.
+        InvalidArgumentError: for arguments that don't fit the model or one another.
     """
     data = ValidationData.read(
         validation_data,
@@ -54,5 +66,5 @@ def prepared_evaluator(
 
 def input_names(model: Any) -> list[str | None]:
     """The names that the user gave the model's inputs; None where Keras made one up."""
-    names = [str(one.name) for one in getattr(model, "inputs", None) or []]
+    names = [str(tensor.name) for tensor in getattr(model, "inputs", None) or []]
     return [None if _MADE_UP.match(name) else name for name in names]

@@ -1,4 +1,4 @@
-"""What redraws each feature given the others: residuals of other rows, or draws of categories."""
+"""Replacements that redraw a feature given the others: by residuals of other rows, or by categories."""
 
 from __future__ import annotations
 
@@ -20,13 +20,17 @@ _MAX_CLASSES = 50
 def conditional_replacement(
     data: ValidationData, features: FeatureSet, n_repeats: int, seed: int = 0
 ) -> Replacement:
-    """What redraws each feature given the others: means and donors' residuals, or draws of categories.
+    """The replacement that redraws each feature given all other features.
+
+    A number becomes its mean given the other features plus the residual of a donor. A category becomes
+    that of a row drawn at random for each repeat; numbers in the same feature then get the residuals of
+    that row, not of the donor. See `ConditionalPermutation`.
 
     Args:
         data: the rows.
         features: the features; each is redrawn given all columns outside of it.
-        n_repeats: how many draws of categories there are.
-        seed: seed of the draws, which are the same for all features.
+        n_repeats: how many times categories are drawn.
+        seed: seed of these draws. All features use the same random numbers.
     """
     table = RegressionTable.of(data, features)
     fitted = residuals(table.values, table.of_features, data.weights, data.blocks)
@@ -50,13 +54,13 @@ def conditional_replacement(
 
 
 class _Drafts:
-    """A replacement that is filled in column by column; a column that isn't keeps its values.
+    """A replacement that is filled in column by column. A column that isn't filled in keeps its values.
 
     Args:
         inputs: the inputs.
-        n_repeats: how many draws of categories there are.
-        drawn: indices of the inputs with drawn columns, for which rows keep different values in each
-            repeat.
+        n_repeats: how many times categories are drawn.
+        drawn: indices of the inputs that have a column drawn at random. Their kept values differ from
+            repeat to repeat.
     """
 
     def __init__(self, inputs: tuple[Array, ...], n_repeats: int, drawn: Collection[int]) -> None:
@@ -71,16 +75,16 @@ class _Drafts:
         }
 
     def shift(self, column: Column, residual: ColumnResiduals) -> None:
-        """A column of numbers keeps its mean given the others and gets the residual of a donor."""
+        """Lets a column of numbers keep its mean given the others, and get the residual of a donor."""
         self._kept_column(column)[...] -= residual.own
         self._donated[column[0]][..., column[1]] = residual.donated
 
     def draw(self, column: Column, rows: Integers) -> None:
-        """A column of categories gets the values of the drawn rows `(n_repeats, n_rows)`."""
+        """Gives a column of categories the values of the drawn rows `(n_repeats, n_rows)`."""
         self._kept_column(column)[...] = self._values[column[0]][..., column[1]][rows]
 
     def move(self, column: Column, residual: ColumnResiduals, rows: Integers) -> None:
-        """A column of numbers keeps its mean given the others and gets the residuals of drawn rows."""
+        """Lets a column of numbers keep its mean given the others, and get residuals of drawn rows."""
         self._kept_column(column)[...] += residual.donated[rows] - residual.own
 
     def replacement(self) -> Replacement:
@@ -98,6 +102,6 @@ class _Drafts:
         )
 
     def _kept_column(self, column: Column) -> Array:
-        """A view of what rows keep in a column."""
+        """A view of the values that rows keep in a column."""
         input_index, column_index = column
         return self._kept[input_index][..., column_index]

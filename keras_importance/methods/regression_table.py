@@ -1,4 +1,4 @@
-"""The inputs as one table of numbers, from which features are predicted given the others."""
+"""RegressionTable: all inputs as one table of numbers, for regressions of each feature on the others."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ from keras_importance.statistics.arrays import Array, Floats, Integers
 from keras_importance.statistics.category_draws import classes
 from keras_importance.statistics.residuals import Residuals
 
-# A regression of categories on all other elements uses all that they say, but overfits where rows are
-# few: then it is a regression on predictions for left-out rows, which don't.
+# A regression of categories on all other elements uses all of their information, but overfits if there
+# are few rows. Then it uses the linear predictions for left-out rows, which don't overfit.
 _ROWS_A_SLOPE = 10
 _MAX_SLOPES = 1000
-# A column of categories has as many indicators in the table at most, and fewer where there are many.
+# Most indicators of a column of categories in the table; fewer if there are many such columns.
 _MAX_INDICATORS = 20
 _MAX_ELEMENTS = 20_000
 
 
 @dataclass(frozen=True, eq=False)
 class RegressionTable:
-    """The inputs as one table: for each step of a column its number, or indicators of its category.
+    """All inputs as one table of numbers, whose columns are called elements.
 
-    Columns of categories are those of integers and strings, and those of 0 and 1.
+    A column of numbers has one element per time step. A column of categories has one indicator (0 or 1)
+    per time step and category. Columns of categories are columns of integers or strings, and columns of
+    0 and 1.
 
     Attributes:
-        values: `(n_rows, n_elements)`.
-        of_columns: for each column the indices of its elements.
+        values: `(n_rows, n_elements)` the table.
+        of_columns: for each column of the inputs the indices of its elements.
         of_features: for each feature the indices of its elements.
-        categories: codes `(n_rows, n_steps)` of the columns of categories.
+        categories: for each column of categories its codes `(n_rows, n_steps)`: 0, 1, ... by category.
         inputs: the inputs.
     """
 
@@ -44,7 +46,7 @@ class RegressionTable:
 
     @classmethod
     def of(cls, data: ValidationData, features: FeatureSet) -> RegressionTable:
-        """The table of the columns of the features."""
+        """The table of all columns that belong to a feature."""
         steps = {
             column: _steps_of(data.inputs[column[0]], column[1])
             for feature in features.features
@@ -69,12 +71,12 @@ class RegressionTable:
         return cls(values, of_columns, of_features, categories, data.inputs)
 
     def codes_of(self, feature: Feature) -> Integers | None:
-        """`(n_rows, n_codes)` codes of a feature's categories; None for a feature of numbers alone."""
+        """`(n_rows, n_codes)` codes of a feature's columns of categories; None if there are none."""
         codes = [self.categories[column] for column in feature.columns if column in self.categories]
         return np.column_stack(codes) if codes else None
 
     def inputs_drawn(self, features: Sequence[Feature]) -> set[int]:
-        """Indices of the inputs of features with categories, whose numbers are drawn with them."""
+        """Indices of the inputs of features with categories, whose values are drawn at random."""
         return {
             input_index
             for feature in features
@@ -83,14 +85,15 @@ class RegressionTable:
         }
 
     def predictors_of(self, elements: Integers, fitted: Residuals, n_classes: int) -> Floats:
-        """`(n_rows, n_predictors)` that say of a feature's categories what the other features say.
+        """`(n_rows, n_predictors)` predictors of a feature's categories, made from the other features.
 
-        They are the other elements, or where these are many their linear predictions of the feature's.
+        They are the elements of the other features. If there are too many for the number of rows, they
+        are the linear predictions of the feature's elements from the others.
 
         Args:
             elements: indices of the feature's elements.
-            fitted: the linear regressions.
-            n_classes: how many categories there are.
+            fitted: the residuals of the linear regressions.
+            n_classes: how many categories the feature has.
         """
         n_rows, n_elements = self.values.shape
         n_slopes = (n_elements - len(elements)) * n_classes
@@ -99,7 +102,7 @@ class RegressionTable:
         return self.values[:, elements] - fitted.values[:, elements]
 
     def residuals_of(self, column: Column, fitted: Residuals) -> ColumnResiduals:
-        """The residuals of a column of numbers, in the shape and type that it has in its input."""
+        """The residuals of a column of numbers, in the shape and type of the column in its input."""
         elements, values = self.of_columns[column], with_columns(self.inputs[column[0]])
         own = fitted.values[:, elements]
         donated = own * fitted.scale[elements]
@@ -111,11 +114,12 @@ class RegressionTable:
 
 @dataclass(frozen=True, eq=False)
 class ColumnResiduals:
-    """The residuals of a column of numbers.
+    """The residuals of a column of numbers: value minus the mean given the other features.
 
     Attributes:
-        own: `(n_rows, ...)` what the others don't say of a row's own value.
-        donated: `(n_rows, ...)` the same, scaled to stand in for another row's.
+        own: `(n_rows, ...)` residuals of the rows.
+        donated: `(n_rows, ...)` residuals times `c`, to be added to the mean of another row; see
+            `ConditionalPermutation`.
     """
 
     own: Array
@@ -123,29 +127,33 @@ class ColumnResiduals:
 
 
 def with_columns(values: Array) -> Array:
-    """The input, a flat one as one column."""
+    """The input with a last axis of columns; `(n_rows,)` becomes `(n_rows, 1)`."""
     return values[:, None] if values.ndim == 1 else values
 
 
 def _steps_of(values: Array, column: int) -> Array:
-    """`(n_rows, n_steps)` values of a column of an input."""
+    """`(n_rows, n_steps)` values of a column of an input; without time steps `n_steps` is 1."""
     return with_columns(values)[..., column].reshape(len(values), -1)
 
 
 def _holds_categories(values: Array) -> bool:
-    """Whether a column holds integers or strings, or nothing but 0 and 1, and both."""
+    """True for integers and strings, and for floats that are all 0 or 1 with both values present."""
     if values.dtype.kind != "f":
         return True
     return bool(np.all((values == 0) | (values == 1))) and values.min() < values.max()
 
 
 def _codes(values: Array) -> Integers:
+    """The values as codes 0, 1, ..., in sorted order, in the same shape."""
     _, codes = np.unique(values, return_inverse=True)
     return np.asarray(codes.reshape(values.shape))
 
 
 def _indicators(codes: Integers, at_most: int) -> Floats:
-    """For each step the indicators of its categories; of two categories that of the second alone."""
+    """`(n_rows, n_indicators)` indicators of the categories at each step.
+
+    Two categories have a single indicator, that of the second.
+    """
     indicators = []
     for step in codes.T:
         label = classes(step[:, None], at_most)

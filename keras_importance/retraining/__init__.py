@@ -1,1 +1,1 @@
-"""What is lost without a feature? Models trained without it."""
+"""Retraining: how much worse are models that are trained without a feature?"""

@@ -1,4 +1,4 @@
-"""A file that keeps the outcome of each training, so that a second call goes on from there."""
+"""Checkpoint: a file that keeps the outcome of each training, so that a second call can continue."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from keras_importance.statistics.arrays import Array
 
 _FORMAT = "keras_importance.trials"
 _VERSION = 1
-_ALL_FEATURES = -1  # stands in the file for the model that does without no feature
+_ALL_FEATURES = -1  # stands in the file for the model with all features
 
 
 class Checkpoint:
-    """A file with one line for each outcome, from which a second run goes on.
+    """A JSON-lines file: a header, then one line for each outcome. A second call continues from it.
 
-    A last line that a crash cut off is ignored, and its trial is run again. Failures are not kept: they
-    are tried again.
+    A last line that a crash cut off is ignored, and that model is trained again. Failures are not kept,
+    so they are tried again.
 
     Args:
-        path: the file.
-        fingerprint: hash of all that the outcomes depend on; a file with another one is refused.
+        path: path of the file; it is made if it doesn't exist.
+        fingerprint: hash of everything that the outcomes depend on. A file with another hash is refused.
 
     Attributes:
         outcomes: the outcomes that the file held when it was opened.
 
     Raises:
-        InvalidArgumentError: for a file that is no checkpoint, can't be written, or belongs to another
-            study.
+        InvalidArgumentError: for a file that is no checkpoint, can't be read or written, or belongs to
+            another study.
     """
 
     def __init__(self, path: str | os.PathLike[str], fingerprint: str) -> None:
@@ -45,7 +45,7 @@ class Checkpoint:
         try:
             text = self._path.read_bytes().decode() if self._path.exists() else ""
             *lines, cut_off = text.split("\n")
-            # Nothing is written before it is clear that the file is a checkpoint.
+            # Nothing is written before the file is known to be a checkpoint.
             is_new = not lines and first_line.startswith(cut_off)
             self.outcomes = [] if is_new else _outcomes(lines, header, str(path))
             if is_new:
@@ -77,7 +77,11 @@ class Checkpoint:
 
 
 def _outcomes(lines: Sequence[str], expected: Mapping[str, Any], path: str) -> list[Outcome]:
-    """The outcomes of the lines of a file, if its header is the expected one."""
+    """The outcomes in the lines of a file.
+
+    Raises:
+        InvalidArgumentError: for damaged lines, or another header than the expected one.
+    """
     try:
         header = json.loads(lines[0])
         outcomes = [_outcome(json.loads(line)) for line in lines[1:]]
@@ -96,6 +100,7 @@ def _outcomes(lines: Sequence[str], expected: Mapping[str, Any], path: str) -> l
 
 
 def _outcome(line: Mapping[str, Any]) -> Outcome:
+    """The outcome in a parsed line."""
     fold, seed, left_out = (int(value) for value in line["key"])
     scores = {name: _as_array(values) for name, values in line["scores"].items()}
     return Outcome(
@@ -113,5 +118,6 @@ def _as_text(values: Array) -> str:
 
 
 def _as_array(stored: Mapping[str, Any]) -> Array:
+    """The array that `_as_text` wrote, in the stored shape."""
     content = base64.b64decode(stored["float64"], validate=True)
     return np.frombuffer(content, "<f8").reshape(stored["shape"])

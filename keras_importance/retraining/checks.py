@@ -1,4 +1,4 @@
-"""Checks of a study, all made before anything is trained."""
+"""Checks of the arguments and the models of a study, made before any training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _IN_LOCK_STEP = ("epochs", "batch_size", "shuffle", "verbose")
 
 
 def check_build_model(build_model: Any) -> None:
-    """Refuses what is no function."""
+    """Raises `InvalidArgumentError` unless `build_model` is a function."""
     if not callable(build_model):
         raise InvalidArgumentError(
             f"got build_model={build_model!r}. Pass a function that returns a new compiled model."
@@ -32,7 +32,7 @@ def check_build_model(build_model: Any) -> None:
 
 
 def checked_metrics(metric: Any) -> tuple[Any, ...]:
-    """One metric, or a list of several, as a tuple; refuses an empty list."""
+    """The metric, or the metrics of a list, as a tuple; refuses an empty list."""
     if not isinstance(metric, (list, tuple)):
         return (metric,)
     if not metric:
@@ -41,7 +41,7 @@ def checked_metrics(metric: Any) -> tuple[Any, ...]:
 
 
 def check_n_jobs(n_jobs: Any) -> None:
-    """Refuses what is neither None nor a whole number other than 0."""
+    """Raises `InvalidArgumentError` unless `n_jobs` is None or a whole number other than 0."""
     if n_jobs is None:
         return
     if not isinstance(n_jobs, int) or isinstance(n_jobs, bool) or not n_jobs:
@@ -51,7 +51,7 @@ def check_n_jobs(n_jobs: Any) -> None:
 
 
 def checked_fit_kwargs(fit_kwargs: Any) -> dict[str, Any]:
-    """Further arguments of `fit` as a dict of their own; empty for None."""
+    """A copy of the further arguments of `fit` as a dict, empty for None; refuses what is no mapping."""
     if fit_kwargs is None:
         return {}
     if not isinstance(fit_kwargs, Mapping):
@@ -65,14 +65,17 @@ def checked_fit_kwargs(fit_kwargs: Any) -> dict[str, Any]:
 
 
 def check_models(study: Study) -> tuple[Any, tuple[Metric, ...]]:
-    """Builds two models, and tries the metrics out.
+    """Builds two models, and tries the metrics on a few held-out rows.
+
+    Args:
+        study: the study to check.
 
     Returns:
-        One of the models, and the metrics.
+        The first model, and the metrics.
 
     Raises:
-        InvalidArgumentError: for a function that returns no new compiled model each time, for metrics
-            that fail, and for what `fit` can't be given here.
+        InvalidArgumentError: for a `build_model` that doesn't return a new compiled model each time, for
+            metrics that fail, and for arguments of `fit` that can't be used here.
     """
     _check_for_fit(study.fit_kwargs)
     if study.drops_columns:
@@ -88,7 +91,7 @@ def check_models(study: Study) -> tuple[Any, tuple[Metric, ...]]:
 
 
 def _check_columns_left(study: Study) -> None:
-    """Refuses several inputs, and a feature of all columns, where columns are dropped."""
+    """Refuses several inputs, and a feature of all columns, if columns are to be dropped."""
     if len(study.data.inputs) != 1:
         raise InvalidArgumentError(
             f"got a build_model with an argument, the number of columns, and {len(study.data.inputs)} "
@@ -104,7 +107,7 @@ def _check_columns_left(study: Study) -> None:
 
 
 def _checked_model(study: Study, data: ValidationData) -> Any:
-    """A new model, which takes the rows."""
+    """A new model that is compiled and accepts the rows; refuses any other."""
     try:
         model = study.new_model(0)
     except Exception as error:
@@ -129,7 +132,7 @@ def _checked_model(study: Study, data: ValidationData) -> Any:
 
 
 def _check_share_nothing(first: Any, second: Any) -> None:
-    """Refuses two models with a variable or an optimizer in common."""
+    """Refuses two models that share a variable or an optimizer."""
     shared = set(map(id, first.variables)) & set(map(id, second.variables))
     if first is second or shared:
         raise InvalidArgumentError(
@@ -144,7 +147,7 @@ def _check_share_nothing(first: Any, second: Any) -> None:
 
 
 def _check_for_fit(fit_kwargs: Mapping[str, Any]) -> None:
-    """Refuses arguments that `fit` is given anyway, and callbacks that would watch nothing."""
+    """Refuses `fit_kwargs` that the study sets itself, and callbacks that watch a missing validation."""
     for name in ("epochs", "batch_size"):
         if fit_kwargs.get(name) is not None:
             whole_number(f"{name} in fit_kwargs", fit_kwargs[name], at_least=1)
@@ -158,8 +161,9 @@ def _check_for_fit(fit_kwargs: Mapping[str, Any]) -> None:
 
 
 def _check_watch_no_validation(callbacks: Sequence[Any]) -> None:
+    """Refuses callbacks that monitor `val_...`: there is no validation in these trainings."""
     for callback in callbacks:
-        # ModelCheckpoint has a monitor that it watches only where it saves the best.
+        # ModelCheckpoint always has a monitor, but uses it only with save_best_only.
         is_watching = getattr(callback, "save_best_only", True)
         if is_watching and str(getattr(callback, "monitor", "")).startswith("val_"):
             raise InvalidArgumentError(
@@ -173,10 +177,15 @@ def _check_watch_no_validation(callbacks: Sequence[Any]) -> None:
 
 
 def in_lock_step_where_possible(study: Study, model: Any, asked: bool | None) -> Study:
-    """The study with its models trained as one program, where it can be and isn't asked not to.
+    """The study, set to train its models in lock step (as one program) if that is possible.
+
+    Args:
+        study: the study.
+        model: one of its models.
+        asked: the user's `lock_step` argument: True insists, False refuses, None is for where possible.
 
     Raises:
-        InvalidArgumentError: where it is asked for and can't be.
+        InvalidArgumentError: for `asked=True` where lock step is not possible.
     """
     if asked is not None and not isinstance(asked, bool):
         raise InvalidArgumentError(
@@ -191,14 +200,14 @@ def in_lock_step_where_possible(study: Study, model: Any, asked: bool | None) ->
 
 
 def lock_step_error(reason: str) -> InvalidArgumentError:
-    """The error of `lock_step=True` where the models can't be trained as one program."""
+    """The error for `lock_step=True` if the models can't be trained as one program."""
     return InvalidArgumentError(
         f"got lock_step=True, which can't be: {reason}. Pass lock_step=None to train one by one."
     )
 
 
 def _why_not_in_lock_step(study: Study, model: Any) -> str | None:
-    """Why the models of a study can't be trained as one program; None where they can."""
+    """Why the models of a study can't be trained as one program; None if they can."""
     others = sorted(set(study.fit_kwargs) - set(_IN_LOCK_STEP))
     if others:
         return f"fit_kwargs hold {', '.join(map(repr, others))}"

@@ -1,4 +1,4 @@
-"""Retrains without the useless features, and says whether the loss holds."""
+"""confirm: retrains without the useless features, and tests whether the loss stays as low."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_importance.arguments import share, whole_number
+from keras_importance.arguments import fraction, whole_number
 from keras_importance.data.features import Feature, FeatureSet
 from keras_importance.data.named_features import named_features
 from keras_importance.data.validation_data import ValidationData
@@ -43,32 +43,40 @@ def confirm(
     seed: int = 0,
     verbose: int = 0,
 ) -> Confirmation:
-    """Retrains without the useless features, and says whether the loss holds.
+    """Retrains without the useless features, and tests whether the loss stays as low.
 
-    It is `lofo_importance` with the useless features as one, on one split: models are trained in
-    pairs, with all features and with the useless ones set to their mean (or dropped, where
-    `build_model` takes the number of columns), both from the same seed, so with the same weights at
-    first and the same batches. The loss holds if the upper bound of its increase lies below
-    `min_share` of what the full models explain.
+    It is `lofo_importance` on a single split, with all useless features as one feature. Models are
+    trained in pairs: one with all features, one with the useless features set to their mean. If
+    `build_model` takes the number of columns, they are dropped instead. Both models of a pair have the
+    same seed, so the same initial weights and the same batches. The loss stays as low if
 
-    Global random states are seeded for each training, and those of Python, NumPy and Keras put back.
+        upper bound of (loss without the features - loss with them) < min_share · explained loss
+
+    where the explained loss is the loss of the best constant prediction minus the loss of the full
+    models.
+
+    Each training seeds the global random states of Python, NumPy and Keras. They are restored
+    afterwards.
 
     Args:
         build_model: `() -> model`, compiled and untrained.
         x: rows to train on, as `fit` takes them; arrays, a dict or a DataFrame.
-        y: their targets.
+        y: targets of these rows.
         useless: names of the features to leave out.
-        validation_data: rows for the comparison; best ones that chose nothing before.
-        validation_split: without `validation_data`, the fraction of the rows, the last ones, to compare
-            on.
-        features: as for `FeatureImportance`, which the useless features are some of.
+        validation_data: rows for the comparison. Best are rows that have not been used for any choice.
+        validation_split: fraction of the rows of `x` that are used for the comparison, taken from their
+            end; only without `validation_data`.
+        features: as for `FeatureImportance`. The useless features must be among them.
         fit_kwargs: further arguments of `fit`, such as `epochs` and `batch_size`.
         n_seeds: how many pairs are trained, 3 or more for a decision.
         min_share: share of the explained loss that may be lost.
-        alpha: chance that the bound is too low.
+        alpha: probability that the upper bound is too low.
         n_jobs: how many trainings run at once; see `lofo_importance`.
         seed: seed of weights, batches and dropout.
         verbose: 1 shows a progress bar.
+
+    Returns:
+        The losses, the increase and its bound, in units of the loss.
 
     Raises:
         InvalidArgumentError: without useless features, or for arguments that can't be used.
@@ -79,8 +87,8 @@ def confirm(
             "history.verdicts() says what is known of each feature."
         )
     n_seeds = whole_number("n_seeds", n_seeds, at_least=2)
-    min_share = share("min_share", min_share, example="a number between 0 and 1", below=1)
-    alpha = share("alpha", alpha, example="a number between 0 and 1", below=1)
+    min_share = fraction("min_share", min_share, example="a number between 0 and 1", below=1)
+    alpha = fraction("alpha", alpha, example="a number between 0 and 1", below=1)
     started = time.perf_counter()
     data, fold = _rows(x, y, validation_data, validation_split)
     named = named_features(features, data)
@@ -112,6 +120,7 @@ def confirm(
 
 
 def _check_none_failed(outcomes: StudyOutcomes) -> None:
+    """Raises `InvalidArgumentError` if a training failed."""
     for outcome in outcomes.outcomes.values():
         if outcome.failure:
             raise InvalidArgumentError(
@@ -131,7 +140,7 @@ def _constant_loss(model: Any, held_out: ValidationData, features: FeatureSet, s
 
 
 def _mean_losses(outcomes: StudyOutcomes, loss: Metric) -> Floats:
-    """`(n_seeds, 2)` losses on the held-out rows: with all features, and without the useless ones."""
+    """`(n_seeds, 2)` mean losses on the held-out rows: with all features, without the useless ones."""
     study = outcomes.study
     weights = study.data.only(study.folds[0].held_out).weights
     scores = [outcomes.scores(loss, 0, left_out) for left_out in (None, 0)]
@@ -139,23 +148,23 @@ def _mean_losses(outcomes: StudyOutcomes, loss: Metric) -> Floats:
 
 
 def _rows(x: Any, y: Any, validation_data: Any, validation_split: float) -> tuple[ValidationData, Fold]:
-    """All rows, and the fold that says which are trained on and which are held out."""
+    """All rows, and the fold that says which of them are trained on and which are held out."""
     with about("data"):
         data = ValidationData.read((x, y))
     if validation_data is not None:
         both = data.followed_by(ValidationData.read(validation_data))
         return both, Fold(np.arange(data.n_rows), np.arange(data.n_rows, both.n_rows))
-    fraction = share("validation_split", validation_split, example="a share between 0 and 1", below=1)
-    n_training = math.floor(data.n_rows * (1 - fraction))
+    split = fraction("validation_split", validation_split, example="a share between 0 and 1", below=1)
+    n_training = math.floor(data.n_rows * (1 - split))
     if not 0 < n_training < data.n_rows:
         raise InvalidArgumentError(
-            f"got {data.n_rows} rows for validation_split={fraction}. Pass more rows, or another share."
+            f"got {data.n_rows} rows for validation_split={split}. Pass more rows, or another share."
         )
     return data, Fold(np.arange(n_training), np.arange(n_training, data.n_rows))
 
 
 def _as_one(features: FeatureSet, names: Sequence[str]) -> FeatureSet:
-    """A set of one feature, which has the columns of all named features."""
+    """A feature set with a single feature, which has the columns of all named features."""
     unknown = [name for name in names if name not in features.names]
     if unknown:
         raise InvalidArgumentError(

@@ -1,4 +1,4 @@
-"""Fingerprints: hashes of values that are the same in another process."""
+"""Fingerprints: hashes of values that are equal in every process."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from keras_importance.data.features import Feature
 
 
 def fingerprint(value: Any) -> str:
-    """A hash of a value: of its content, not of its address in memory."""
+    """SHA-256 hash, as hexadecimal text, of the content of a value; memory addresses don't count."""
     return hashlib.sha256(_told(value).encode()).hexdigest()
 
 
 def _told(value: Any) -> str:
-    """A value as text, without addresses in memory and the numbers in names that Keras counts up."""
+    """A value as text, without memory addresses and without names, which Keras numbers consecutively."""
     if isinstance(value, (str, int, float, bool, type(None))):
         return repr(value)
     if isinstance(value, Mapping):
@@ -31,17 +31,17 @@ def _told(value: Any) -> str:
 
 
 def _config(value: Any) -> dict[str, Any]:
-    """The settings of a Keras object; of others the attributes that are numbers."""
+    """The config of a Keras object; for any other object its attributes that are numbers."""
     try:
         config = value.get_config()
     except Exception:  # noqa: BLE001 (not every layer has one)
         attributes = getattr(value, "__dict__", {}).items()
-        return {name: held for name, held in attributes if isinstance(held, (bool, int, float))}
+        return {name: entry for name, entry in attributes if isinstance(entry, (bool, int, float))}
     return dict(_without_names(config))
 
 
 def _without_names(config: Any) -> Any:
-    """The same without names, which Keras counts up through a process."""
+    """A copy of the config without names, which Keras numbers consecutively in a process."""
     if isinstance(config, Mapping):
         return {key: _without_names(entry) for key, entry in config.items() if key != "name"}
     if isinstance(config, (list, tuple)):

@@ -1,4 +1,4 @@
-"""Validation schemes: from scikit-learn's `cv` argument to the rows of each fold."""
+"""Folds: which rows are trained on and held out, from the `cv` argument as scikit-learn has it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Fold:
     """Which rows are trained on, and which are held out.
 
     Attributes:
-        training: `(n_training,)` indices of rows.
-        held_out: `(n_held_out,)` indices of rows.
+        training: `(n_training,)` indices of the rows that models are trained on.
+        held_out: `(n_held_out,)` indices of the rows that models are scored on.
     """
 
     training: Integers
@@ -37,22 +37,24 @@ def folds(
     blocks: Integers | None = None,
     seed: int,
 ) -> list[Fold]:
-    """The folds of a validation scheme.
+    """The folds that the `cv` argument stands for.
 
     Args:
-        cv: a number of folds, whose rows are drawn at random, blocks as a whole; a splitter with
-            `split(X, y, groups)`, as scikit-learn's; or pairs of row indices `(training, held_out)`.
+        cv: a number of folds; a splitter with `split(X, y, groups)`, as scikit-learn's; or pairs of row
+            indices `(training, held_out)`. For a number, rows are drawn at random, and a block of rows
+            stays together.
         n_rows: how many rows there are.
         x: the rows, for splitters that look at them.
-        y: their targets, for splitters that stratify.
+        y: targets of the rows, for splitters that stratify.
         groups: the group of each row, for splitters that keep groups together.
         blocks: `(n_rows,)` blocks of rows that depend on one another, as copies of a row do; None for
-            separate rows.
-        seed: seed of the draw.
+            independent rows.
+        seed: seed of the random draw.
 
     Raises:
-        InvalidArgumentError: for what is none of these, fewer rows than folds, folds without rows or
-            with rows that are trained on and held out at once, and groups that nothing heeds.
+        InvalidArgumentError: for any other `cv`, for fewer rows than folds, for a fold without training
+            or held-out rows, for rows that are both trained on and held out, and for groups that `cv`
+            ignores.
     """
     if groups is not None and not hasattr(cv, "split"):
         raise InvalidArgumentError(
@@ -91,14 +93,14 @@ def folds(
 
 
 def among(schemed: Sequence[Fold], kept: NDArray[np.bool_]) -> list[Fold]:
-    """Folds of all rows as folds of the rows that are kept, with the indices these have among the kept.
+    """Folds of all rows, restricted to the kept rows; the new indices count the kept rows only.
 
     Args:
         schemed: folds of all rows.
         kept: `(n_rows,)` True for the rows that are kept.
 
     Raises:
-        InvalidArgumentError: for a fold of which no rows are kept.
+        InvalidArgumentError: for a fold of which no training or no held-out rows are kept.
     """
     index_among_kept = np.cumsum(kept) - 1
     folds_of_kept = []
@@ -113,7 +115,7 @@ def among(schemed: Sequence[Fold], kept: NDArray[np.bool_]) -> list[Fold]:
 
 
 def _random_folds(n_folds: int, blocks: Integers, seed: int) -> list[Fold]:
-    """Folds of nearly equal numbers of blocks, drawn at random."""
+    """Folds with nearly equal numbers of held-out blocks, drawn at random."""
     if n_folds < 2:
         raise InvalidArgumentError(f"got cv={n_folds}. Pass 2 folds or more, or a splitter.")
     labels = np.unique(blocks)
@@ -128,13 +130,13 @@ def _random_folds(n_folds: int, blocks: Integers, seed: int) -> list[Fold]:
 
 
 def _rows_for_splitter(x: Any, n_rows: int) -> Any:
-    """The rows as the user passed them where they are one table; else as many zeros."""
+    """The rows as the user passed them if they are one table, else `(n_rows, 1)` zeros."""
     is_table = hasattr(x, "shape") and len(x) == n_rows
     return x if is_table else np.zeros((n_rows, 1))
 
 
 def _checked(index: int, pair: Any, n_rows: int) -> Fold:
-    """A pair of index lists or masks of rows as a fold; refuses what is none."""
+    """A fold from a pair of row indices or masks; raises `InvalidArgumentError` for anything else."""
     try:
         training, held_out = (np.asarray(part) for part in pair)
     except (TypeError, ValueError) as error:

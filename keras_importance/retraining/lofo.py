@@ -1,4 +1,4 @@
-"""lofo_importance: how much worse models are that were trained without each feature."""
+"""lofo_importance: how much worse a model gets when it is trained without a feature."""
 
 from __future__ import annotations
 
@@ -45,25 +45,27 @@ def lofo_importance(
     seed: int = 0,
     verbose: int = 0,
 ) -> Any:
-    """How much worse a model is that was trained without each feature: leave one feature out.
+    """How much worse a model gets when it is trained without a feature: leave one feature out.
 
         importance_j = E score(f_-j(X_-j), Y) - E score(f(X), Y),      f_-j trained without feature j
 
-    on rows that a fold holds out, from the same weights at first, the same batches and the same dropout.
-    0 for what the model can do without, such as a copy of another feature, however much a trained model
-    uses it. Null features come out slightly below 0: without them there is less to overfit.
+    in units of the metric, on the held-out rows of each fold. Both models have the same initial weights,
+    batches and dropout. The importance is 0 for a feature that a newly trained model can do without,
+    such as a copy of another feature, however much the model with all features uses it. It is slightly
+    below 0 for a feature without information: without it there is less to overfit.
 
-    **In lock step**, the default where it is possible, all models of a fold are trained as one program,
-    tens of times faster than one by one; a feature is left out by setting its columns to their mean in
-    the training rows (whole numbers and texts: to the most frequent value). **Refitted** by `fit`, one
-    by one through joblib, where `fit_kwargs` hold more than `epochs`, `batch_size` and `shuffle`, such
-    as callbacks, where `build_model` takes the number of columns, or with `warm_start`.
-    `ImportanceResult.procedure` says which.
+    There are two ways to train; `ImportanceResult.procedure` says which one was taken.
 
-    The standard error is for new held-out rows and new trainings, paired; see
-    `statistics.cross_validation.left_out`. With
-    one seed the noise of training shows in it only as a difference between folds: for a decision pass
-    `n_seeds=3`.
+    - **Lock step**, the default where it is possible: all models of a fold are trained as one program,
+      tens of times faster than one by one. The columns of the feature are set to their mean in the
+      training rows (integers and texts: to the most frequent value).
+    - **Refit**: each model is trained with `fit`, through joblib. This is so with `warm_start`, if
+      `build_model` takes the number of columns, or if `fit_kwargs` hold more than `epochs`,
+      `batch_size` and `shuffle`, such as callbacks.
+
+    The standard error comes from paired differences. It covers new held-out rows and new trainings; see
+    `statistics.cross_validation.left_out`. With one seed it sees the noise of training only as a
+    difference between folds. For a decision pass `n_seeds=3`.
 
     Source: Lei et al. (2018), JASA 113 (leave one covariate out); Williamson et al. (2023), JASA 118;
     Gao, Stevens, Willett & Raskutti (2022), NeurIPS 35, for the warm start.
@@ -72,28 +74,29 @@ def lofo_importance(
         build_model: `() -> model`, new and compiled each time: columns are masked. Or
             `(n_columns) -> model` for a single input: columns are dropped.
         x: rows as `fit` takes them: an array, a DataFrame, a dict or list of inputs, also a dataset.
-        y: their targets.
-        cv: a number of folds, drawn at random, copies of a row and neighbouring windows together; a
-            splitter such as scikit-learn's `KFold`, `GroupKFold` or `TimeSeriesSplit`; or pairs of row
-            indices `(training, held_out)`.
+        y: targets of the rows; None if `x` is a dataset that holds them.
+        cv: a number of folds; a splitter such as scikit-learn's `KFold`, `GroupKFold` or
+            `TimeSeriesSplit`; or pairs of row indices `(training, held_out)`. For a number, rows are
+            drawn at random; copies of a row, and neighbouring windows, stay in the same fold.
         metric: as for `FeatureImportance`; or a list of several, measured on the same trainings.
-        features: as for `FeatureImportance`; a group leaves together.
+        features: as for `FeatureImportance`; the columns of a group are left out together.
         fit_kwargs: further arguments of `fit`, such as `epochs`, `batch_size`, `callbacks`. Callbacks
-            are copied for each training; those that watch `val_...` need a `validation_split` here, as
-            held-out rows only score.
-        n_jobs: how many trainings run at once, as joblib's: None asks `joblib.parallel_config`, which
-            also spreads them over a cluster with its Dask and Ray backends; its workers need the same
-            `KERAS_BACKEND`. One process trains one model at a time.
-        n_seeds: trainings of each model in each fold, from as many seeds.
-        sample_weight: `(n_rows,)` weights, of the training and the metric.
+            are copied for each training. Callbacks that watch `val_...` need a `validation_split` here:
+            held-out rows are used for scoring only.
+        n_jobs: how many trainings run at once, as in joblib. None takes the setting of
+            `joblib.parallel_config`, which can also spread trainings over a cluster with its Dask and
+            Ray backends. All workers need the same `KERAS_BACKEND`. One process trains one model at a
+            time.
+        n_seeds: how often each model is trained in each fold, each time with another seed.
+        sample_weight: `(n_rows,)` weights of the rows, for the training and the metric.
         groups: the group of each row, for splitters that ask for it.
         lock_step: None for lock step where possible; True fails where it isn't; False always refits.
-        warm_start: for how many epochs models are trained without a feature, beginning from the trained
-            weights of the one with all features; None trains them anew. The optimizer is new, and so
-            is a learning-rate schedule. Cheaper, and too large where so few epochs don't make up for the
-            feature.
-        checkpoint: path of a file that keeps what is done after each training; a second call with the
-            same arguments goes on from there.
+        warm_start: for how many epochs a model without a feature is trained, from the trained weights of
+            the model with all features; None trains it from new weights. The optimizer and its
+            learning-rate schedule start anew. A warm start is cheaper. The importance comes out too
+            large if the epochs are too few to make up for the feature.
+        checkpoint: path of a file that keeps the outcome of each training. A second call with the same
+            arguments continues from it.
         seed: seed of folds, weights, batches and dropout.
         verbose: 1 shows a progress bar with the time that is left.
 
@@ -139,7 +142,7 @@ def lofo_importance(
 
 
 def _read(x: Any, y: Any, sample_weight: Any) -> ValidationData:
-    """All rows, with targets."""
+    """All rows, with targets; raises `InvalidArgumentError` for rows without."""
     if y is None and sample_weight is not None:
         raise InvalidArgumentError(
             "got sample_weight without y. Pass x, y and sample_weight, or all of them in a dataset."
@@ -154,7 +157,10 @@ def _read(x: Any, y: Any, sample_weight: Any) -> ValidationData:
 def _splits(
     cv: Any, data: ValidationData, x: Any, y: Any, groups: Any, sample_weight: Any, seed: int
 ) -> tuple[Fold, ...]:
-    """Folds of the rows that were read; `cv` also counts rows of weight 0, which were not."""
+    """The folds of the rows in `data`.
+
+    `cv` counts all rows of `x`, also those of weight 0, which are not in `data`.
+    """
     kept = np.ones(data.n_rows, bool)
     if sample_weight is not None:
         kept = np.asarray(sample_weight).reshape(-1) != 0

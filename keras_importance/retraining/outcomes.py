@@ -1,4 +1,4 @@
-"""Runs a study, and turns the outcomes of its models into importances."""
+"""Runs a study, and computes importances from the outcomes of its models."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class StudyOutcomes:
 
     Attributes:
         study: the study.
-        n_seeds: how many seeds each fold was trained from.
-        outcomes: by fold, seed and feature left out.
+        n_seeds: with how many seeds each fold was trained.
+        outcomes: for each model its outcome, by `(fold, seed, left_out)`.
     """
 
     study: Study
@@ -42,7 +42,11 @@ class StudyOutcomes:
     outcomes: Mapping[ModelKey, Outcome]
 
     def importance(self, metric: Metric) -> ImportanceResult:
-        """How much worse held-out rows are scored without each feature."""
+        """How much worse held-out rows are scored without each feature, in units of the metric.
+
+        Args:
+            metric: one of the metrics that the models were scored with.
+        """
         study, data = self.study, self.study.data
         worse_is = metric.worse_is or 1
         fold_indices = range(len(study.folds))
@@ -64,12 +68,12 @@ class StudyOutcomes:
 
     @property
     def procedure(self) -> str:
-        """How features were left out, in words; in two ways where lock step failed half way."""
+        """How features were left out, in words; two ways if lock step failed half way."""
         procedures = {outcome.procedure for outcome in self.outcomes.values() if outcome.procedure}
         return "; ".join(sorted(procedures)) or self.study.procedure
 
     def baseline(self, metric: Metric) -> float:
-        """The metric on held-out rows of the models with all features."""
+        """Mean metric on held-out rows of the models with all features; NaN if all of them failed."""
         means = [
             self._mean(metric, outcome)
             for outcome in self.outcomes.values()
@@ -78,7 +82,15 @@ class StudyOutcomes:
         return float(np.mean(means)) if means else math.nan
 
     def scores(self, metric: Metric, fold: int, left_out: int | None) -> Floats:
-        """`(n_seeds, n_held_out)` scores of the rows, or `(n_seeds, 1)`; NaN for a failure."""
+        """`(n_seeds, n_held_out)` scores of the rows that a fold holds out; NaN for a failed training.
+
+        `(n_seeds, 1)` for a metric that is one number for all rows.
+
+        Args:
+            metric: the metric.
+            fold: index of the fold.
+            left_out: index of the feature that the models did without; None for all features.
+        """
         outcomes = [self.outcomes[fold, seed, left_out] for seed in range(self.n_seeds)]
         of_seeds = [
             None if outcome.failure else np.atleast_1d(outcome.scores[metric.name])
@@ -96,7 +108,7 @@ class StudyOutcomes:
         return np.stack([self.scores(metric, fold, feature) - full for feature in features])
 
     def _worsening_of_means(self, metric: Metric, fold: int) -> Floats:
-        """`(n_features, n_seeds)` the same for the metric of all rows that the fold holds out."""
+        """`(n_features, n_seeds)` metric of a fold without each feature minus the metric with it."""
         means = np.array(
             [
                 [self._mean(metric, self.outcomes[fold, seed, left_out]) for seed in range(self.n_seeds)]
@@ -106,7 +118,7 @@ class StudyOutcomes:
         return np.asarray(means[1:] - means[0])
 
     def _mean(self, metric: Metric, outcome: Outcome) -> float:
-        """The metric on the rows that the fold of a model holds out; NaN for a failure."""
+        """The metric of a model on the rows that its fold holds out; NaN for a failed training."""
         if outcome.failure:
             return math.nan
         scores, weights = outcome.scores[metric.name], self.study.data.weights
@@ -115,7 +127,7 @@ class StudyOutcomes:
         return float(np.mean(scores))
 
     def _failed(self) -> dict[str, str]:
-        """By the name of a feature without a number, why it has none."""
+        """For each feature without an importance the reason, by the name of the feature."""
         names = self.study.features.names
         reasons: dict[str, str] = {}
         for outcome in self.outcomes.values():
@@ -139,15 +151,15 @@ def run_study(
 
     Args:
         study: the study.
-        n_seeds: how many seeds each fold is trained from.
-        n_jobs: as joblib's.
-        checkpoint: the file that keeps what is done; None for none.
+        n_seeds: with how many seeds each fold is trained.
+        n_jobs: how many trainings run at once, as in joblib.
+        checkpoint: path of the file that keeps the outcomes; None for none.
         verbose: whether to show a progress bar.
-        names: names of the metrics. A checkpoint of another process may have them under others, as Keras
-            numbers the names of metrics.
+        names: names of the metrics, in the order of `study.metrics`. They replace the names in the
+            checkpoint, which may differ because Keras numbers the names of metrics.
 
     Raises:
-        InvalidArgumentError: for a checkpoint of something else, and where every model fails.
+        InvalidArgumentError: for a checkpoint of another study, and if every training fails.
     """
     kept = None if checkpoint is None else Checkpoint(checkpoint, study.fingerprint(n_seeds))
     outcomes = {
@@ -176,7 +188,7 @@ def _tell_failures(study: Study, outcomes: Sequence[Outcome]) -> None:
     """Warns of trainings that failed.
 
     Raises:
-        InvalidArgumentError: where all failed.
+        InvalidArgumentError: if all trainings failed.
     """
     names = study.features.names
     failed = [outcome for outcome in outcomes if outcome.failure]
@@ -195,7 +207,7 @@ def _tell_failures(study: Study, outcomes: Sequence[Outcome]) -> None:
 
 
 def _described(outcome: Outcome, names: Sequence[str]) -> str:
-    """Which model it was, in words."""
+    """In words, which model of the study the outcome belongs to."""
     what = "all features" if outcome.left_out is None else f"all but {names[outcome.left_out]}"
     return f"{what} in fold {outcome.fold}, seed {outcome.seed}"
 

@@ -21,20 +21,22 @@ from keras_importance.retraining.trials import ModelKey, Trial
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """Models trained with all features and without each, on every fold; picklable if its functions are.
+    """A plan of trainings: on every fold, a model with all features and a model without each feature.
+
+    A study can be pickled if `build_model`, the metrics and `fit_kwargs` can.
 
     Attributes:
-        build_model: returns a new compiled model, given the number of columns where it asks for that.
+        build_model: returns a new compiled model; it may take the number of columns.
         data: all rows.
-        folds: which of them are trained on and held out.
-        features: the features that are left out.
-        metrics: what held-out rows are scored with, as the user wrote it.
+        folds: for each fold which rows are trained on and which are held out.
+        features: the features to leave out, one at a time.
+        metrics: the metrics that score held-out rows, as the user passed them.
         fit_kwargs: further arguments of `fit`.
-        seed: seed of everything drawn.
-        warm_start: epochs that a model trains from the weights of the one with all features; None for
-            all epochs from new weights.
+        seed: seed of everything drawn at random.
+        warm_start: for how many epochs a model without a feature is trained from the weights of the
+            model with all features; None trains it from new weights.
         lock_step: whether the models of a fold are trained as one program.
-        insists: whether what can't be trained as one program is an error.
+        insists: whether it is an error if they can't be trained as one program.
     """
 
     build_model: Callable[..., Any]
@@ -50,12 +52,12 @@ class Study:
 
     @property
     def drops_columns(self) -> bool:
-        """Whether columns are dropped from the rows, not masked."""
+        """True if the columns of a feature are dropped, False if they are set to a constant."""
         return takes_number_of_inputs(self.build_model)
 
     @property
     def procedure(self) -> str:
-        """How features are left out, in words."""
+        """In words, how features are left out."""
         if self.lock_step:
             return "lock step"
         how = "columns dropped" if self.drops_columns else "columns masked"
@@ -64,7 +66,12 @@ class Study:
         return f"refit, {how}"
 
     def trials(self, n_seeds: int, done: Collection[ModelKey]) -> list[list[Trial]]:
-        """The trials still to be run, in parts; a part needs the outcomes of the part before it."""
+        """The trials still to be run, in parts. Each part needs the outcomes of the part before it.
+
+        Args:
+            n_seeds: with how many seeds each fold is trained.
+            done: keys of the models whose outcomes are known.
+        """
         every = (None, *range(len(self.features)))
         missing = {
             (fold, seed): [left_out for left_out in every if (fold, seed, left_out) not in done]
@@ -77,12 +84,12 @@ class Study:
         single = [replace(trial, left_out=(model,)) for trial in together for model in trial.left_out]
         if self.warm_start is None:
             return [single]
-        # Weights are in no checkpoint: where models are missing, the one they start from is made anew.
+        # A checkpoint keeps no weights: the full model that missing models start from is trained again.
         full = [replace(trial, left_out=(None,)) for trial in together]
         return [full, [trial for trial in single if trial.left_out != (None,)]]
 
     def fingerprint(self, n_seeds: int) -> str:
-        """A hash of all that the outcomes depend on and that can be told: rows, folds, settings."""
+        """A hash of everything known that the outcomes depend on: rows, folds, model, settings."""
         data, model = self.data, self.new_model(0)
         told = (
             data.inputs, keras.tree.flatten(data.targets), data.weights,
@@ -98,33 +105,39 @@ class Study:
     # --- what a trial needs -----------------------------------------------------------------------
 
     def new_model(self, seed_offset: int, n_dropped: int = 0) -> Any:
-        """A new model; equal offsets give equal weights at first, and then equal batches."""
+        """A new compiled model, after seeding the global random states.
+
+        Args:
+            seed_offset: added to the seed. Equal offsets give equal initial weights and equal batches.
+            n_dropped: how many columns are dropped; only if `drops_columns`.
+        """
         keras.utils.set_random_seed(self.seed + seed_offset)
         if not self.drops_columns:
             return self.build_model()
         return self.build_model(len(self.data.columns[0].columns) - n_dropped)
 
     def seed_offset(self, trial: Trial) -> int:
-        """An offset of its own for each fold and seed: trainings of two folds are independent."""
+        """A different offset for each fold and seed, so that trainings of two folds are independent."""
         return trial.seed * len(self.folds) + trial.fold
 
     def rows(self, trial: Trial) -> tuple[ValidationData, ValidationData]:
-        """The rows that a trial trains on, and those that it holds out."""
+        """The rows that a trial trains on, and the rows that it holds out."""
         fold = self.folds[trial.fold]
         return self.data.only(fold.training), self.data.only(fold.held_out)
 
     def columns(self, left_out: int | None) -> tuple[Column, ...]:
-        """The columns of the feature with this index; none for None."""
+        """The columns of the feature with this index; empty for None, which leaves out no feature."""
         return () if left_out is None else self.features.features[left_out].columns
 
     def view_without(
         self, columns: Sequence[Column], training: ValidationData
     ) -> Callable[[ValidationData], ValidationData]:
-        """Turns rows into what a model sees that is trained without some columns.
+        """A function that hides columns: it turns rows into the rows that a model without them gets.
 
         Args:
-            columns: the columns, dropped or filled with what is usual in the training rows.
-            training: the training rows.
+            columns: the columns to hide. They are dropped, or set to their usual value: the mean of
+                floats, the most frequent value of others.
+            training: the training rows, which the usual values are taken from.
         """
         if not columns:
             return lambda data: data
@@ -134,7 +147,7 @@ class Study:
 
 
 def takes_number_of_inputs(build_model: Callable[..., Any]) -> bool:
-    """Whether a function needs one argument: the number of columns."""
+    """True if a function has exactly one required argument, which is then the number of columns."""
     try:
         parameters = inspect.signature(build_model).parameters.values()
     except (TypeError, ValueError):  # some built-in callables have no signature

@@ -1,4 +1,4 @@
-"""Trainers: train and score the models of a trial, as one program or one by one with `fit`."""
+"""Trainers: train and score the models of a trial, in lock step as one program or one by one."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from keras_importance.retraining.study import Study
 from keras_importance.retraining.trials import Outcome, Trial
 from keras_importance.statistics.arrays import Array, Floats, generator
 
-_BATCH_SIZE = 32  # that of `fit`
+_BATCH_SIZE = 32  # the default of `fit`
 
-# Keras draws weights and batches from generators of the whole process, so this lock is the process's,
-# too: threads of a joblib backend, or two calls at once, would mix their draws up.
+# Keras draws weights and batches from random generators that all threads of a process share. Therefore
+# the lock is shared by all trainers: threads of joblib, or two calls at once, would mix up their draws.
 _ONE_AT_A_TIME = threading.RLock()
 
 FullWeights = Mapping[tuple[int, int], tuple[Array, ...]]
-"""By fold and seed, the trained weights of the model with all features."""
+"""For each `(fold, seed)` the trained weights of the model with all features."""
 
 
 class Trainer(Protocol):
-    """Trains the models of a trial; picklable, so that another process may do it."""
+    """Trains the models of a trial. A trainer can be pickled, so that another process can run it."""
 
     def run(self, trial: Trial) -> list[Outcome]:
         """The outcome of each model of the trial."""
 
 
 def trainer_of(study: Study, full_weights: FullWeights) -> Trainer:
-    """The trainer that a study asks for.
+    """The trainer for a study: `LockStepTrainer` if it has `lock_step`, else `RefitTrainer`.
 
     Args:
         study: the study.
-        full_weights: what models start from in a warm start; empty for other studies.
+        full_weights: weights that models start from in a warm start; empty for other studies.
     """
     refits = RefitTrainer(replace(study, lock_step=False), full_weights)
     return LockStepTrainer(study, refits) if study.lock_step else refits
@@ -52,18 +52,18 @@ def trainer_of(study: Study, full_weights: FullWeights) -> Trainer:
 
 @dataclass(frozen=True, eq=False)
 class RefitTrainer:
-    """Trains models one by one with `fit`, from new weights or those of the model with all features.
+    """Trains models one by one with `fit`, from new weights or, in a warm start, from trained ones.
 
     Attributes:
-        study: what is trained.
-        full_weights: what models start from in a warm start.
+        study: the study.
+        full_weights: weights that models start from in a warm start.
     """
 
     study: Study
     full_weights: FullWeights
 
     def run(self, trial: Trial) -> list[Outcome]:
-        """The outcome of each model of the trial; a model that fails says why."""
+        """The outcome of each model of the trial; the outcome of a failed training holds the reason."""
         with _ONE_AT_A_TIME:
             return [self._outcome(trial, left_out) for left_out in trial.left_out]
 
@@ -94,16 +94,17 @@ class RefitTrainer:
         return outcome
 
     def _fit_kwargs(self, view: Callable[[ValidationData], ValidationData]) -> dict[str, Any]:
-        """Further arguments of one `fit`."""
+        """The further arguments of one `fit`; `view` hides the columns from its validation data."""
         fit_kwargs = {"verbose": 0, **self.study.fit_kwargs}
         validation_data = fit_kwargs.pop("validation_data", None)
         if validation_data is not None:
             fit_kwargs["validation_data"] = _packed(view(ValidationData.read(validation_data)))
-        # Each training has callbacks of its own: they remember what they have seen.
+        # Each training gets copies of the callbacks, because callbacks have state.
         fit_kwargs["callbacks"] = copy.deepcopy(fit_kwargs.get("callbacks"))
         return fit_kwargs
 
     def _start(self, trial: Trial) -> tuple[Array, ...]:
+        """The weights that a warm start begins with."""
         start = self.full_weights.get((trial.fold, trial.seed))
         if start is None:
             raise RuntimeError("the model with all features, from whose weights it starts, failed")
@@ -111,11 +112,11 @@ class RefitTrainer:
 
 
 class LockStepTrainer:
-    """Trains the models of a trial as one program; once that has failed, one by one with `fit`.
+    """Trains the models of a trial as one program. After a failure it trains them one by one with `fit`.
 
     Args:
-        study: what is trained.
-        refits: trains what can't be trained as one program.
+        study: the study.
+        refits: the trainer to use after a failure.
     """
 
     def __init__(self, study: Study, refits: RefitTrainer) -> None:
@@ -124,20 +125,20 @@ class LockStepTrainer:
         self._has_failed = False
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without compiled programs, which another process makes anew."""
+        """The state to pickle: without compiled programs, which another process compiles anew."""
         return {**self.__dict__, "_programs": {}}
 
     def run(self, trial: Trial) -> list[Outcome]:
         """The outcome of each model of the trial.
 
         Raises:
-            InvalidArgumentError: where the study insists on lock step, which fails.
+            InvalidArgumentError: if lock step fails and the study insists on it.
         """
         with _ONE_AT_A_TIME:
             if not self._has_failed:
                 try:
                     return self._in_lock_step(trial)
-                except Exception as error:  # what a program of twins doesn't take, fit does
+                except Exception as error:  # fit can train models that the program of twins can't
                     if self._study.insists:
                         raise lock_step_error(reason_of(error)) from error
                     self._has_failed = True
@@ -154,12 +155,12 @@ class LockStepTrainer:
         programs = self._programs_for(model, training, held_out)
         outcomes = []
         for first in range(0, len(trial.left_out), programs.n_kept):
-            some = replace(trial, left_out=trial.left_out[first : first + programs.n_kept])
-            outcomes += self._in_one_program(some, programs, Start.of(model))
+            part = replace(trial, left_out=trial.left_out[first : first + programs.n_kept])
+            outcomes += self._in_one_program(part, programs, Start.of(model))
         return outcomes
 
     def _in_one_program(self, trial: Trial, programs: TwinPrograms, start: Start) -> list[Outcome]:
-        """The outcomes of models that fit into memory together."""
+        """The outcomes of the models of a trial, which must fit into memory together."""
         study = self._study
         training, held_out = study.rows(trial)
         hidden_columns = HiddenColumns.of(training, list(map(study.columns, trial.left_out)))
@@ -178,7 +179,7 @@ class LockStepTrainer:
     def _programs_for(
         self, model: Any, training: ValidationData, held_out: ValidationData
     ) -> TwinPrograms:
-        """The compiled training of such models, which serves all folds and seeds."""
+        """The compiled training of models with variables of these shapes, for all folds and seeds."""
         key = tuple((tuple(variable.shape), str(variable.dtype)) for variable in model.variables)
         if key not in self._programs:
             metrics = resolved_metrics(self._study.metrics, model, held_out, self._study.seed)
@@ -187,7 +188,7 @@ class LockStepTrainer:
 
 
 def built(model: Any, data: ValidationData) -> Any:
-    """The model with its variables; one written in Python makes them when it first sees rows."""
+    """The model, built. A subclassed model makes its variables when it is first called on rows."""
     if not model.built:
         model(few_rows(model, data), training=False)
     return model
@@ -200,7 +201,7 @@ def _scored(
     metrics: Sequence[Metric],
     scores: Sequence[Floats],
 ) -> Outcome:
-    """The outcome of a trained model; a failure where a score is not finite."""
+    """The outcome of a trained model; a failure if a score is not finite."""
     by_name = {metric.name: values for metric, values in zip(metrics, scores, strict=True)}
     not_finite = [name for name, values in by_name.items() if not np.all(np.isfinite(values))]
     if not_finite:

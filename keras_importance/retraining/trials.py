@@ -1,4 +1,4 @@
-"""Trials: the trainings of a study as tasks, run one by one or several at once through joblib."""
+"""Trials: the trainings of a study as tasks, run one after the other or in parallel through joblib."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from keras_importance.progress import progress_bar
 from keras_importance.statistics.arrays import Array
 
 ModelKey = tuple[int, int, int | None]
-"""`(fold, seed, left_out)`: one model of a study."""
+"""`(fold, seed, left_out)` identifies a model of a study, as in `Outcome`."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A task: models of one fold, trained from one seed, each without one feature.
+    """A task: to train models of one fold with one seed, each without one feature.
 
     Attributes:
         fold: index of the fold.
-        seed: seed of weights, batches and dropout, counted from that of the study.
+        seed: 0-based index of the seed of weights, batches and dropout.
         left_out: for each model the index of the feature that it does without; None for the model with
             all features.
     """
@@ -37,10 +37,10 @@ class Outcome:
     Attributes:
         fold, seed: as in `Trial`.
         left_out: index of the feature that the model did without; None for the model with all features.
-        scores: for each metric, by name, `(n_held_out,)` scores of the rows, or one number.
-        failure: why there are no scores; empty where there are some.
-        procedure: how the feature was left out.
-        weights: the trained weights, where later trials start from them; else None.
+        scores: for each metric, by name, `(n_held_out,)` scores of the rows, or one number for all rows.
+        failure: why there are no scores; empty if there are scores.
+        procedure: in words, how the feature was left out.
+        weights: the trained weights if later trials start from them, else None.
     """
 
     fold: int
@@ -53,7 +53,7 @@ class Outcome:
 
     @property
     def key(self) -> ModelKey:
-        """Which model of the study it was."""
+        """The key of the model in its study."""
         return self.fold, self.seed, self.left_out
 
 
@@ -65,17 +65,18 @@ def run_trials(
     on_outcome: Callable[[Outcome], None],
     verbose: bool,
 ) -> None:
-    """Runs all trials through joblib, and hands on each outcome as soon as it is known.
+    """Runs all trials through joblib, and passes each outcome to `on_outcome` as soon as it is known.
 
     Args:
-        run: runs one trial; picklable if there is more than one process.
+        run: runs one trial. It must be picklable if there is more than one process.
         trials: the trials.
-        n_jobs: as joblib's; None takes what `joblib.parallel_config` says, else one.
+        n_jobs: how many trials run at once, as in joblib. None takes the setting of
+            `joblib.parallel_config`, or 1 without a setting.
         on_outcome: called in this process for each model.
-        verbose: whether to show a progress bar with the time that is left.
+        verbose: whether to show a progress bar with the remaining time.
 
     Raises:
-        InvalidArgumentError: for several jobs without joblib.
+        InvalidArgumentError: for several jobs if joblib is not installed.
     """
     if not trials:
         return
@@ -90,7 +91,7 @@ def run_trials(
 def _in_parallel(
     run: Callable[[Trial], list[Outcome]], trials: Iterable[Trial], n_jobs: int | None
 ) -> Iterator[list[Outcome]]:
-    """The outcomes of each trial, in the order in which the trials end."""
+    """For each trial the outcomes of its models, in the order in which the trials end."""
     try:
         joblib = importlib.import_module("joblib")
     except ImportError as error:

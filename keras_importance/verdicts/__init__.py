@@ -1,1 +1,1 @@
-"""Is a feature useless? Detectors, the threshold test, sets, unused signal."""
+"""Is a feature useless? The detector and its tests: of the threshold, of sets, of unused signal."""

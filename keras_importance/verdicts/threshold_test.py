@@ -1,4 +1,4 @@
-"""Which importances surely lie below or above a share of what the model explains."""
+"""ThresholdTest: which importances are surely below or above a share of the explained loss."""
 
 from __future__ import annotations
 
@@ -21,20 +21,22 @@ _NO_ROWS = "verdicts need a metric that is a mean over rows"
 
 @dataclass(frozen=True, eq=False)
 class ThresholdTest:
-    """Confidence bounds of each importance relative to a share of the explained loss.
+    """Confidence bounds of the contrast: the importance minus a share of the explained loss.
 
     With importance `I`, explained loss `R` and `k = min_share`, the contrast of a feature is
 
         c = I - k R
         var(c) = var(I) - 2 k cov(I, R) + k² var(R)
 
-    It is judged as one quantity, as `I` and `R` come from the same rows and their errors are
-    correlated. Its bounds are corrected for skewness; see `upper_bound`.
+    `I` and `R` come from the same rows, so their errors are correlated. Therefore the bounds are those
+    of the difference `c`. They are corrected for skewness; see `upper_bound`. All values are in units of
+    the metric. "Surely" means: by a one-sided bound, with the confidence of `quantile`.
 
     Attributes:
-        result: the importances.
+        result: the importances of features, or of sets of features.
         min_share: `k`, the share of the explained loss that separates useful from useless.
-        quantile: of the standard normal distribution, or of Student's t, for one-sided bounds.
+        quantile: distance of a bound from its estimate in standard errors; a quantile of the standard
+            normal or of Student's t distribution.
     """
 
     result: ImportanceResult | JointImportance
@@ -43,7 +45,7 @@ class ThresholdTest:
 
     @cached_property
     def is_known(self) -> Array:
-        """`(n_features,)` whether an importance is exact, with an error, and has a threshold."""
+        """`(n_features,)` True if `has_threshold` and the importance is exact with a standard error."""
         result = self.result
         if not self.has_threshold:
             return np.zeros(len(result.std_error), bool)
@@ -51,13 +53,13 @@ class ThresholdTest:
 
     @property
     def has_threshold(self) -> bool:
-        """Whether the explained loss surely lies above 0."""
+        """True if the explained loss is surely above 0, so that a share of it is a threshold."""
         explained = self.result.explained
         return explained is not None and explained.loss > self.quantile * explained.std_error
 
     @property
     def why_unknown(self) -> str:
-        """Why a feature can't be judged, where `is_known` is False."""
+        """Why a feature can't be judged, if its `is_known` is False."""
         if self.result.explained is None:
             return _NO_ROWS
         return _NOT_SCORED if self.has_threshold else _NOTHING_EXPLAINED
@@ -70,43 +72,52 @@ class ThresholdTest:
 
     @cached_property
     def upper(self) -> Floats:
-        """`(n_features,)` upper bounds of the contrasts."""
+        """`(n_features,)` upper bounds of the contrasts, in units of the metric."""
         return upper_bound(self._contrast, self._error, self._third, self.quantile)
 
     @cached_property
     def lower(self) -> Floats:
-        """`(n_features,)` lower bounds of the contrasts."""
+        """`(n_features,)` lower bounds of the contrasts, in units of the metric."""
         return -upper_bound(-self._contrast, self._error, -self._third, self.quantile)
 
     @cached_property
     def is_low(self) -> Array:
-        """`(n_features,)` whether an importance surely lies below the threshold."""
+        """`(n_features,)` True if the importance is surely below the threshold."""
         return np.asarray(self.is_known & (self.upper < 0))
 
     @cached_property
     def is_high(self) -> Array:
-        """`(n_features,)` whether an importance surely lies above the threshold."""
+        """`(n_features,)` True if the importance is surely above the threshold."""
         return np.asarray(self.is_known & (self.lower > 0))
 
     @cached_property
     def is_harmful(self) -> Array:
-        """`(n_features,)` whether an importance surely lies below 0."""
+        """`(n_features,)` True if the importance is surely below 0."""
         result, explained = self.result, self.result.explained
         third = np.zeros(len(self.upper)) if explained is None else explained.third[:, 0]
         mean = result.importances_mean
         return np.asarray(upper_bound(mean, result.std_error, third, self.quantile) < 0)
 
     def kept_states(self, before: Verdicts | None) -> Array:
-        """`(n_features,)` the states before of features that can't be judged now; "undecided" else."""
+        """`(n_features,)` earlier states of features that can't be judged now; "undecided" for others.
+
+        Without a threshold all features are undecided.
+
+        Args:
+            before: the verdicts before; None for none.
+        """
         states = np.full(len(self.upper), "undecided", object)
         if before is not None and self.has_threshold:
             states[~self.is_known] = np.array(before.states, object)[~self.is_known]
         return states
 
     def streak(self, before: Verdicts | None) -> Integers:
-        """`(n_features,)` in how many evaluations running each feature was surely below the threshold.
+        """`(n_features,)` number of evaluations in a row with an importance surely below the threshold.
 
-        Features that can't be judged now keep their number.
+        Features that can't be judged now keep their earlier number.
+
+        Args:
+            before: the verdicts before; None for none.
         """
         past = np.zeros(len(self.upper), np.int64) if before is None else before.streak
         return np.where(self.is_known, np.where(self.upper < 0, past + 1, 0), past)
@@ -125,7 +136,10 @@ class ThresholdTest:
 
     @cached_property
     def _third(self) -> Floats:
-        """`E c³ = E I³ - 3 k E I² R + 3 k² E I R² - k³ E R³`, all of them central moments."""
+        """`(n_features,)` third central moments of the contrasts.
+
+        From the errors of `I` and `R`: `E c³ = E I³ - 3 k E I² R + 3 k² E I R² - k³ E R³`.
+        """
         explained, k = self.result.explained, self.min_share
         if explained is None:
             return np.zeros(len(self.result.std_error))
@@ -137,7 +151,8 @@ def quantile_for(level: float, result: ImportanceResult) -> float:
 
     Args:
         level: probability that the bound is wrong.
-        result: its number of independent rows, or blocks, gives the degrees of freedom.
+        result: a result with the same rows. The degrees of freedom are its number of independent rows,
+            or of blocks of rows, minus 1.
     """
     n_units = result.n_samples if result.n_blocks is None else result.n_blocks
     return tail_quantile(level, n_units - 1)

@@ -1,4 +1,4 @@
-"""Do the data hold signal of a feature that the model does not use? A score test."""
+"""UnusedSignalTest: a score test for information in a feature that the model does not use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_CATEGORIES = 20
 _MAX_DIRECTIONS = 8
 _MAX_OUTPUTS = 16
 _MAX_INTERACTIONS = 256
-# In units of the rows: enough to be stable, too little to hide a correlation.
+# Multiples of the number of rows: large enough to be stable, too small to hide a correlation.
 _RIDGE = 1e-3
 _RIDGE_PER_COLUMN = 0.1
 
@@ -28,28 +28,29 @@ _RIDGE_PER_COLUMN = 0.1
 class UnusedSignalTest:
     """Tests whether the target depends on a feature given the others, in a way a network could learn.
 
-    H0: given the other features, the feature says nothing about the target. Two quantities of each row
-    are compared:
+    H0: given the other features, the feature has no information about the target. The test compares two
+    quantities of each row:
 
-    - `s`: the slopes of the loss in the outputs, where the feature has the value of another row. So the
-      loss does not depend on the row's own value.
-    - `b`: functions of the row's own value, minus their linear prediction from the other features: a
-      line and quantile bins of a number; indicators of categories; principal directions, and their
-      squares, of groups and of sequences.
+    - `s`: the derivatives of the loss with respect to the outputs, computed with the feature's value
+      taken from another row. So `s` does not depend on the row's own value of the feature.
+    - `b`: functions of the row's own value, minus their linear prediction from the other features. For a
+      number: the value itself and indicators of quantile bins. For categories: indicators. For groups
+      and sequences: principal directions and their squares.
 
-    Under H0, `s` is independent of `b`, however badly the model is trained. So are the products of `s`
-    with lines in the other features, which detect interactions. The p-value is twice the smaller one
-    of both tests, at most 1; see `score_test`.
+    Under H0, `s` is independent of `b`, however badly the model is trained. A second test detects
+    interactions: it uses products of `s` with linear functions of the other features in place of `s`.
+    The p-value is twice the smaller p-value of the two tests, at most 1; see `score_test`.
 
     Args:
-        evaluator: the evaluator; its metric must be a loss that is a mean over rows.
+        evaluator: the model and the validation rows. The test needs a compiled loss that is a mean over
+            rows; without one all p-values are NaN.
     """
 
     def __init__(self, evaluator: Evaluator) -> None:
         self._evaluator = evaluator
         n_rows = min(evaluator.data.n_rows, _MAX_ROWS)
         self._data = evaluator.subsamples.data(n_rows)
-        # These words are part of the seed: others would draw other donors.
+        # The text is part of the seed: another text would draw other donors.
         rng = generator(evaluator.seed, "masked score")
         self._donors = Donors.draw(n_rows, 1, rng).rows[0]
         self._n_tested = 0
@@ -60,11 +61,11 @@ class UnusedSignalTest:
     def p_values(self, indices: Sequence[int], is_time_left: Callable[[], bool]) -> Floats:
         """`(n_indices,)` p-values of some features; NaN for features that were never tested.
 
-        The features that were tested longest ago come first, as long as there is time; at least one is
-        tested. The others keep their last p-value, which is about the data and holds for any model.
+        The features tested longest ago are tested first, until the time is over. At least one is tested.
+        The others keep their last p-value: it is a statement about the data and holds for any model.
 
         Args:
-            indices: of the features.
+            indices: indices of the features.
             is_time_left: whether there is time for one more feature.
         """
         longest_ago_first = sorted(indices, key=lambda index: self._tested_at.get(index, -1))
@@ -77,7 +78,7 @@ class UnusedSignalTest:
         return np.array([self._p_value_of.get(index, np.nan) for index in indices])
 
     def p_value(self, index: int) -> float:
-        """The p-value of one feature; NaN where the loss is no mean over rows."""
+        """The p-value of the feature with this index; NaN if the loss is no mean over rows."""
         if not self._evaluator.has_row_loss:
             return float("nan")
         basis, slopes, blocks = self._basis(index), self._slopes(index), self._data.blocks
@@ -86,9 +87,10 @@ class UnusedSignalTest:
         return min(1.0, 2 * min(of_itself, with_others))
 
     def _slopes(self, index: int) -> Floats:
-        """`(n_rows, n_outputs)` weighted slopes of the loss in the outputs, with the feature replaced.
+        """`(n_rows, n_outputs)` derivatives of each row's weighted loss with respect to the outputs.
 
-        More than 16 outputs are projected on 16 random directions.
+        The feature has the value of another row. More than 16 outputs are projected on 16 random
+        directions.
         """
         slopes = self._evaluator.loss_slopes(self._replaced(index))
         if self._data.weights is not None:
@@ -98,9 +100,9 @@ class UnusedSignalTest:
         return slopes
 
     def _interactions(self, slopes: Floats, index: int) -> Floats:
-        """`(n_rows, n_values)` products of the slopes with lines in the other features.
+        """`(n_rows, n_values)` products of the slopes with linear functions of the other features.
 
-        Many lines are projected on random directions, so that there are at most 256 products.
+        Many functions are projected on random directions, so that there are at most 256 products.
         """
         others = [lines for other, lines in enumerate(self._lines) if other != index]
         if not others:
@@ -112,7 +114,7 @@ class UnusedSignalTest:
         return np.asarray((slopes[:, :, None] * lines[:, None]).reshape(len(slopes), -1))
 
     def _replaced(self, index: int) -> ValidationData:
-        """The rows, with the values that the feature has in their donors."""
+        """The rows, with the feature's values taken from their donors."""
         inputs = list(self._data.inputs)
         for input_index, column in self._evaluator.features.features[index].columns:
             values = inputs[input_index].copy()
@@ -126,7 +128,7 @@ class UnusedSignalTest:
     def _basis(self, index: int) -> Floats:
         """`(n_rows, n_functions)` functions of a feature, minus their prediction from the others.
 
-        They depend on the data alone, so they are computed once and kept.
+        They depend only on the data, so they are computed once and kept.
         """
         if index not in self._basis_of:
             basis = _functions(self._elements[index])
@@ -139,12 +141,12 @@ class UnusedSignalTest:
 
             residuals = ridge · (Z Z' - z z' + ridge I)^-1 basis
 
-        with `Z` the regressors of all features and `z` the feature's own. By Woodbury's identity it
-        takes only the inverse `(Z Z' + ridge I)^-1`, which serves all features.
+        with `Z` the regressors of all features and `z` the regressors of this feature. By Woodbury's
+        identity, a single inverse `(Z Z' + ridge I)^-1` serves all features.
 
         Args:
-            basis: `(n_rows, n_functions)`.
-            own: `(n_rows, n_regressors)` of the feature, `z`.
+            basis: `(n_rows, n_functions)` functions of the feature.
+            own: `(n_rows, n_regressors)` regressors `z` of the feature.
         """
         inverse = self._inverse
         both = inverse @ np.concatenate([basis, own], axis=1)
@@ -154,7 +156,7 @@ class UnusedSignalTest:
 
     @cached_property
     def _inverse(self) -> Floats:
-        """`(Z Z' + ridge I)^-1`, `(n_rows, n_rows)`."""
+        """`(n_rows, n_rows)` inverse `(Z Z' + ridge I)^-1`; see `_without_others`."""
         every = np.concatenate(self._regressors, axis=1)
         gram = every @ every.T
         return np.asarray(np.linalg.inv(gram + self._ridge * np.eye(len(gram))))
@@ -166,12 +168,12 @@ class UnusedSignalTest:
 
     @cached_property
     def _regressors(self) -> list[Floats]:
-        """Of each feature `(n_rows, n_regressors)`: principal directions and their squares."""
+        """For each feature `(n_rows, n_regressors)` principal directions and their squares."""
         return [_standardised(_lines_and_squares(elements)) for elements in self._elements]
 
     @cached_property
     def _lines(self) -> list[Floats]:
-        """Of each feature `(n_rows, n_lines)`: principal directions, or indicators of categories."""
+        """For each feature `(n_rows, n_lines)` principal directions, or indicators of categories."""
         return [
             _standardised(_directions_of(elements) if elements.dtype.kind == "f" else _one_hot(elements))
             for elements in self._elements
@@ -179,7 +181,7 @@ class UnusedSignalTest:
 
     @cached_property
     def _elements(self) -> list[Array]:
-        """`(n_rows, n_elements)` values of each feature; whole numbers where all of them are."""
+        """For each feature `(n_rows, n_elements)` values; integers only if it is one column of them."""
         return [self._elements_of(feature) for feature in self._evaluator.features.features]
 
     def _column(self, input_index: int, column: int) -> Array:
@@ -195,7 +197,7 @@ class UnusedSignalTest:
 
 
 def _functions(elements: Array) -> Floats:
-    """`(n_rows, n_functions)` functions of a feature: most of what a network could learn from it."""
+    """`(n_rows, n_functions)` functions of a feature, such as a network could learn from it."""
     if elements.dtype.kind != "f" or elements.shape[1] > 1:
         return _standardised(_lines_and_squares(elements))
     values = elements[:, 0]
@@ -204,7 +206,7 @@ def _functions(elements: Array) -> Floats:
 
 
 def _directions_of(elements: Floats) -> Floats:
-    """The standardised elements; of more than 8, their first 8 principal components."""
+    """The standardised elements if there are at most 8, else their first 8 principal components."""
     standardised = _standardised(elements)
     if elements.shape[1] <= _MAX_DIRECTIONS:
         return standardised
@@ -213,7 +215,7 @@ def _directions_of(elements: Floats) -> Floats:
 
 
 def _lines_and_squares(elements: Array) -> Floats:
-    """Principal directions and their squares; of whole numbers, indicators of the categories."""
+    """Principal directions and their squares for floats; indicators of the categories for integers."""
     if elements.dtype.kind != "f":
         return _one_hot(elements)
     lines = _directions_of(elements)
@@ -221,7 +223,7 @@ def _lines_and_squares(elements: Array) -> Floats:
 
 
 def _one_hot(values: Array) -> Floats:
-    """A column of 0 and 1 for each category; of more than 20, for the most frequent ones."""
+    """A column of 0 and 1 for each category, or for the 20 most frequent categories."""
     categories, counts = np.unique(values, return_counts=True)
     frequent = categories[np.argsort(-counts, kind="stable")[:_MAX_CATEGORIES]]
     return np.asarray(values.reshape(-1, 1) == frequent, np.float64)

@@ -1,4 +1,4 @@
-"""The detector of useless features, with a stated error rate."""
+"""UselessFeatureDetector: finds useless features with a stated error rate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_importance.arguments import instances, share, whole_number
+from keras_importance.arguments import fraction, instances, whole_number
 from keras_importance.errors import InvalidArgumentError, speaking_as
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.verdict import IN_SET, Verdicts
@@ -18,7 +18,7 @@ from keras_importance.verdicts.base import Detector, Probe, ReplacesSets
 from keras_importance.verdicts.threshold_test import ThresholdTest, quantile_for
 from keras_importance.verdicts.useless_set import JointTests, in_order, largest_set
 
-# Where the number of evaluations isn't known.
+# Assumed number of evaluations where it isn't known.
 _MANY_EVALUATIONS = 100
 # Below this p-value the data hold signal that the network does not use.
 _LATENT_LEVEL = 0.01
@@ -28,25 +28,27 @@ _HELD_BACK = "with the others, the set is not surely below the threshold"
 
 
 class UselessFeatureDetector(Detector):
-    """Tells useless features with a stated error rate, from permutation importance.
+    """Finds useless features with a stated error rate, from permutation importance.
 
-    A feature counts as useless when its importance is less than a share of what the model explains at
-    all, `R` = loss of the best constant prediction minus loss of the model:
+    A feature is useless if its importance is less than a share of the explained loss `R`, which is the
+    loss of the best constant prediction minus the loss of the model:
 
-        H0: importance_j >= min_share · R        is rejected where        bound_j < min_share · R
+        H0: importance_j >= min_share · R        is rejected if        bound_j < min_share · R
 
-    The bound is one-sided, for the difference of both sides, corrected for skewness, at the confidence
-    `1 - alpha / (2 · features · evaluations)`; the other half of `alpha` is for the set. So the
-    probability that any feature is ever called useless while its importance reaches the threshold is at
-    most `alpha`, however features and epochs depend on one another. It holds for rows that were not
-    used to choose the model, and for enough of them; warnings say where that isn't so.
+    The bound is one-sided, belongs to the difference of both sides, and is corrected for skewness; see
+    `ThresholdTest`. Its confidence is `1 - alpha / (2 · features · evaluations)`. The other half of
+    `alpha` is for the test of the set. So the probability that any feature is ever called useless while
+    its importance reaches the threshold is at most `alpha`, however features and epochs depend on one
+    another. This holds if the rows were not used to choose the model, and if there are enough of them;
+    warnings say if that isn't so.
 
     - `useful`: the lower bound lies above the threshold.
-    - `useless`: below the threshold in `patience` evaluations running, no signal in the data that the
-      network leaves unused, and a member of the set that stays below when replaced together.
-    - `redundant`: useless alone, but not together with a member of the set, which is named.
+    - `useless`: the upper bound lies below the threshold in `patience` evaluations in a row, the data
+      hold no signal of the feature that the network leaves unused, and the feature is in the set. The
+      set is the features that stay below the threshold when they are all replaced together.
+    - `redundant`: useless alone, but not together with a certain member of the set, which is named.
     - `latent`: below the threshold, but the data hold signal: train longer or change the model.
-    - `harmful`: in the set, and the importance surely lies below 0: the model is better without it.
+    - `harmful`: in the set, with an importance surely below 0: the model is better without the feature.
     - `undecided`: all others.
 
     Verdicts can change: a feature that the network learns later becomes useful.
@@ -54,8 +56,11 @@ class UselessFeatureDetector(Detector):
     Args:
         min_share: share of the explained loss below which a feature is useless.
         alpha: probability that any feature, or the set, is wrongly called useless in a training.
-        patience: evaluations running that must agree.
+        patience: in how many evaluations in a row a feature must be below the threshold.
         method: name of the method whose results are judged, a permutation importance.
+
+    Raises:
+        ValueError: for arguments out of range.
 
     Source: the union bound over features and epochs; `unused_signal.py` has the test for signal.
     """
@@ -69,13 +74,20 @@ class UselessFeatureDetector(Detector):
         method: str = "permutation",
     ) -> None:
         with speaking_as("UselessFeatureDetector"):
-            self.min_share = share("min_share", min_share, example="a number between 0 and 1", below=1)
-            self.alpha = share("alpha", alpha, example="a number between 0 and 1", below=1)
+            self.min_share = fraction(
+                "min_share", min_share, example="a number between 0 and 1", below=1
+            )
+            self.alpha = fraction("alpha", alpha, example="a number between 0 and 1", below=1)
             self.patience = whole_number("patience", patience, at_least=1)
         self.method = str(method)
 
     def __call__(self, history: ImportanceHistory, probe: Probe) -> Verdicts:
-        """The verdicts on the newest result of the method, given the verdicts before."""
+        """The verdicts on the newest result of the method, given the verdicts before.
+
+        Args:
+            history: all results and verdicts so far, the newest result included.
+            probe: replaces sets of features, and tests for unused signal.
+        """
         result = history.newest[self.method]
         before = history.verdicts_before(result)
         level = self._level(history, probe)
@@ -110,7 +122,7 @@ class UselessFeatureDetector(Detector):
     def _reasons(
         self, test: ThresholdTest, streak: Integers, candidates: Integers, p_value: Floats
     ) -> list[str]:
-        """Of each feature the reason why it is undecided, in case that it is."""
+        """For each feature the reason why it would be undecided."""
         reasons = np.full(len(streak), _BOTH_SIDES, object)
         so_far = "below the threshold in {} of {} evaluations running"
         reasons[test.is_low] = [so_far.format(n, self.patience) for n in streak[test.is_low]]
@@ -124,10 +136,10 @@ class UselessFeatureDetector(Detector):
         return rows_for_tail(tail_quantile(level, MANY_DEGREES + 1))
 
     def _level(self, history: ImportanceHistory, probe: Probe) -> float:
-        """The error probability of this evaluation; half of it is for features, half for sets.
+        """The error probability that this evaluation may spend, half on features and half on sets.
 
-        Of `n` planned evaluations each has `alpha / n`. Where `n` isn't known, the k-th evaluation has
-        `alpha · 6 / (pi k)²`, which sums to `alpha`.
+        It is `alpha / n` for `n` planned evaluations. If `n` isn't known, it is `alpha · 6 / (pi k)²`
+        for the k-th evaluation, which sums to `alpha`.
         """
         k = len(history.of(self.method))
         fraction = 6 / (math.pi * k) ** 2
@@ -141,7 +153,7 @@ class UselessFeatureDetector(Detector):
 
 
 def detectors_from_argument(argument: Any, methods: Sequence[Any]) -> tuple[Detector, ...]:
-    """The detectors that the user's `detectors` argument means.
+    """The detectors that the user's `detectors` argument stands for.
 
     Args:
         argument: a detector or several; None for `UselessFeatureDetector()`, if permutation importance
@@ -149,8 +161,8 @@ def detectors_from_argument(argument: Any, methods: Sequence[Any]) -> tuple[Dete
         methods: the methods that are computed.
 
     Raises:
-        InvalidArgumentError: for what is no detector, for one whose method isn't computed or can't
-            replace features together, and for two that judge the same method.
+        InvalidArgumentError: for an object that is no detector, for a detector whose method isn't
+            computed or can't replace features together, and for two detectors of the same method.
     """
     judgeable = {
         method.name for method in methods if isinstance(method, ReplacesSets) and method.replaces_sets
@@ -197,12 +209,12 @@ def _states(
     """`(n_features,)` the state of each feature.
 
     Args:
-        kept: the states where nothing new is known.
-        test: how the importances lie relative to the threshold.
-        p_value: of the test for unused signal.
+        kept: `(n_features,)` states of the features about which nothing new is known.
+        test: the test of the importances against the threshold.
+        p_value: `(n_features,)` p-values of the test for unused signal; NaN for untested features.
         eligible: indices of the features that could be in the set.
-        members: indices of those that are in it.
-        partners: index of the member with which a feature outside the set is redundant.
+        members: indices of the features in the set.
+        partners: for each redundant feature the index of the set member that makes it redundant.
     """
     states = kept.copy()
     states[test.is_high] = "useful"
@@ -216,7 +228,7 @@ def _states(
 def _partners(
     states: Array, before: Verdicts | None, partners: Mapping[int, int], names: tuple[str, ...]
 ) -> dict[str, str]:
-    """The partner of each redundant feature by name: that of now, else that of the verdicts before."""
+    """For each redundant feature the name of its partner: the new one, else the one it had before."""
     past = {} if before is None else before.partners
     kept = {names[i]: past.get(names[i]) for i in np.flatnonzero(states == "redundant")}
     now = {names[i]: names[j] for i, j in partners.items()}
@@ -224,7 +236,7 @@ def _partners(
 
 
 def _since(states: Array, before: Verdicts | None, epoch: int | None) -> Integers:
-    """`(n_features,)` the epoch since which each feature is in its state."""
+    """`(n_features,)` epoch since which each feature has been in its state; -1 outside training."""
     now = -1 if epoch is None else epoch
     if before is None:
         return np.full(len(states), now)

@@ -1,4 +1,4 @@
-"""The largest set of features that may be dropped together, and which are redundant with a member."""
+"""Search for the largest set of features to drop together, and for features redundant with a member."""
 
 from __future__ import annotations
 
@@ -17,14 +17,19 @@ _MAX_HELD_BACK = 8
 
 
 def in_order(indices: Integers, history: ImportanceHistory) -> list[int]:
-    """The indices of features, sorted by how little their replacement moves the losses of the rows.
+    """The indices sorted by how much replacing the feature changes the losses of the rows, least first.
 
-    The measure is the geometric mean of a feature's standard errors over all results of the history;
-    features without one come first. It does not depend on the estimated importances: a set of the
-    features with the lowest estimates would pass by selection, because their errors are negative.
+    The measure is the geometric mean of the feature's standard errors over all results of the history.
+    Features without a standard error come first. The order does not depend on the estimated importances.
+    A set of the features with the lowest estimates would pass its test by selection alone, because their
+    estimation errors tend to be negative.
+
+    Args:
+        indices: indices of the features to sort.
+        history: the results of one method.
     """
     n_features = len(history.results[-1].feature_names)
-    errors = np.array([one.std_error for one in history if len(one.std_error) == n_features])
+    errors = np.array([result.std_error for result in history if len(result.std_error) == n_features])
     is_known = np.isfinite(errors) & (errors > 0)
     logs = np.log(np.where(is_known, errors, 1.0)).sum(axis=0)
     size = np.where(is_known.any(axis=0), logs / np.maximum(is_known.sum(axis=0), 1), -math.inf)
@@ -55,28 +60,29 @@ class JointTests:
         self._result_of: dict[frozenset[int], JointImportance] = {}
 
     def bound(self, members: Sequence[int], n_held_back: int) -> float:
-        """The upper bound of a set's importance minus the threshold; the set passes if it is below 0.
+        """Upper bound of (the set's importance minus the threshold). The set passes if it is below 0.
 
-        The bound has confidence `1 - level / 2^(n_held_back + 2)`. Sets that grow are tested one after
-        the other up to the first that fails, so each of them may spend what the sequence has. Half of
-        the level is for sets; the sequence after the n-th feature that was held back gets
-        `1 / 2^(n + 1)` of it, which sums to all of it.
+        The confidence is `1 - level / 2^(n_held_back + 2)`. Half of the level is for sets. The tests
+        form sequences of growing sets; a sequence ends with the first set that fails, and that feature
+        is held back. All tests of a sequence may use the same error probability, because the sequence
+        stops at the first failure. The sequence after `n` held-back features gets `1 / 2^(n + 1)` of the
+        half, which sums to the half.
 
         Args:
             members: indices of the features of the set.
             n_held_back: how many features were held back so far.
         """
         if not members:
-            # Replacing nothing costs exactly 0: only the threshold is left of the contrast.
+            # Replacing nothing has importance 0 exactly, so the contrast is minus the threshold.
             return -ThresholdTest(self._result, self._min_share, math.inf).threshold
         quantile = quantile_for(self._level / 2 ** (n_held_back + 2), self._result)
         return float(ThresholdTest(self._of(members), self._min_share, quantile).upper[0])
 
     def adds_more_than_alone(self, index: int, members: Sequence[int]) -> bool:
-        """Whether a feature adds more to the importance of a set than its own importance.
+        """True if a feature adds more to the importance of a set than its own importance.
 
-        A copy of a member does. It must be more by a standard error: without it, chance would say so of
-        half of all features.
+        A copy of a member does. The excess must be more than the standard error of the feature's own
+        importance; otherwise half of all features would pass by chance.
         """
         with_feature, without = self._of([*members, index]), self._of(members)
         added = with_feature.importances_mean - without.importances_mean
@@ -84,9 +90,9 @@ class JointTests:
         return bool(added[0] > alone)
 
     def are_redundant(self, first: int, second: int) -> bool:
-        """Whether two features surely matter more together than the sum of both alone.
+        """True if two features surely matter more together than the sum of both alone.
 
-        True if the lower end of the confidence interval of the pair lies above that sum.
+        The lower end of the confidence interval of the pair's importance must lie above the sum.
         """
         alone = self._result.importances_mean[[first, second]].sum()
         return bool(self._of([first, second]).ci_low[0] > alone)
@@ -99,19 +105,19 @@ class JointTests:
 
 
 def largest_set(order: Sequence[int], tests: JointTests) -> tuple[list[int], dict[int, int]]:
-    """A set of features that passes its joint test, as large as a greedy search makes it.
+    """A set of features that passes its joint test, made as large as possible by a greedy search.
 
-    Features join in their order as long as the set passes. The first one that makes it fail is held
-    back, and the search goes on without it. Each feature held back halves the level of the next tests,
-    so after more than eight the rest stays outside.
+    Features join in the given order while the set passes. The first feature that makes the set fail is
+    held back, and the search goes on without it. Each held-back feature halves the error probability of
+    the next tests. After more than eight held-back features, all remaining features stay outside.
 
     Args:
-        order: indices of the features in question.
+        order: indices of the features that may join, in order.
         tests: the joint tests.
 
     Returns:
-        The indices of the members; and for each feature held back that is redundant with a member, the
-        index of that member.
+        The indices of the members. And a dict: for each held-back feature that is redundant with a
+        member, the index of the feature and of that member.
     """
     members: list[int] = []
     partners: dict[int, int] = {}
@@ -135,12 +141,12 @@ def _n_passing(members: Sequence[int], more: Sequence[int], n_held_back: int, te
     def bound(k: int) -> float:
         return tests.bound([*members, *more[:k]], n_held_back)
 
-    # At first all pass, or many do; after a feature was held back, few do.
+    # At first all or many features pass; after a feature was held back, only a few do.
     return last_below(bound, len(more), first=1 if n_held_back else len(more))
 
 
 def _partner(index: int, members: Sequence[int], n_held_back: int, tests: JointTests) -> int:
-    """The first member with which the feature fails, given those before it."""
+    """The first member with which, and with all members before it, the feature fails the test."""
 
     def passed(k: int) -> bool:
         return tests.bound([index, *members[:k]], n_held_back) < 0
@@ -149,11 +155,12 @@ def _partner(index: int, members: Sequence[int], n_held_back: int, tests: JointT
 
 
 def last_below(bound: Callable[[int], float], n: int, first: int) -> int:
-    """The largest `k <= n` with `bound(k) < 0`, given `bound(0) < 0` and bounds that increase.
+    """The largest `k <= n` with `bound(k) < 0`, given `bound(0) < 0` and a `bound` that increases.
 
-    `k` is doubled, from `first` on, until a bound is 0 or more. Between the last two bounds the
-    search then takes in turn the zero of the straight line through both (exact where the bounds lie on
-    a line) and the middle (fast where they lie on a curve).
+    First `k` is doubled, beginning with `first`, until `bound(k)` is 0 or more. Then the search narrows
+    the interval between the last two `k`. It takes in turn the zero of the straight line through both
+    bounds, which is exact if the bounds lie on a line, and the middle, which is fast if they lie on a
+    curve.
     """
     low, high, below = 0, first, -math.inf
     while (above := bound(high)) < 0:
@@ -176,7 +183,11 @@ def last_below(bound: Callable[[int], float], n: int, first: int) -> int:
 
 
 def last_by_halving(passed: Callable[[int], bool], high: int, low: int = 0) -> int:
-    """The largest `k < high` that passes; `low` passes, `high` fails, as does all above a failure."""
+    """The largest `k < high` that passes, by halving.
+
+    It is taken for granted that `low` passes, that `high` fails, and that every `k` above a failure
+    fails.
+    """
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if passed(middle) else (low, middle)
