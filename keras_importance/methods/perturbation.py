@@ -141,18 +141,18 @@ class PerturbationMethod(ImportanceMethod):
                 "of them. Pass the set as a group: features={'pair': [0, 1]}."
             )
         replacement = self.replacement_for(evaluator)
-        table = PartialScores(
+        partial = PartialScores(
             evaluator, replacement, Work(like.n_samples, like.n_repeats, len(sets)), len(sets)
         )
         members = [np.array(indices, np.int64) for indices in sets]
-        table.enter(evaluator.scores_of_sets(table.request, members))
+        partial.enter(evaluator.scores_of_sets(partial.request, members))
         usual = np.full(len(sets), like.usual_degrees, np.float64)
         return JointImportance(
             sets=tuple(tuple(like.feature_names[i] for i in indices) for indices in sets),
-            importances=table.importances,
-            std_error=table.std_error,
-            degrees=usual if table.degrees is None else table.degrees,
-            explained=table.explained,
+            importances=partial.importances,
+            std_error=partial.std_error,
+            degrees=usual if partial.degrees is None else partial.degrees,
+            explained=partial.explained,
         )
 
     def affordable_work(self, evaluator: Evaluator, replacement: Replacement, effort: Effort) -> Work:

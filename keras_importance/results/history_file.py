@@ -100,7 +100,7 @@ def _taken_apart(value: Any, prefix: str, arrays: dict[str, Any]) -> dict[str, A
 def _put_together(kind: type[_Kind], plain: dict[str, Any], prefix: str, stored: _Stored) -> _Kind:
     """The dataclass that `_taken_apart` took apart; fields that the file lacks get their defaults."""
     given = dict(plain)
-    for field in fields(kind):  # type: ignore[arg-type]
+    for field in fields(kind):  # type: ignore[arg-type]  # mypy knows no bound for "a dataclass"
         name = f"{prefix}/{field.name}"
         if (array := stored(name)) is not None:
             given[field.name] = array if array.ndim else array.item()
