@@ -15,6 +15,7 @@ from keras_importance.data.dependent_rows import ROWS_TO_COMPARE
 from keras_importance.data.frames import column_names
 from keras_importance.data.loaders import ACCEPTED, Batch, batches
 from keras_importance.data.reservoir import Reservoir
+from keras_importance.data.value_weights import weight_of_rows
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.statistics.arrays import Array, Integers
 
@@ -85,10 +86,10 @@ def _check_inputs(x: Any) -> None:
 
 def _with_weight(batch: Batch) -> Batch:
     """The batch without its rows of weight 0, which count for nothing and are often padding."""
-    weight = batch[2]
-    if weight is None or not isinstance(weight, np.ndarray) or weight.size != len(weight):
+    weight = weight_of_rows(batch[2])
+    if weight is None:
         return batch
-    rows = weight.reshape(-1) != 0
+    rows = weight != 0
     n_rows = len(rows)
     if rows.all() or any(len(leaf) != n_rows for leaf in keras.tree.flatten(batch) if leaf is not None):
         return batch

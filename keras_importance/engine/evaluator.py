@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
@@ -11,6 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_importance.data.arrays import mapped
 from keras_importance.data.features import FeatureSet
 from keras_importance.data.subsamples import Subsamples, multipliers
 from keras_importance.data.training_data import TrainingData
@@ -30,7 +32,8 @@ from keras_importance.engine.gradients.differentiator import (
 from keras_importance.engine.gradients.moments import Moments
 from keras_importance.engine.metrics.constant_prediction import constant_scores
 from keras_importance.engine.metrics.from_argument import metric_from_argument
-from keras_importance.engine.metrics.metric import Metric
+from keras_importance.engine.metrics.metric import Candidate, Metric
+from keras_importance.engine.metrics.trial import Trials
 from keras_importance.engine.model_outputs import ModelOutputs
 from keras_importance.engine.scores.context import ScoringContext
 from keras_importance.engine.scores.exact import Scorer
@@ -229,9 +232,9 @@ class Evaluator:
     def constant_scores(self) -> Floats | None:
         """`(n_rows,)` scores of the best constant prediction; None if no constant can be scored."""
         names = [str(name) for name in getattr(self.model, "output_names", None) or []]
-        data = self.data
+        data = self._scored_data
         try:
-            return constant_scores(self.metric, data.targets, self.outputs.few, names, data.weights)
+            return constant_scores(self.metric, data.truth, self.outputs.few, names, self.row_weights)
         except Exception:  # noqa: BLE001 (a metric need not take a constant: another reference stands in)
             return None
 
@@ -249,18 +252,41 @@ class Evaluator:
 
         It is positive where the replacement hurt.
         """
-        assert self.metric.worse_is is not None  # noqa: S101 (a resolved metric knows)
         difference = np.asarray(scores - baseline)
         return difference if self.metric.worse_is > 0 else np.negative(difference, out=difference)
 
     @cached_property
     def metric(self) -> Metric:
         """The resolved metric: it knows its direction, and whether it is a mean over rows."""
-        data = self.data
-        return self._named_metric.resolved(data.targets, self.outputs.shapes, data.weights, self.seed)
+        return self._named_metric.resolved(self._trials, self.seed)
 
     @cached_property
-    def _named_metric(self) -> Metric:
+    def row_weights(self) -> Floats | None:
+        """`(n_rows,)` how much each row counts in the metric: its sample weight, and its steps that count.
+
+        None where all rows count the same.
+        """
+        form, data = self.metric.of_rows, self._scored_data
+        if form is None:
+            return data.weights
+        if not form.has_weights:
+            return data.row_weights
+        trial = self._trials.every
+        tensors = mapped(keras.ops.convert_to_tensor, (trial.truth, trial.predicted))
+        counts = np.asarray(keras.ops.convert_to_numpy(form.weights(*tensors)), np.float64)
+        return counts if data.row_weights is None else counts * data.row_weights
+
+    @cached_property
+    def _trials(self) -> Trials:
+        return Trials(self._scored_data, self.outputs.of_rows)
+
+    @cached_property
+    def _scored_data(self) -> ValidationData:
+        """The rows, with the masks of the model's outputs."""
+        return replace(self.data, output_masks=self.outputs.masks)
+
+    @cached_property
+    def _named_metric(self) -> Candidate:
         return metric_from_argument(self._metric_argument, self.model)
 
     def _scorer(self, scoring: Scoring) -> FeatureScorer:
@@ -276,7 +302,7 @@ class Evaluator:
     def _context(self) -> ScoringContext:
         return ScoringContext(
             compiler=self.compiler,
-            data=self.data,
+            data=self._scored_data,
             device_data=self._device_data,
             features=self.features,
             metric=self.metric,
@@ -286,7 +312,7 @@ class Evaluator:
 
     @cached_property
     def _device_data(self) -> DeviceData:
-        return DeviceData(self.compiler, self.data)
+        return DeviceData(self.compiler, self._scored_data)
 
     # --- gradients ------------------------------------------------------------------------------
 
@@ -319,7 +345,7 @@ class Evaluator:
 
     @property
     def row_loss(self) -> RowScores:
-        """The compiled loss of each row, `(targets, outputs) -> (n_rows,)`.
+        """The compiled loss of each row, `(truth, outputs) -> (n_rows,)`.
 
         Raises:
             ValueError: if the loss is no mean over rows.
@@ -343,7 +369,7 @@ class Evaluator:
     @cached_property
     def _loss(self) -> Metric:
         loss = metric_from_argument("loss", self.model)
-        return loss.resolved(self.data.targets, self.outputs.shapes, None, self.seed)
+        return loss.resolved(self._trials, self.seed)
 
     @cached_property
     def _differentiator(self) -> Differentiator:

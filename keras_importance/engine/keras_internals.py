@@ -29,6 +29,14 @@ try:
 except ImportError:
     global_state = None
 
+try:  # A loss under `tf.distribute` divides itself by the number of replicas.
+    from keras.src.losses.loss import unscale_loss_for_distribution as unscaled_for_distribution
+except ImportError:
+
+    def unscaled_for_distribution(value: Any) -> Any:
+        """The loss as if there were a single replica."""
+        return value
+
 _GLOBAL_GENERATOR = "global_seed_generator"
 
 __all__ = [
@@ -47,6 +55,7 @@ __all__ = [
     "metric_direction",
     "metric_function",
     "set_keras_mask",
+    "unscaled_for_distribution",
 ]
 
 

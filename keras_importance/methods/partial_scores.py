@@ -56,7 +56,7 @@ class PartialScores:
             evaluator.subsamples.rows(work.n_rows),
         )
         self._n_rows = work.n_rows
-        self._weights = self._of_rows_used(evaluator.data.weights)
+        self._weights = self._of_rows_used(evaluator.row_weights)
         self._blocks = self._of_rows_used(evaluator.data.blocks)
         self.screened = np.full(n_features, math.nan)
         self.importances = np.full((n_features, work.n_repeats), math.nan)

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_importance.data.truth import Truth
 from keras_importance.engine.backends.backend import Inference, gather
 from keras_importance.engine.cut.block_sizes import declared_batch, rows_at_once
 from keras_importance.engine.cut.cut import whole_model
@@ -43,7 +44,7 @@ class JointScorer:
         compiler, data = context.compiler, context.data
         self._on_device = compiler.on_device
         self._replicas = compiler.replicas
-        self._targets, self._data = context.device_data.targets, data
+        self._truth, self._data = context.device_data.truth, data
         self._cut = whole_model(compiler.model, data, context.features)
         self._metric = context.metric
         self._n_features = len(context.features)
@@ -86,7 +87,7 @@ class JointScorer:
                 self._on_device(sample.rows[rows].astype(np.int32)),
                 self._on_device(donors[:, rows].astype(np.int32)),
             )
-            scores = self._program(values, self._targets, joint, block)
+            scores = self._program(values, self._truth, joint, block)
             return keras.tree.map_structure(ops.convert_to_numpy, scores)
 
         starts = range(0, len(sample.rows), self._n_at_once)
@@ -100,10 +101,10 @@ class JointScorer:
         return np.asarray(self._scored(joined, sample))
 
     def _scored(self, outputs: Any, sample: Sample) -> Array:
-        targets = rows_of(self._data.targets, sample.rows)
-        return self._metric.checked_score(targets, outputs, None)
+        truth, weights = rows_of((self._data.truth, self._data.row_weights), sample.rows)
+        return self._metric.score(truth, outputs, weights)
 
-    def _score(self, call: Inference, values: Values, targets: Any, joint: _Set, block: Block) -> Any:
+    def _score(self, call: Inference, values: Values, truth: Truth, joint: _Set, block: Block) -> Any:
         given = prepared(self._cut, call, values, block)
         of_entries = []
         for entry, parts in zip(self._cut.entries, given, strict=True):
@@ -115,4 +116,4 @@ class JointScorer:
             is_replaced = gather(joint.is_member, labels)[None]
             of_entries.append(ops.where(is_replaced, gather(replaced, joint.repeat)[0], own))
         outputs = self._cut.tail(call, of_entries)
-        return row_scores(self._metric, targets, outputs, block.row, 1)
+        return row_scores(self._metric, truth, outputs, block.row, 1)
