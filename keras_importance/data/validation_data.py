@@ -38,6 +38,7 @@ class ValidationData:
         n_available: how many rows there were to sample from.
         in_written_order: whether the inputs stand in the order in which the user wrote them; Keras sorts
             the keys of a dict.
+        batch_size: how many rows a batch has in which `fit` validates, or the source comes.
         value_weights: sample weights that are more than one number a row: an array `(n_rows, n_steps)`,
             or a nest with an array for each output. None where there are none.
         output_masks: the Keras masks of the model's outputs for these rows; see `Truth`.
@@ -51,6 +52,7 @@ class ValidationData:
     blocks: Integers | None
     n_available: int
     in_written_order: bool
+    batch_size: int = 32
     value_weights: Any = None
     output_masks: Mapping[str, Array] = field(default_factory=dict)
 
@@ -63,6 +65,7 @@ class ValidationData:
         steps: int | None = None,
         input_names: Sequence[str | None] = (),
         seed: int = 0,
+        keeps_batches: bool = False,
     ) -> ValidationData:
         """Reads the source once and keeps at most `max_samples` of its rows, drawn at random.
 
@@ -73,17 +76,20 @@ class ValidationData:
             input_names: names for the inputs of a list, None for an input without a name. The inputs of
                 a dict are named by its keys.
             seed: seed of the sample.
+            keeps_batches: whether rows stay in their order, also those of weight 0, and the first
+                `max_samples` rows are the sample: for models that mix the rows of a batch.
 
         Raises:
             InvalidArgumentError: for generators, unknown types, no rows, rows that don't match, values
                 that are not finite.
         """
-        rows = sampled_rows(source, steps, Reservoir(max_samples, generator(seed, "sample")))
+        reservoir = Reservoir(None if keeps_batches else max_samples, generator(seed, "sample"))
+        rows = sampled_rows(source, steps, reservoir, keeps_weightless=keeps_batches)
         inputs = tuple(_in_float_type(leaf) for leaf in keras.tree.flatten(rows.x))
         targets = rows.y if any(leaf is not None for leaf in keras.tree.flatten(rows.y)) else None
         window = _window(rows)
         columns = _named_columns(rows, inputs, input_names)
-        _check_finite(inputs, columns, targets)
+        _check_finite(inputs, columns, None)
         weights, value_weights = split_weights(rows.sample_weight, len(rows.positions))
         return cls(
             inputs=inputs,
@@ -94,6 +100,7 @@ class ValidationData:
             blocks=_blocks(rows, window, [*inputs, *keras.tree.flatten(targets)]),
             n_available=rows.n_seen,
             in_written_order=not isinstance(rows.x, dict) or list(rows.x) == sorted(rows.x),
+            batch_size=rows.batch_size,
             value_weights=value_weights,
         )
 

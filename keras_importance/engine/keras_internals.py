@@ -6,7 +6,8 @@ Each function says what it returns if Keras no longer has the name: the engine t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import keras
@@ -37,10 +38,20 @@ except ImportError:
         """The loss as if there were a single replica."""
         return value
 
+try:
+    from keras.src.backend.common.stateless_scope import get_stateless_scope, in_stateless_scope
+except ImportError:
+
+    def in_stateless_scope() -> bool:
+        """Whether variables are read and written through a `StatelessScope`."""
+        return False
+
+
 _GLOBAL_GENERATOR = "global_seed_generator"
 
 __all__ = [
     "InboundCall",
+    "collected_losses",
     "compiled_loss_weights",
     "compiled_metrics",
     "forget_global_generator",
@@ -143,6 +154,25 @@ def function_arguments(loss_or_metric: Any) -> Mapping[str, Any]:
     """The arguments that a loss or a metric hands to its function, such as `from_logits`."""
     arguments: Mapping[str, Any] = getattr(loss_or_metric, "_fn_kwargs", {})
     return arguments
+
+
+@contextmanager
+def collected_losses() -> Iterator[list[Any]]:
+    """A context that collects what layers pass to `add_loss`; `model.losses` is then that of the call.
+
+    Without it the losses of a traced call would stay with the layers, as tensors of a program that is
+    over.
+    """
+    if in_stateless_scope():
+        scope = get_stateless_scope()
+        before, scope.collect_losses = scope.collect_losses, True
+        try:
+            yield scope.losses
+        finally:
+            scope.collect_losses = before
+        return
+    with keras.StatelessScope(collect_losses=True) as scope:
+        yield scope.losses
 
 
 # --- random state -------------------------------------------------------------------------------

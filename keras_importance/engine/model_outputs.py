@@ -15,10 +15,11 @@ from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends.backend import Inference
 from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.cut.block_sizes import declared_batch
-from keras_importance.engine.keras_internals import get_keras_mask
+from keras_importance.engine.keras_internals import collected_losses, get_keras_mask, layers_of
 from keras_importance.statistics.arrays import Array, Integers
 
 _FEW_ROWS = 16
+_ALIKE = 1e-3
 
 
 class ModelOutputs:
@@ -27,16 +28,72 @@ class ModelOutputs:
     Args:
         compiler: compiles for the model.
         data: the rows.
+        batch_size: how many rows the model must get at once, in their order; None for any.
     """
 
-    def __init__(self, compiler: Compiler, data: ValidationData) -> None:
+    def __init__(
+        self, compiler: Compiler, data: ValidationData, batch_size: int | None = None
+    ) -> None:
         self._compiler = compiler
         self._data = data
+        self._batch_size = batch_size
 
     @cached_property
     def few_rows(self) -> Integers:
-        """Indices of 16 rows, or of as many as the model's inputs are fixed to."""
-        return np.arange(declared_batch(self._compiler.model) or _FEW_ROWS) % self._data.n_rows
+        """Indices of 16 rows, or of as many as the model must get at once."""
+        n_rows = self._batch_size or declared_batch(self._compiler.model) or _FEW_ROWS
+        return np.arange(n_rows) % self._data.n_rows
+
+    @cached_property
+    def mix_rows(self) -> bool:
+        """Whether the outputs for a row depend on the other rows of its batch.
+
+        The same rows are run beside other rows. A model that draws random numbers in inference differs
+        from itself, which is something else.
+        """
+        rows = self.few_rows
+        half = len(rows) // 2
+        if half == 0 or self._data.n_rows <= half:
+            return False
+        others = (half + 1 + np.arange(len(rows) - half)[::-1] * 3) % self._data.n_rows
+        beside = np.concatenate([rows[:half], others])
+        first, again, moved = (self._first(chosen, half) for chosen in (rows, rows, beside))
+        return _are_alike(first, again) and not _are_alike(first, moved)
+
+    def _first(self, rows: Integers, n_rows: int) -> list[Array]:
+        """The outputs for the first of some rows."""
+        outputs = self.of([values[rows] for values in self._data.inputs])
+        return [leaf[:n_rows] for leaf in keras.tree.flatten(outputs)]
+
+    @cached_property
+    def add_losses(self) -> bool:
+        """Whether the model adds losses of its own that depend on the rows, by `add_loss`.
+
+        Regularisation of activities doesn't count: it says nothing of the predictions.
+        """
+        own = self._added(self.few_rows)
+        regularised = [
+            layer
+            for layer in layers_of(self._compiler.model)
+            if getattr(layer, "activity_regularizer", None) is not None
+        ]
+        if len(own) <= len(regularised):
+            return False
+        return not np.array_equal(own, self._added(np.zeros_like(self.few_rows)))
+
+    def _added(self, rows: Integers) -> Array:
+        """The losses that layers add for some rows."""
+        inputs = [self._compiler.on_device(values[rows]) for values in self._data.inputs]
+        return np.array([keras.ops.convert_to_numpy(loss) for loss in self._losses(inputs)])
+
+    @cached_property
+    def _losses(self) -> Callable[[list[Any]], Any]:
+        def losses(call: Inference, inputs: list[Any]) -> list[Any]:
+            with collected_losses() as added:
+                call(self._data.pack(inputs))
+                return list(added)
+
+        return self._compiler(losses, fuse=False)
 
     @cached_property
     def few(self) -> Any:
@@ -94,3 +151,12 @@ class ModelOutputs:
             return outputs, {index: mask for index, mask in masks.items() if mask is not None}
 
         return self._compiler(inference, fuse=False)
+
+
+def _are_alike(ours: list[Array], theirs: list[Array]) -> bool:
+    """Whether two lists of outputs agree up to rounding."""
+    return all(
+        own.shape == other.shape
+        and np.allclose(own, other, rtol=_ALIKE, atol=_ALIKE * np.max(np.abs(other), initial=0.0), equal_nan=True)
+        for own, other in zip(ours, theirs, strict=True)
+    )

@@ -101,6 +101,7 @@ class Differentiator:
         data: the rows.
         transform: applied to the outputs, `(n_rows, n_outputs)`, before they are differentiated.
         in_parts: whether a part of the rows may be asked for, so that smaller chunks save work.
+        batch_size: how many rows a model that mixes the rows of a batch must get at once; None for any.
 
     Attributes:
         rows_at_once: how many rows a chunk has.
@@ -113,6 +114,7 @@ class Differentiator:
         transform: Callable[[Any], Any] = lambda outputs: outputs,
         *,
         in_parts: bool = False,
+        batch_size: int | None = None,
     ) -> None:
         self._data = data
         self._transform = transform
@@ -120,10 +122,10 @@ class Differentiator:
         self._on_device = compiler.on_device
         self._replicas = compiler.replicas
         self._warm: dict[Callable[..., Any], set[int]] = defaultdict(set)
-        self.rows_at_once = rows_at_once(
+        self.rows_at_once = batch_size or rows_at_once(
             compiler.model, data, in_parts=in_parts, fraction=compiler.fraction
         )
-        if declared_batch(compiler.model) is None:
+        if declared_batch(compiler.model) is None and batch_size is None:
             self.rows_at_once = self._replicas.block_of(data.n_rows, self.rows_at_once)
         self._values = compiler(self._value_program)
         self._of_moments = compiler(moments_of)

@@ -12,6 +12,7 @@ import keras
 
 from keras_importance.data.truth import Truth
 from keras_importance.engine.keras_internals import (
+    collected_losses,
     compiled_loss_weights,
     get_keras_mask,
     set_keras_mask,
@@ -169,7 +170,7 @@ def _own_loss(model: Any) -> Forms:
         return keras.ops.convert_to_tensor(value)
 
     def row_by_row(truth: Truth, y_pred: Any) -> RowValues:
-        if keras.tree.flatten(truth.weights):
+        if truth.weights is not None:
             raise NotImplementedError("rows alone don't tell how much they count")
         return RowValues(each_row(loss, truth.targets, y_pred))
 
@@ -179,6 +180,25 @@ def _own_loss(model: Any) -> Forms:
         return keras.ops.mean(loss(*tensors, weights if own is None else own))
 
     return Forms(of_all, (row_by_row,))
+
+
+def loss_of_batch(model: Any, call: Callable[[Any], Any], x: Any, truth: Truth, weights: Any) -> Any:
+    """The loss of a batch as `evaluate` computes it, with what the model adds; inside a program.
+
+    Args:
+        model: the compiled model.
+        call: the model's inference.
+        x: the nest of inputs.
+        truth: what the predictions are scored against.
+        weights: weights of the rows; None for equal ones.
+    """
+    further = {"training": False} if takes_training(model) else {}
+    with collected_losses():
+        weight = combined(truth.weights, weights)
+        value = model.compute_loss(
+            x=x, y=truth.targets, y_pred=call(x), sample_weight=weight, **further
+        )
+        return unscaled_for_distribution(keras.ops.mean(keras.ops.convert_to_tensor(value)))
 
 
 def takes_training(model: Any) -> bool:

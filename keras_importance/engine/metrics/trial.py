@@ -121,21 +121,25 @@ class Trials:
     Attributes:
         data: the rows.
         predictions: from indices of rows to the model's outputs for these rows, as a nest of arrays.
+        batch_size: how many rows the model must get at once; one batch is then all that is tried.
     """
 
     data: ValidationData
     predictions: Callable[[Integers], Any]
+    batch_size: int | None = None
 
     @cached_property
     def some(self) -> Trial:
-        """At most 256 rows, evenly spread over the data."""
+        """At most 256 rows, evenly spread over the data; or the first batch."""
         n_rows = self.data.n_rows
+        if self.batch_size is not None:
+            return self._of(np.arange(min(n_rows, self.batch_size)))
         return self._of(np.unique(np.linspace(0, n_rows - 1, min(n_rows, _SOME_ROWS)).astype(np.int64)))
 
     @cached_property
     def every(self) -> Trial:
-        """All rows."""
-        return self._of(np.arange(self.data.n_rows))
+        """All rows; or the first batch."""
+        return self._of(np.arange(self.data.n_rows)) if self.batch_size is None else self.some
 
     @cached_property
     def blank(self) -> Trial:
