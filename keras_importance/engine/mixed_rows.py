@@ -64,7 +64,7 @@ class MixedRows:
             warn(
                 "the model's output for a row depends on the other rows of its batch. It is scored in "
                 f"batches of {self._size:,} rows, in their order: importances, errors and intervals "
-                "hold for these batches. To score each row alone, let no layer reduce over the first axis."
+                "hold for these batches. To score rows alone, let no layer reduce over the first axis."
             )
         return are_mixed
 
