@@ -17,7 +17,7 @@ from keras_importance.data.frames import listed
 from keras_importance.data.reservoir import Reservoir
 from keras_importance.data.sampled_rows import SampledRows, sampled_rows
 from keras_importance.data.spread import Spread, spread_of
-from keras_importance.errors import InvalidArgumentError, reason_of
+from keras_importance.errors import InvalidArgumentError, RowsError, reason_of
 from keras_importance.statistics.arrays import Array, Floats, Integers, generator, n_blocks
 
 
@@ -157,8 +157,8 @@ def _window(rows: SampledRows) -> int:
     """
     window = overlapping_window(rows.first_rows)
     if rows.n_seen <= window:
-        raise InvalidArgumentError(
-            f"got {rows.n_seen} validation rows that are overlapping windows of one series, with "
+        raise RowsError(
+            f"got {rows.n_seen} rows of {{rows}} that are overlapping windows of one series, with "
             f"more steps than rows: every row shares steps with every other, so no error can be "
             f"estimated. Pass more than {window} rows; several times as many are better."
         )
@@ -205,14 +205,14 @@ def _row_weights(weight: Any, n_rows: int) -> Floats | None:
     values = np.asarray(leaves[0] if leaves else [], np.float64)
     if len(leaves) > 1 or values.size != n_rows:
         shapes = ", ".join(str(np.shape(leaf)) for leaf in leaves)
-        raise InvalidArgumentError(
-            f"got sample weights of shape {shapes}. Importance needs one weight per row: pass "
-            f"validation_data= with weights of shape ({n_rows},)."
+        raise RowsError(
+            f"got {{rows}} with sample weights of shape {shapes}. Importance needs one weight per row: "
+            f"pass weights of shape ({n_rows},)."
         )
     values = values.reshape(n_rows)
     if not np.all(np.isfinite(values)) or np.any(values < 0):
-        raise InvalidArgumentError(
-            "got sample weights that are negative or not finite. Pass weights of 0 or more."
+        raise RowsError(
+            "got {rows} with sample weights that are negative or not finite. Pass weights of 0 or more."
         )
     return values
 
@@ -222,15 +222,13 @@ def _check_finite(inputs: Iterable[Array], columns: Sequence[InputColumns], targ
         if values.dtype.kind == "f" and not np.all(np.isfinite(values)):
             bad = ~np.isfinite(values.reshape(-1, len(names.columns)))
             names_of_bad = [names.columns[c] for c in np.flatnonzero(bad.any(axis=0))]
-            raise InvalidArgumentError(
-                f"got NaN or infinite values in the validation data, in "
+            raise RowsError(
+                f"got NaN or infinite values in the {{rows}}, in "
                 f"{listed(names_of_bad)} ({int(bad.sum())} values). Impute or drop them."
             )
     for values in keras.tree.flatten(targets):
         if values is not None and values.dtype.kind == "f" and not np.all(np.isfinite(values)):
-            raise InvalidArgumentError(
-                "got NaN or infinite values in the targets of the validation data. Drop those rows."
-            )
+            raise RowsError("got NaN or infinite values in the targets of the {rows}. Drop those rows.")
 
 
 def _blocks(rows: SampledRows, window: int, leaves: Sequence[Array | None]) -> Integers | None:

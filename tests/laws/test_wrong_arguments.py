@@ -192,7 +192,7 @@ def test_more_steps_than_overlapping_rows_are_refused_before_training():
     model.compile("adam", "mse")
     y = np.zeros(len(x))
     with pytest.raises(
-        ValueError, match=r"FeatureImportance got 33 validation rows.*more steps than rows"
+        ValueError, match=r"FeatureImportance got 33 rows of validation data.*more steps than rows"
     ):
         model.fit(x, y, validation_data=(x, y), verbose=0, callbacks=[FeatureImportance()])
 
