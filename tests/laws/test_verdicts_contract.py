@@ -11,8 +11,18 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from benchmarks.kinds import (
+    DATA,
+    MODELS,
+    N_ROWS,
+    OF_EACH_STRUCTURE,
+    ModelKind,
+    as_dataset,
+    holds_texts,
+    with_fixed_weights,
+)
 
-from keras_importance import FeatureImportance
+from keras_importance import FeatureImportance, UselessFeatureDetector
 
 N_TRAINING, N_VALIDATION = 1000, 1000
 N_EPOCHS = 8
@@ -178,3 +188,114 @@ def check_was_judged(importance, messages):
 def test_noise_of_every_structure_is_found_useless(name):
     """By construction the targets depend on `signal` alone, and the noise is drawn independently."""
     check_was_judged(*trained(STRUCTURES[name]))
+
+
+# --- targets ------------------------------------------------------------------------------------
+
+
+def in_classes(signal):
+    return np.digitize(signal, [-1.0, 1.0])
+
+
+TARGETS = {
+    "whole numbers of classes": (
+        "sparse_categorical_crossentropy",
+        in_classes,
+        lambda hidden: layers.Dense(3, "softmax")(layers.Dense(16, "relu")(hidden)),
+    ),
+    "one-hot classes": (
+        "categorical_crossentropy",
+        lambda signal: np.eye(3, dtype="float32")[in_classes(signal)],
+        lambda hidden: layers.Dense(3, "softmax")(layers.Dense(16, "relu")(hidden)),
+    ),
+    "a bool": (
+        "binary_crossentropy",
+        lambda signal: signal > 0,
+        lambda hidden: layers.Dense(1, "sigmoid")(hidden),
+    ),
+    "outputs in a dict": (
+        {"p": "mse", "q": "sparse_categorical_crossentropy"},
+        lambda signal: {"p": signal, "q": in_classes(signal)},
+        lambda hidden: {
+            "p": layers.Dense(1, name="p")(hidden),
+            "q": layers.Dense(3, "softmax", name="q")(hidden),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.long) for name in TARGETS])
+def test_noise_is_found_useless_whatever_the_targets_are(name):
+    loss, targets, outputs = TARGETS[name]
+    check_was_judged(*trained(STRUCTURES["a number"], loss, targets, outputs))
+
+
+# --- every model and every form of data of the support table --------------------------------------
+
+
+def fitted(kind: ModelKind, given: Callable[[Any, Any], Any]) -> tuple[FeatureImportance, list[str]]:
+    """A callback after three epochs of a model that explains its targets, and the warnings.
+
+    Every feature below 95% of the explained loss counts as useless, so that nearly all are judged.
+    """
+    rng = np.random.default_rng(0)
+    model, x = kind.make(), kind.rows(rng)
+    if not model.built:
+        model(x[:2])
+    kind.compile(with_fixed_weights(model))
+    rows = as_dataset(x, np.zeros(N_ROWS)) if holds_texts(x) else x
+    predictions = model.predict(rows, verbose=0)
+    loss = kind.compiled.get("loss")
+    if loss == "sparse_categorical_crossentropy":
+        y = predictions.argmax(-1)
+    elif loss == "binary_crossentropy":
+        y = (predictions > np.median(predictions)).astype("float32")
+    else:
+        y = keras.tree.map_structure(lambda part: np.asarray(part, "float32"), predictions)
+    form = given(x, y)
+    if isinstance(form, str):
+        pytest.skip(form)
+    detector = UselessFeatureDetector(min_share=0.95, patience=1)
+    importance = FeatureImportance(
+        form.of_callback, metric=kind.metric, time_budget=None, detectors=detector
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(*form.training, epochs=3, verbose=0, callbacks=[importance], **form.of_fit)
+    return importance, [str(warning.message) for warning in caught]
+
+
+def check_newest_is_judged(importance, messages):
+    """Verdicts of the newest epoch, and none of them for want of judging."""
+    assert not [message for message in messages if "failed" in message]
+    verdicts = importance.history.verdicts()[-len(importance.results["permutation"].feature_names) :]
+    assert {verdict.epoch for verdict in verdicts} == {2}
+    assert not [verdict.reason for verdict in verdicts if "failed" in verdict.reason]
+
+
+FAST_MODELS = ("inputs in a nest", "texts, StringLookup")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in FAST_MODELS else pytest.mark.long) for name in MODELS],
+)
+def test_every_kind_of_model_is_judged(name):
+    kind = MODELS[name]
+    if keras.backend.backend() in kind.not_on:
+        pytest.skip(kind.not_on[keras.backend.backend()])
+    importance, messages = fitted(kind, DATA["tf.data, batched"].of)
+    check_newest_is_judged(importance, messages)
+    if importance.results["permutation"].explained is not None:
+        states = {verdict.state for verdict in importance.history.verdicts()}
+        assert states != {"undecided"}, importance.history.verdicts()[-1].reason
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("form", [form for form in DATA if form != "Python generator"])
+@pytest.mark.parametrize("name", OF_EACH_STRUCTURE)
+def test_rows_of_every_form_are_judged(name, form):
+    kind = MODELS[name]
+    if keras.backend.backend() in kind.not_on:
+        pytest.skip(kind.not_on[keras.backend.backend()])
+    check_newest_is_judged(*fitted(kind, DATA[form].of))

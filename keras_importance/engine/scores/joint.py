@@ -111,8 +111,10 @@ class JointScorer:
                 of_entries.append(parts[0])
                 continue
             own, replaced = parts
-            labels = ops.convert_to_tensor(np.maximum(entry.dependence, 0).astype(np.int32))
-            is_replaced = gather(joint.is_member, labels)[None]
+            # A row of a flat column has no axis, its dependence has the one of the column.
+            labels = np.reshape(np.maximum(entry.dependence, 0), tuple(own.shape[1:]))
+            is_member = gather(joint.is_member, ops.convert_to_tensor(labels.astype(np.int32)))
+            is_replaced = is_member[None]
             of_entries.append(ops.where(is_replaced, gather(replaced, joint.repeat)[0], own))
         outputs = self._cut.tail(call, of_entries)
         return row_scores(self._metric, targets, outputs, block.row, 1)
