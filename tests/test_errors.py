@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from keras_importance import FeatureImportance, compute_importance, lofo_importance
-from keras_importance.errors import Naming, RowsError, about
+from keras_importance.errors import Naming, RowsError, about, did_you_mean
 
 X, Y = np.random.default_rng(0).standard_normal((60, 3)).astype("float32"), np.zeros(60, "float32")
 
@@ -89,3 +89,16 @@ def test_an_iterator_in_fit_may_be_left_to_fit():
         _model().fit(X, Y, validation_data=iter([(X, Y)]), verbose=0, callbacks=[FeatureImportance()])
     with pytest.raises(ValueError, match=r"what the iterator is made from.$"):
         compute_importance(_model(), iter([(X, Y)]))
+
+
+def test_the_closest_known_name_is_suggested() -> None:
+    """'lss' lacks one letter of 'loss'."""
+    assert did_you_mean("lss", ["accuracy", "loss"]) == " Did you mean 'loss'?"
+
+
+def test_capitals_do_not_count_and_the_known_spelling_is_shown() -> None:
+    assert did_you_mean("age", ["Age", "BMI"]) == " Did you mean 'Age'?"
+
+
+def test_nothing_is_suggested_for_what_resembles_nothing_or_is_no_text() -> None:
+    assert did_you_mean("pressure", ["x0", "x1"]) == did_you_mean(3, ["x3"]) == ""
