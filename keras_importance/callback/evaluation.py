@@ -95,6 +95,9 @@ def _results_of_each_method(run: FitRun, epoch: int, *, is_last: bool) -> list[I
             except Interrupted as interruption:
                 run.history += [*results, interruption.finished]
                 raise
+            except Exception as error:
+                run.failures[method.name] = reason_of(error)
+                raise
     return results
 
 
@@ -129,7 +132,8 @@ def _findings_of_each_detector(
     for detector in run.detectors:
         result = by_method.get(detector.method)
         if result is None:
-            reason = f"{detector.method} importance could not be computed in this epoch"
+            why = run.failures.get(detector.method, "")
+            reason = f"{detector.method} importance could not be computed in this epoch: {why}"
             changes += _undecided(run, epoch, detector, reason)
             continue
         with run.contained("judging features", epoch):

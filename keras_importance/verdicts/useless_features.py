@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_importance.arguments import fraction, instances, whole_number
-from keras_importance.errors import InvalidArgumentError, speaking_as
+from keras_importance.errors import InvalidArgumentError, did_you_mean, speaking_as
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.verdict import IN_SET, Verdicts
 from keras_importance.statistics.arrays import Array, Floats, Integers
@@ -176,8 +176,8 @@ def detectors_from_argument(argument: Any, methods: Sequence[Any]) -> tuple[Dete
             names = ", ".join(repr(method.name) for method in methods)
             raise InvalidArgumentError(
                 f"got {detector!r}, which judges the method {detector.method!r}, and the methods "
-                f"{names}. Add {detector.method!r} to methods, or judge another one that shuffles "
-                "features as they are."
+                f"{names}.{did_you_mean(detector.method, judgeable)} Add {detector.method!r} to "
+                "methods, or judge another one that shuffles features as they are."
             )
     judged = [detector.method for detector in detectors]
     if len(set(judged)) < len(judged):

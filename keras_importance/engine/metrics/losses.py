@@ -47,9 +47,13 @@ def compiled_loss(model: Any) -> CompiledLoss:
         return _own_loss(model)
     loss = getattr(model, "loss", None)
     if loss is None:
+        what = (
+            "was compiled without a loss. Compile it with one"
+            if getattr(model, "compiled", True)
+            else "is not compiled. Call model.compile(loss=...)"
+        )
         raise InvalidArgumentError(
-            "got metric='loss' and a model that was compiled without a loss. Compile it with one, or "
-            "pass metric= as a callable (y_true, y_pred)."
+            f"got metric='loss' and a model that {what}, or pass metric= as a callable (y_true, y_pred)."
         )
     weights = compiled_loss_weights(model)
 
