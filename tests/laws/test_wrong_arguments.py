@@ -345,7 +345,7 @@ def test_a_missing_result_says_what_to_do(small_model, small_data):
     class Failing(ImportanceMethod):
         name = "failing"
 
-        def compute(self, evaluator):
+        def compute(self, evaluator, effort):
             raise RuntimeError("no luck")
 
     importance = FeatureImportance(methods=["gradient", Failing()])

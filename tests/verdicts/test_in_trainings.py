@@ -230,10 +230,10 @@ def test_verdicts_of_an_epoch_that_could_not_be_judged_are_undecided(small_data,
 
 def test_verdicts_of_an_epoch_without_importances_are_undecided(small_data, small_model):
     class Failing(PermutationImportance):
-        def compute(self, evaluator):
+        def compute(self, evaluator, effort):
             if importance.history.epochs[-1:] == (0,):
                 raise RuntimeError("no luck")
-            return super().compute(evaluator)
+            return super().compute(evaluator, effort)
 
     class Useless(FailsOnce):
         def __call__(self, history, probe):
