@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -52,8 +52,14 @@ def fraction(name: str, value: Any, *, example: str, below: float = math.inf) ->
     """
     is_number = isinstance(value, (int, float, np.floating)) and not isinstance(value, bool)
     if not is_number or not 0 < value < below:
-        raise InvalidArgumentError(f"got {name}={value!r}. Pass {example}.")
+        meant = _meant_as_per_cent(value) if is_number and below < math.inf else ""
+        raise InvalidArgumentError(f"got {name}={value!r}.{meant} Pass {example}.")
     return float(value)
+
+
+def _meant_as_per_cent(value: float) -> str:
+    """`" Did you mean 0.1 (10%)?"` for a number of per cent, else an empty text."""
+    return f" Did you mean {value / 100:g} ({value:g}%)?" if 1 < value < 100 else ""
 
 
 def path(name: str, value: Any) -> str:
@@ -73,7 +79,7 @@ def instances(name: str, value: Any, kind: type[Any], example: str) -> tuple[Any
         example: what the error says to pass.
     """
     value = value.tolist() if isinstance(value, np.ndarray) else value
-    if isinstance(value, type) or not isinstance(value, (kind, Iterable)):
+    if isinstance(value, (type, str, bytes, Mapping)) or not isinstance(value, (kind, Iterable)):
         raise InvalidArgumentError(f"got {name}={value!r}. Pass {example}.")
     given = [value] if isinstance(value, kind) else list(value)
     for element in given:

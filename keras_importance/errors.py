@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _MAX_REASON = 300
@@ -19,6 +21,47 @@ class ImportanceWarning(UserWarning):
 
 class InvalidArgumentError(ValueError):
     """An argument that can't be used; its message starts with what was received."""
+
+
+@dataclass(frozen=True)
+class Naming:
+    """What a user calls rows, and the arguments that hold or mend them.
+
+    Attributes:
+        rows: what the rows are, such as "training data".
+        argument: the argument that holds the inputs, such as "x=".
+        arrays: how that argument takes arrays.
+        or_steps: a further remedy for endless datasets, beginning with ", or "; empty for none.
+        or_beside: a further remedy for what can be read only once, beginning with ", or "; empty for
+            none.
+    """
+
+    rows: str = "validation data"
+    argument: str = "validation_data="
+    arrays: str = "(x, y) or (x, y, sample_weight) arrays"
+    or_steps: str = ""
+    or_beside: str = ""
+
+
+_PLACEHOLDER = re.compile("{(" + "|".join(field.name for field in fields(Naming)) + ")}")
+
+
+class RowsError(InvalidArgumentError):
+    """Rows that can't be read.
+
+    Attributes:
+        template: the message with `{rows}`, `{argument}`, ... for the attributes of a `Naming`. All else
+            in braces stays as it is.
+
+    Args:
+        template: see the attribute.
+        naming: whose words take their place; see `about`.
+    """
+
+    def __init__(self, template: str, naming: Naming = Naming()) -> None:
+        self.template = template
+        words = asdict(naming)
+        super().__init__(_PLACEHOLDER.sub(lambda found: words[found[1]], template))
 
 
 @contextmanager
@@ -38,20 +81,19 @@ def speaking_as(who: str) -> Iterator[None]:
 
 
 @contextmanager
-def about(what: str) -> Iterator[None]:
-    """Replaces "validation data" by `what` in an `InvalidArgumentError` raised while rows are read.
+def about(naming: Naming) -> Iterator[None]:
+    """Tells a `RowsError` raised inside with the words of those who passed the rows.
 
     Args:
-        what: what the user calls the rows, such as "training data".
+        naming: what they call the rows, and the arguments that mend them.
 
     Raises:
-        InvalidArgumentError: with the other words, for an `InvalidArgumentError` inside.
+        RowsError: with these words, for a `RowsError` inside.
     """
     try:
         yield
-    except InvalidArgumentError as error:
-        message = str(error).replace("validation_data=", "them ").replace("validation_", "")
-        raise InvalidArgumentError(message.replace("validation data", what)) from error
+    except RowsError as error:
+        raise RowsError(error.template, naming) from error
 
 
 def reason_of(error: BaseException) -> str:
@@ -71,6 +113,22 @@ def reason_of(error: BaseException) -> str:
             else f"{text[:_MAX_REASON]}..."
         )
     return f"{type(error).__name__}: {text}"
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """`" Did you mean 'loss'?"` for a text that is close to a known name, else an empty text.
+
+    It begins with a space, so that it can follow any sentence. Capitals don't count.
+
+    Args:
+        name: what was received.
+        known: the names that would have been understood.
+    """
+    if not isinstance(name, str):
+        return ""
+    by_small_letters = {str(other).casefold(): str(other) for other in known}
+    closest = difflib.get_close_matches(name.casefold(), by_small_letters, n=1)
+    return f" Did you mean {by_small_letters[closest[0]]!r}?" if closest else ""
 
 
 def warn(message: str) -> None:

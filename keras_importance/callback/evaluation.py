@@ -11,11 +11,12 @@ from keras_importance.callback.fit_run import FitRun
 from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.footprint import no_footprint
-from keras_importance.errors import warn
+from keras_importance.errors import reason_of, warn
 from keras_importance.methods.base import Interrupted
 from keras_importance.reporting.writers.base import EpochReport
 from keras_importance.results.result import ImportanceResult
-from keras_importance.results.verdict import Verdict
+from keras_importance.results.verdict import Verdict, Verdicts
+from keras_importance.verdicts.base import Detector
 
 # The fraction of an evaluation's time that is left for its verdicts.
 _JUDGING_FRACTION = 0.2
@@ -38,15 +39,15 @@ def evaluate(run: FitRun, epoch: int, *, is_last: bool) -> None:
         with no_footprint(run.evaluator.model), np.errstate(all="ignore"):
             results = _results_of_each_method(run, epoch, is_last=is_last)
             _warn_of_unknown(run, results)
-            if not results:
-                return
             run.history += results
-            changes = _findings_of_each_detector(run, results)
+            changes = _findings_of_each_detector(run, epoch, results)
             report = _report(run, epoch, start, is_last=is_last)
-            _write_to_each_writer(run, report)
+            if results:
+                _write_to_each_writer(run, report)
         # Outside `no_footprint`: changes made by `on_verdict` are intended and must stay.
         _tell(run, changes)
-        _print(run, report)
+        if results:
+            _print(run, report)
     finally:
         run.budget.spend(run.evaluator.clock.now() - start.clock)
 
@@ -94,6 +95,9 @@ def _results_of_each_method(run: FitRun, epoch: int, *, is_last: bool) -> list[I
             except Interrupted as interruption:
                 run.history += [*results, interruption.finished]
                 raise
+            except Exception as error:
+                run.failures[method.name] = reason_of(error)
+                raise
     return results
 
 
@@ -112,8 +116,13 @@ def _warn_of_unknown(run: FitRun, results: Sequence[ImportanceResult]) -> None:
         )
 
 
-def _findings_of_each_detector(run: FitRun, results: Sequence[ImportanceResult]) -> list[Verdict]:
+def _findings_of_each_detector(
+    run: FitRun, epoch: int, results: Sequence[ImportanceResult]
+) -> list[Verdict]:
     """Adds the verdicts of each detector on the new result of its method to the history.
+
+    Where there is no result, or the detector fails, every feature is undecided: the verdicts of an
+    earlier epoch don't stand for this one.
 
     Returns:
         The verdicts whose state has changed.
@@ -123,12 +132,34 @@ def _findings_of_each_detector(run: FitRun, results: Sequence[ImportanceResult])
     for detector in run.detectors:
         result = by_method.get(detector.method)
         if result is None:
+            why = run.failures.get(detector.method, "")
+            reason = f"{detector.method} importance could not be computed in this epoch: {why}"
+            changes += _undecided(run, epoch, detector, reason)
             continue
-        with run.contained("judging features", result.epoch):
-            verdicts = detector(run.history, run.probe(result))
-            changed = verdicts.changes(run.history.verdicts_before(result))
-            run.history += verdicts
-            changes += changed
+        with run.contained("judging features", epoch):
+            try:
+                changes += _added(run, detector(run.history, run.probe(result)))
+            except Exception as error:
+                reason = f"judging failed: {reason_of(error)}"
+                changes += _undecided(run, epoch, detector, reason, result)
+                raise
+    return changes
+
+
+def _undecided(
+    run: FitRun, epoch: int, detector: Detector, reason: str, result: ImportanceResult | None = None
+) -> tuple[Verdict, ...]:
+    """Adds to the history that no feature could be judged; returns the verdicts that have changed."""
+    names = run.evaluator.features.names
+    estimate = None if result is None else result.importances_mean
+    verdicts = Verdicts.undecided(epoch, detector.method, names, reason, estimate)
+    return _added(run, verdicts.after(run.history.verdicts_before(verdicts)))
+
+
+def _added(run: FitRun, verdicts: Verdicts) -> tuple[Verdict, ...]:
+    """Adds verdicts to the history; returns those whose state has changed."""
+    changes = verdicts.changes(run.history.verdicts_before(verdicts))
+    run.history += verdicts
     return changes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,11 +16,13 @@ from keras_importance.callback.fit_run import FitRun
 from keras_importance.callback.logs import as_logs
 from keras_importance.callback.new_run import new_run
 from keras_importance.callback.resume import begin_history, misses_evaluation
+from keras_importance.data.running_fit import fit_arguments
 from keras_importance.engine.backends.backend import why_no_fit
 from keras_importance.engine.footprint import no_footprint
 from keras_importance.errors import speaking_as, warn
 from keras_importance.methods import methods_from_argument
 from keras_importance.reporting.writers.base import Writer
+from keras_importance.results.by_method import ResultsByMethod
 from keras_importance.results.confirmation import Confirmation
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.result import ImportanceResult
@@ -116,7 +119,8 @@ class FeatureImportance(keras.callbacks.Callback):
                 else arguments.fraction(
                     "time_budget",
                     time_budget,
-                    example="a share of the epochs' time above 0, such as 0.1, or None for no limit",
+                    below=math.nextafter(1, 2),
+                    example="a fraction of the epochs' time up to 1, such as 0.1, or None for no limit",
                 )
             )
             self.seed = arguments.whole_number("seed", seed, at_least=0)
@@ -133,6 +137,7 @@ class FeatureImportance(keras.callbacks.Callback):
         self.metric = metric
         self._history = ImportanceHistory()
         self._run: FitRun | None = None
+        self._failures: dict[str, str] = {}
         reason = why_no_fit()
         if reason is not None:
             warn(reason)
@@ -150,8 +155,13 @@ class FeatureImportance(keras.callbacks.Callback):
 
     @property
     def results(self) -> dict[str, ImportanceResult]:
-        """The newest `ImportanceResult` of each method, by its name."""
-        return self.history.newest
+        """The newest `ImportanceResult` of each method, by its name.
+
+        A `KeyError` of a method without a result says why there is none.
+        """
+        failures = self._failures if self._run is None else self._run.failures
+        names = [method.name for method in self.methods]
+        return ResultsByMethod(self.history.newest, names, failures)
 
     @property
     def useless_features(self) -> list[str]:
@@ -237,6 +247,22 @@ class FeatureImportance(keras.callbacks.Callback):
                 self._evaluate(run, run.epoch, is_last=True)
         self._end_run()
 
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        """Warns if the callback was passed to `evaluate`, which has no epochs."""
+        self._warn_outside_fit("evaluate")
+
+    def on_predict_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        """Warns if the callback was passed to `predict`, which has no epochs."""
+        self._warn_outside_fit("predict")
+
+    def _warn_outside_fit(self, where: str) -> None:
+        if self._run is None and fit_arguments(self.model) is None:
+            warn(
+                f"FeatureImportance got no training: {where} has no epochs, after which it computes "
+                "importances. Pass it to fit(callbacks=[...]), or call "
+                "keras_importance.compute_importance(model, validation_data)."
+            )
+
     def _begin(self, run: FitRun, epoch: int) -> None:
         """Restores the earlier history, warns of caveats, and makes up for a missed evaluation."""
         with run.contained("looking for an earlier history"):
@@ -255,6 +281,7 @@ class FeatureImportance(keras.callbacks.Callback):
         """Closes and drops the run. The rest of the callback can be copied and pickled."""
         if self._run is not None:
             self._run.close()
+            self._failures = self._run.failures
         self._history, self._run = self.history, None
 
     def __getstate__(self) -> dict[str, Any]:

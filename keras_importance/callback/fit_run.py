@@ -53,6 +53,7 @@ class FitRun:
         n_evaluations: how many evaluations are planned; None if that isn't known.
         deadline: when the current evaluation should end, by the evaluator's clock, in seconds.
         warned: the failures that were warned of, each as the failed step and the type of exception.
+        failures: why methods failed, by their names.
     """
 
     evaluator: Evaluator
@@ -72,6 +73,7 @@ class FitRun:
     n_evaluations: int | None = None
     deadline: float = math.inf
     warned: set[tuple[str, type[Exception]]] = field(default_factory=set)
+    failures: dict[str, str] = field(default_factory=dict)
 
     @property
     def training_data(self) -> TrainingData | None:

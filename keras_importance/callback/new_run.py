@@ -13,13 +13,17 @@ from keras_importance.data.loaders import check_is_batched
 from keras_importance.data.running_fit import fit_arguments
 from keras_importance.data.training_data import TrainingData
 from keras_importance.engine.evaluator import Evaluator
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.errors import InvalidArgumentError, Naming, about
 from keras_importance.methods.preparation import prepared_evaluator
 from keras_importance.reporting.console import ConsoleWriter
 from keras_importance.results.history import ImportanceHistory
 
 # Expected seconds to draw all pictures, before any was drawn.
 _PICTURE_SECONDS = 0.7
+_OF_FIT = Naming(
+    or_steps=", or give fit validation_steps=",
+    or_beside=", or pass that to FeatureImportance(validation_data=...) beside it",
+)
 
 
 def new_run(settings: Settings, model: Any, n_epochs: int | None, history: ImportanceHistory) -> FitRun:
@@ -63,16 +67,18 @@ def _evaluator(settings: Settings, model: Any) -> Evaluator:
         source, steps = fit.validation_data, fit.validation_steps
         check_is_batched(source)
     trains = any(method.trains for method in settings.methods)
-    return prepared_evaluator(
-        model,
-        source,
-        settings.methods,
-        features=settings.features,
-        metric=settings.metric,
-        max_samples=settings.max_samples,
-        seed=settings.seed,
-        steps=steps,
-        training_data=TrainingData.of(fit) if trains and fit is not None else None,
-        in_parts=settings.time_budget is not None,
-        batch_size=None if fit is None else fit.rows_in_batch,
-    )
+    training_data = TrainingData.of(fit) if trains and fit is not None else None
+    with about(_OF_FIT):
+        return prepared_evaluator(
+            model,
+            source,
+            settings.methods,
+            features=settings.features,
+            metric=settings.metric,
+            max_samples=settings.max_samples,
+            seed=settings.seed,
+            steps=steps,
+            training_data=training_data,
+            in_parts=settings.time_budget is not None,
+            batch_size=None if fit is None else fit.rows_in_batch,
+        )

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from keras_importance.data.frames import frame_values, is_pandas, series_values
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.errors import RowsError
 from keras_importance.statistics.arrays import Array
 
 
@@ -24,13 +24,13 @@ def as_numpy(leaf: Any) -> Array:
     """
     values = _values(leaf)
     if values.dtype == object and not isinstance(values.flat[0] if values.size else "", (str, bytes)):
-        raise InvalidArgumentError(
-            f"got validation data of mixed types (a {type(leaf).__name__} of dtype object). Convert "
+        raise RowsError(
+            f"got {{rows}} of mixed types (a {type(leaf).__name__} of dtype object). Convert "
             "the columns to one numeric type, or pass a dict with one array per column."
         )
     if values.ndim == 0:
-        raise InvalidArgumentError(
-            "got a single number or element as validation data, where rows were expected. Pass arrays "
+        raise RowsError(
+            "got a single number or element as {rows}, where rows were expected. Pass arrays "
             "of many rows; a tf.data.Dataset needs .batch(n)."
         )
     return values
@@ -66,14 +66,13 @@ def _values(leaf: Any) -> Array:
     if hasattr(leaf, "to_numpy"):
         return np.asarray(leaf.to_numpy())
     if hasattr(leaf, "row_splits") or getattr(leaf, "is_nested", False):
-        raise InvalidArgumentError(
-            f"got validation data with a {type(leaf).__name__}, whose rows differ in length. Pad it to "
+        raise RowsError(
+            f"got {{rows}} with a {type(leaf).__name__}, whose rows differ in length. Pad it to "
             "a dense array."
         )
     if hasattr(leaf, "toarray"):
-        raise InvalidArgumentError(
-            f"got validation data as a sparse {type(leaf).__name__}. Pass validation_data= with its "
-            ".toarray()."
+        raise RowsError(
+            f"got {{rows}} as a sparse {type(leaf).__name__}. Pass {{argument}} with its .toarray()."
         )
     if hasattr(leaf, "dense_shape"):
         tf = sys.modules["tensorflow"]

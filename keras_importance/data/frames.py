@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.errors import RowsError
 from keras_importance.statistics.arrays import Array
 
 _MAX_LISTED = 8
@@ -42,8 +42,8 @@ def frame_values(frame: Any) -> Array:
         return np.asarray(frame.to_numpy(dtype=object))
     if any(are_texts):
         texts = [name for name, is_text in zip(names, are_texts, strict=True) if is_text]
-        raise InvalidArgumentError(
-            f"got a DataFrame as validation data that holds text beside numbers, in {listed(texts)}. "
+        raise RowsError(
+            f"got a DataFrame as {{rows}} that holds text beside numbers, in {listed(texts)}. "
             f"Pass a dict with one array per column, as {{{texts[0]!r}: df[{texts[0]!r}], ...}}, to a "
             "model with an input for each, or numbers in place of the text."
         )
@@ -66,8 +66,8 @@ def series_values(column: Any, name: str | None = None) -> Array:
     dtype = column.dtype
     if hasattr(dtype, "categories"):
         if dtype.categories.dtype.kind not in "iufb":
-            raise InvalidArgumentError(
-                f"got validation data with {what} of categories that are no numbers, of which fit takes "
+            raise RowsError(
+                f"got {{rows}} with {what} of categories that are no numbers, of which fit takes "
                 "none. Pass their codes (.cat.codes), one-hot columns (pandas.get_dummies) or the text "
                 "itself (.astype(str)), as the model was trained on them."
             )
@@ -86,12 +86,12 @@ def series_values(column: Any, name: str | None = None) -> Array:
             return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
         except (TypeError, ValueError) as error:
             kinds = sorted({type(value).__name__ for value in column.dropna()})
-            raise InvalidArgumentError(
-                f"got validation data of mixed types, in {what} ({', '.join(kinds[:5])}). Convert it to "
+            raise RowsError(
+                f"got {{rows}} of mixed types, in {what} ({', '.join(kinds[:5])}). Convert it to "
                 "numbers, or leave it out."
             ) from error
-    raise InvalidArgumentError(
-        f"got validation data with {what} of type {dtype}, which is no number. Convert it to numbers, "
+    raise RowsError(
+        f"got {{rows}} with {what} of type {dtype}, which is no number. Convert it to numbers, "
         "as in (df[name] - df[name].min()).dt.total_seconds() of dates, or leave it out."
     )
 
@@ -111,8 +111,8 @@ def _check_none_missing(columns: Sequence[Any], names: Sequence[str]) -> None:
         if column.isna().any()
     }
     if missing:
-        raise InvalidArgumentError(
-            f"got missing values in the validation data, in {listed(list(missing))} "
+        raise RowsError(
+            f"got missing values in the {{rows}}, in {listed(list(missing))} "
             f"({sum(missing.values())} values). Fill them in or drop their rows."
         )
 

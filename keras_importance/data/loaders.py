@@ -13,14 +13,11 @@ from typing import Any
 import keras
 
 from keras_importance.data.single_rows import ROWS_AT_ONCE, is_row, stacked, unequal_rows
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.errors import InvalidArgumentError, RowsError
 
 Batch = tuple[Any, Any, Any]
 
-ACCEPTED = (
-    "(x, y) or (x, y, sample_weight) arrays, a tf.data.Dataset, a keras.utils.PyDataset, a torch "
-    "DataLoader or a grain dataset"
-)
+ACCEPTED = "{arrays}, a tf.data.Dataset, a keras.utils.PyDataset, a torch DataLoader or a grain dataset"
 _INFINITE = -1  # tf.data.INFINITE_CARDINALITY
 # No dataset has so many batches; one of grain that repeats itself forever says it has more.
 _ENDLESS = 2**40
@@ -52,15 +49,13 @@ def batches(source: Any, steps: int | None) -> Generator[Batch]:
         raise _used_up(source)
     elif isinstance(source, (tuple, list)):
         if not 1 <= len(source) <= 3:
-            raise InvalidArgumentError(
-                f"got validation data of {len(source)} parts. Pass validation_data= as {ACCEPTED}."
-            )
+            raise RowsError(f"got {{rows}} of {len(source)} parts. Pass {{argument}} as {ACCEPTED}.")
         yield keras.utils.unpack_x_y_sample_weight(source)
     elif isinstance(source, dict) or hasattr(source, "__array__"):
         yield source, None, None
     else:
-        raise InvalidArgumentError(
-            f"got validation data of type {type(source).__name__}. Pass validation_data= as {ACCEPTED}."
+        raise RowsError(
+            f"got {{rows}} of type {type(source).__name__}. Pass {{argument}} as {ACCEPTED}."
         )
 
 
@@ -85,10 +80,9 @@ def check_is_batched(source: Any) -> None:
 def _used_up(source: Any) -> InvalidArgumentError:
     is_generator = isinstance(source, GeneratorType)
     what = "a Python generator" if is_generator else f"an iterator ({type(source).__name__})"
-    return InvalidArgumentError(
-        f"got {what} as validation data, which can be read only once; reading it would take rows away "
-        f"from fit. Pass validation_data= as {ACCEPTED}: what the iterator is made from, or "
-        "FeatureImportance(validation_data=...) beside it."
+    return RowsError(
+        f"got {what} as {{rows}}, which can be read only once, so that reading it would use it up. Pass "
+        f"{{argument}} as {ACCEPTED}: what the iterator is made from{{or_beside}}."
     )
 
 
@@ -106,10 +100,7 @@ def _is_grain(source: Any) -> bool:
 def _of_pydataset(source: Any, steps: int | None) -> Iterator[Batch]:
     n_batches = source.num_batches
     if n_batches is None and steps is None:
-        raise InvalidArgumentError(
-            "got an infinite PyDataset as validation data. Give it a num_batches, or fit a "
-            "validation_steps=."
-        )
+        raise RowsError("got an infinite PyDataset as {rows}. Give it a num_batches{or_steps}.")
     n_batches = min(n for n in (n_batches, steps) if n is not None)
     for index in range(n_batches):
         yield keras.utils.unpack_x_y_sample_weight(source[index])
@@ -119,9 +110,8 @@ def _of_tf_dataset(tf: Any, source: Any, steps: int | None) -> Iterator[Batch]:
     if steps is not None:
         source = source.take(steps)
     if int(source.cardinality()) == _INFINITE:
-        raise InvalidArgumentError(
-            "got an infinite tf.data.Dataset as validation data. Pass validation_data=dataset.take(n), "
-            "or give fit a validation_steps=."
+        raise RowsError(
+            "got an infinite tf.data.Dataset as {rows}. Pass {argument}dataset.take(n){or_steps}."
         )
     source = _with_shuffles_of_its_own(tf, source)
     if not is_row(source.element_spec):
@@ -198,9 +188,9 @@ def _private_loader(loader: Any) -> Iterator[Any]:
 
 def _of_grain(source: Any, steps: int | None) -> Iterator[Batch]:
     if steps is None and _never_ends(source):
-        raise InvalidArgumentError(
-            f"got an infinite grain {type(source).__name__} as validation data. Repeat it a number of "
-            "times, or give fit a validation_steps=."
+        raise RowsError(
+            f"got an infinite grain {type(source).__name__} as {{rows}}. Repeat it a number of "
+            "times{or_steps}."
         )
     yield from _of_elements(source, steps)
 

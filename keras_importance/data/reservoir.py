@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_importance.data.arrays import mapped
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.errors import RowsError
 from keras_importance.statistics.arrays import Array, Floats, Integers
 
 _MAX_CLASSES = 100
@@ -215,8 +215,8 @@ def _joined(leaves: tuple[Array, ...], rows_of_leaf: list[Integers]) -> Array:
         form = np.concatenate([leaf[:0] for leaf in leaves])
     except ValueError as error:
         shapes = sorted({leaf.shape[1:] for leaf in leaves})
-        raise InvalidArgumentError(
-            f"got validation data whose batches differ in the shape of a row "
+        raise RowsError(
+            f"got {{rows}} whose batches differ in the shape of a row "
             f"({', '.join(map(str, shapes[:5]))}). Pad all rows to one shape."
         ) from error
     joined = np.empty((sum(map(len, rows_of_leaf)), *form.shape[1:]), form.dtype)

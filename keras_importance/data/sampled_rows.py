@@ -16,7 +16,7 @@ from keras_importance.data.frames import column_names
 from keras_importance.data.loaders import ACCEPTED, Batch, batches
 from keras_importance.data.reservoir import Reservoir
 from keras_importance.data.value_weights import weight_of_rows
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.errors import RowsError
 from keras_importance.statistics.arrays import Array, Integers
 
 
@@ -75,9 +75,8 @@ def sampled_rows(
                 heads.append([leaf[:ROWS_TO_COMPARE] for leaf in keras.tree.flatten(batch[0])])
             reservoir.add(batch, batch[1], _n_rows(batch))
     if reservoir.n_seen == 0:
-        raise InvalidArgumentError(
-            "got validation data without a single row of weight above 0. Pass at least a few "
-            "hundred rows."
+        raise RowsError(
+            "got {rows} without a single row of weight above 0. Pass at least a few hundred rows."
         )
     (x, y, weight), positions = reservoir.rows()
     first_rows = tuple(np.concatenate(parts) for parts in zip(*heads, strict=True))
@@ -87,8 +86,8 @@ def sampled_rows(
 def _check_inputs(x: Any) -> None:
     leaves: Sequence[Any] = keras.tree.flatten(x)
     if not leaves or any(leaf is None for leaf in leaves):
-        raise InvalidArgumentError(
-            f"got validation data whose inputs hold None or nothing at all. Pass {ACCEPTED}."
+        raise RowsError(
+            f"got {{rows}} whose inputs hold None or nothing at all. Pass {{argument}} as {ACCEPTED}."
         )
 
 
@@ -118,11 +117,11 @@ def _n_rows(batch: Batch) -> int:
         if leaf is not None
     ]
     if not lengths:
-        raise InvalidArgumentError(f"got no arrays as validation data. Pass {ACCEPTED}.")
+        raise RowsError(f"got no arrays as {{rows}}. Pass {{argument}} as {ACCEPTED}.")
     if len({length for _, length in lengths}) > 1:
         listing = ", ".join(f"{name} {length}" for name, length in lengths)
-        raise InvalidArgumentError(
-            f"got validation data with unequal numbers of rows ({listing}). Pass as many targets "
+        raise RowsError(
+            f"got {{rows}} with unequal numbers of rows ({listing}). Pass as many targets "
             "and weights as rows of inputs."
         )
     return lengths[0][1]

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_importance.data.arrays import mapped
-from keras_importance.errors import InvalidArgumentError, reason_of
+from keras_importance.errors import InvalidArgumentError, RowsError, reason_of
 
 ROWS_AT_ONCE = 1024
 
@@ -49,6 +49,6 @@ def stacked(rows: Iterable[Any]) -> Iterator[Any]:
 
 def unequal_rows(error: Exception) -> InvalidArgumentError:
     """The error for rows that can't be put into one array."""
-    return InvalidArgumentError(
-        f"got validation data whose rows differ in length ({reason_of(error)}). Pad them to one length."
+    return RowsError(
+        f"got {{rows}} whose rows differ in length ({reason_of(error)}). Pad them to one length."
     )

@@ -13,10 +13,12 @@ import numpy as np
 from keras_importance.data.loaders import batches
 from keras_importance.data.running_fit import FitArguments
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.errors import InvalidArgumentError, about
+from keras_importance.errors import InvalidArgumentError, Naming, about
 from keras_importance.statistics.arrays import Floats
 
 _BATCH_SIZE = 32
+X_AND_Y = Naming("data", "x=", "an array with y= beside it")
+_FOR_TWINS = replace(X_AND_Y, rows="training data for twins", or_steps=", or give fit steps_per_epoch=")
 
 
 @dataclass(eq=False)
@@ -51,7 +53,7 @@ class TrainingData:
                 f"got a fit with steps_per_epoch={fit.steps_per_epoch}, whose epochs are parts of the "
                 "rows. Leave it out to train twins in lock step."
             )
-        with about("training data, which twins need"):
+        with about(_FOR_TWINS):
             data = ValidationData.read(source, steps=fit.steps_per_epoch)
         batch_size = fit.batch_size or _BATCH_SIZE
         if is_dataset:

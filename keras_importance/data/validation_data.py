@@ -19,7 +19,7 @@ from keras_importance.data.sampled_rows import SampledRows, sampled_rows
 from keras_importance.data.spread import Spread, spread_of
 from keras_importance.data.truth import Truth
 from keras_importance.data.value_weights import of_mean_one, split_weights
-from keras_importance.errors import InvalidArgumentError, reason_of
+from keras_importance.errors import InvalidArgumentError, RowsError, reason_of
 from keras_importance.statistics.arrays import Array, Floats, Integers, generator, n_blocks
 
 
@@ -188,8 +188,8 @@ def _window(rows: SampledRows) -> int:
     """
     window = overlapping_window(rows.first_rows)
     if rows.n_seen <= window:
-        raise InvalidArgumentError(
-            f"got {rows.n_seen} validation rows that are overlapping windows of one series, with "
+        raise RowsError(
+            f"got {rows.n_seen} rows of {{rows}} that are overlapping windows of one series, with "
             f"more steps than rows: every row shares steps with every other, so no error can be "
             f"estimated. Pass more than {window} rows; several times as many are better."
         )
@@ -229,15 +229,13 @@ def _check_finite(inputs: Iterable[Array], columns: Sequence[InputColumns], targ
         if values.dtype.kind == "f" and not np.all(np.isfinite(values)):
             bad = ~np.isfinite(values.reshape(-1, len(names.columns)))
             names_of_bad = [names.columns[c] for c in np.flatnonzero(bad.any(axis=0))]
-            raise InvalidArgumentError(
-                f"got NaN or infinite values in the validation data, in "
+            raise RowsError(
+                f"got NaN or infinite values in the {{rows}}, in "
                 f"{listed(names_of_bad)} ({int(bad.sum())} values). Impute or drop them."
             )
     for values in keras.tree.flatten(targets):
         if values is not None and values.dtype.kind == "f" and not np.all(np.isfinite(values)):
-            raise InvalidArgumentError(
-                "got NaN or infinite values in the targets of the validation data. Drop those rows."
-            )
+            raise RowsError("got NaN or infinite values in the targets of the {rows}. Drop those rows.")
 
 
 def _blocks(rows: SampledRows, window: int, leaves: Sequence[Array | None]) -> Integers | None:

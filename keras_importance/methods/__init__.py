@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.scores.sample import FeatureScores, Replacement
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.errors import InvalidArgumentError, did_you_mean
 from keras_importance.methods.ablation import AblationImportance
 from keras_importance.methods.base import ImportanceMethod, Interrupted
 from keras_importance.methods.conditional_lofo import ConditionalLOFO
@@ -71,6 +71,11 @@ def methods_from_argument(argument: Any) -> tuple[ImportanceMethod, ...]:
     """
     if isinstance(argument, np.ndarray):
         argument = argument.tolist()
+    if isinstance(argument, Mapping):
+        raise InvalidArgumentError(
+            f"got methods={argument!r}. Pass a list of names, or of instances with settings such as "
+            "PermutationImportance(n_repeats=10)."
+        )
     given = (
         [argument]
         if isinstance(argument, (str, ImportanceMethod)) or not isinstance(argument, Iterable)
@@ -97,7 +102,8 @@ def _method(given: Any) -> ImportanceMethod:
             f"got the class {given.__name__} in methods. Pass an instance: {given.__name__}()."
         )
     raise InvalidArgumentError(
-        f"got the unknown method {given!r}. Pass some of {_known()}, or an instance of ImportanceMethod."
+        f"got the unknown method {given!r}.{did_you_mean(given, METHODS)} Pass some of {_known()}, or "
+        "an instance of ImportanceMethod."
     )
 
 

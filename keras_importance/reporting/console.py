@@ -50,6 +50,5 @@ def printable(name: str) -> str:
 
 def _changes(report: EpochReport) -> Iterator[Verdict]:
     """The verdicts of this epoch whose state differs from that of the evaluation before."""
-    results = {result.method: result for result in report.results}
     for verdicts in report.verdicts:
-        yield from verdicts.changes(report.history.verdicts_before(results[verdicts.method]))
+        yield from verdicts.changes(report.history.verdicts_before(verdicts))

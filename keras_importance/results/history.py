@@ -95,14 +95,14 @@ class ImportanceHistory:
         """Names of the features that may be dropped together, by the newest verdicts."""
         return self.judged[-1].useless if self.judged else ()
 
-    def verdicts_before(self, result: ImportanceResult) -> Verdicts | None:
-        """The newest verdicts by the same method on the same features from an earlier epoch."""
+    def verdicts_before(self, fact: ImportanceResult | Verdicts) -> Verdicts | None:
+        """The newest verdicts on the same method and features from an earlier epoch."""
         earlier = [
             verdicts
             for verdicts in self.judged
-            if verdicts.method == result.method
-            and verdicts.feature_names == result.feature_names
-            and _epoch_of(verdicts) < _epoch_of(result)
+            if verdicts.method == fact.method
+            and verdicts.feature_names == fact.feature_names
+            and _epoch_of(verdicts) < _epoch_of(fact)
         ]
         return earlier[-1] if earlier else None
 

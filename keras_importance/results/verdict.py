@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,6 +94,57 @@ class Verdicts:
         for name in ("feature_names", "states"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "threshold", float(self.threshold))
+
+    @classmethod
+    def undecided(
+        cls,
+        epoch: int | None,
+        method: str,
+        feature_names: tuple[str, ...],
+        reason: str,
+        estimate: Floats | None = None,
+    ) -> Verdicts:
+        """Verdicts of an evaluation that could not be judged: every feature is undecided.
+
+        Streaks end here, because nothing is known of this evaluation.
+
+        Args:
+            epoch: epoch of the evaluation; None outside training.
+            method: name of the method whose importance could not be judged.
+            feature_names: names of the features.
+            reason: why nothing is known.
+            estimate: `(n_features,)` importances of the features; None where they are unknown, too.
+        """
+        n_features = len(feature_names)
+        unknown = np.full(n_features, math.nan)
+        return cls(
+            epoch=epoch,
+            method=method,
+            feature_names=feature_names,
+            states=("undecided",) * n_features,
+            since=np.full(n_features, -1 if epoch is None else epoch),
+            estimate=unknown if estimate is None else estimate,
+            bound=unknown,
+            threshold=math.nan,
+            error_rate=math.nan,
+            streak=np.zeros(n_features, np.int64),
+            p_value=unknown,
+            reasons=dict.fromkeys(feature_names, reason),
+        )
+
+    def after(self, before: Verdicts | None) -> Verdicts:
+        """These verdicts with `since` of the verdicts before where a state stayed the same.
+
+        An unknown error rate is that of the verdicts before.
+
+        Args:
+            before: the verdicts on the same features after the evaluation before; None for none.
+        """
+        if before is None:
+            return self
+        stayed = np.array(self.states, object) == np.array(before.states, object)
+        rate = before.error_rate if math.isnan(self.error_rate) else self.error_rate
+        return replace(self, since=np.where(stayed, before.since, self.since), error_rate=rate)
 
     @property
     def useless(self) -> tuple[str, ...]:

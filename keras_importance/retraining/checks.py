@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.metrics.metric import Metric
 from keras_importance.engine.twins.held_out_scores import few_rows, resolved_metrics
 from keras_importance.engine.twins.step import why_no_twins
-from keras_importance.errors import InvalidArgumentError, reason_of
+from keras_importance.errors import InvalidArgumentError, did_you_mean, reason_of
 from keras_importance.retraining.study import Study
 
 _OWN = ("x", "y", "sample_weight")
@@ -25,6 +26,11 @@ _IN_LOCK_STEP = ("epochs", "batch_size", "shuffle", "verbose")
 
 def check_build_model(build_model: Any) -> None:
     """Raises `InvalidArgumentError` unless `build_model` is a function."""
+    if isinstance(build_model, keras.Model):
+        raise InvalidArgumentError(
+            f"got a {type(build_model).__name__} as build_model, a model that is already built. Pass a "
+            "function without arguments that returns a new compiled model each time."
+        )
     if not callable(build_model):
         raise InvalidArgumentError(
             f"got build_model={build_model!r}. Pass a function that returns a new compiled model."
@@ -83,6 +89,7 @@ def check_models(study: Study) -> tuple[Any, tuple[Metric, ...]]:
     held_out = study.data.only(study.folds[0].held_out)
     first, second = (_checked_model(study, held_out) for _ in range(2))
     _check_share_nothing(first, second)
+    _check_fit_takes(first, study.fit_kwargs)
     metrics = resolved_metrics(study.metrics, first, held_out, study.seed)
     names = [metric.name for metric in metrics]
     if len(set(names)) < len(names):
@@ -117,6 +124,8 @@ def _checked_model(study: Study, data: ValidationData) -> Any:
         ) from error
     if not isinstance(model, keras.Model) or not getattr(model, "compiled", False):
         what = "None" if model is None else f"a {type(model).__name__}"
+        if isinstance(model, keras.Model):
+            what += " that is not compiled"
         raise InvalidArgumentError(
             f"got a build_model that returned {what}. Let it return a new, compiled keras.Model each "
             "time."
@@ -158,6 +167,19 @@ def _check_for_fit(fit_kwargs: Mapping[str, Any]) -> None:
             )
     if fit_kwargs.get("validation_data") is None and not fit_kwargs.get("validation_split"):
         _check_watch_no_validation(keras.tree.flatten(fit_kwargs.get("callbacks")))
+
+
+def _check_fit_takes(model: Any, fit_kwargs: Mapping[str, Any]) -> None:
+    """Refuses names that are no arguments of the model's `fit`."""
+    parameters = inspect.signature(model.fit).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for name in fit_kwargs:
+        if name not in parameters:
+            raise InvalidArgumentError(
+                f"got {name!r} in fit_kwargs, which is no argument of fit."
+                f"{did_you_mean(name, parameters)} Pass arguments of fit such as 'epochs'."
+            )
 
 
 def _check_watch_no_validation(callbacks: Sequence[Any]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from keras_importance.arguments import fraction, whole_number
 from keras_importance.data.features import Feature, FeatureSet
 from keras_importance.data.named_features import named_features
+from keras_importance.data.training_data import X_AND_Y
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.footprint import no_footprint
@@ -149,7 +150,7 @@ def _mean_losses(outcomes: StudyOutcomes, loss: Metric) -> Floats:
 
 def _rows(x: Any, y: Any, validation_data: Any, validation_split: float) -> tuple[ValidationData, Fold]:
     """All rows, and the fold that says which of them are trained on and which are held out."""
-    with about("data"):
+    with about(X_AND_Y):
         data = ValidationData.read((x, y))
     if validation_data is not None:
         both = data.followed_by(ValidationData.read(validation_data))

@@ -66,13 +66,7 @@ def folds(
     if hasattr(cv, "split") and not isinstance(cv, str):
         if isinstance(cv, type):
             raise InvalidArgumentError(f"got the class {cv.__name__} as cv. Pass {cv.__name__}().")
-        try:
-            pairs = list(cv.split(_rows_for_splitter(x, n_rows), y, groups))
-        except Exception as error:
-            raise InvalidArgumentError(
-                f"got cv={cv!r}, which can't split the {n_rows} rows ({reason_of(error)}). Pass more "
-                "rows, fewer folds, groups= where it needs them, or another scheme."
-            ) from error
+        pairs = _split(cv, _rows_for_splitter(x, n_rows), y, groups, n_rows)
     elif isinstance(cv, Iterable) and not isinstance(cv, (str, dict)):
         try:
             pairs = list(cv)
@@ -127,6 +121,48 @@ def _random_folds(n_folds: int, blocks: Integers, seed: int) -> list[Fold]:
     parts = np.array_split(generator(seed, "folds").permutation(labels), n_folds)
     is_held_out = [np.isin(blocks, part) for part in parts]
     return [Fold(np.flatnonzero(~of_rows), np.flatnonzero(of_rows)) for of_rows in is_held_out]
+
+
+def _split(cv: Any, x: Any, y: Any, groups: Any, n_rows: int) -> list[Any]:
+    """The pairs of row indices that a splitter makes; those of classes for one-hot targets.
+
+    scikit-learn's splitters that stratify take classes of shape `(n_rows,)`, and refuse one-hot rows.
+    """
+    try:
+        return list(cv.split(x, y, groups))
+    except Exception as error:
+        classes = _classes_of_one_hot(y)
+        if classes is not None:
+            return _split(cv, x, classes, groups, n_rows)
+        stratifies = "Stratified" in type(cv).__name__
+        remedy = (
+            "It needs one class per row: pass the splits it makes of classes, "
+            "cv=list(splitter.split(x, classes)), or a KFold."
+            if stratifies and not _has_classes(y)
+            else "Pass more rows, fewer folds, groups= where it needs them, or another scheme."
+        )
+        raise InvalidArgumentError(
+            f"got cv={cv!r}, which can't split the {n_rows} rows ({reason_of(error)}). {remedy}"
+        ) from error
+
+
+def _classes_of_one_hot(y: Any) -> Integers | None:
+    """`(n_rows,)` classes of one-hot rows; None for any other targets."""
+    if isinstance(y, (dict, list, tuple)) or np.ndim(y) != 2 or np.shape(y)[1] < 2:
+        return None
+    values = np.asarray(y)
+    is_one_hot = np.isin(values, (0, 1)).all() and np.all(values.sum(axis=1) == 1)
+    return values.argmax(axis=1) if is_one_hot else None
+
+
+def _has_classes(y: Any) -> bool:
+    """Whether the targets are whole numbers, bools or texts, one per row."""
+    values = None if isinstance(y, (dict, list, tuple)) else np.asarray(y)
+    return (
+        values is not None
+        and values.ndim == 1
+        and (values.dtype.kind != "f" or np.array_equal(values, np.round(values)))
+    )
 
 
 def _rows_for_splitter(x: Any, n_rows: int) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_importance.arguments import verbosity, whole_number, whole_number_or_none
 from keras_importance.data.named_features import named_features
+from keras_importance.data.training_data import X_AND_Y
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.footprint import no_footprint
 from keras_importance.errors import InvalidArgumentError, about, speaking_as
@@ -147,7 +148,7 @@ def _read(x: Any, y: Any, sample_weight: Any) -> ValidationData:
         raise InvalidArgumentError(
             "got sample_weight without y. Pass x, y and sample_weight, or all of them in a dataset."
         )
-    with about("data"):
+    with about(X_AND_Y):
         data = ValidationData.read((x, y, sample_weight) if y is not None else x)
     if data.targets is None:
         raise InvalidArgumentError("got rows without targets. Pass y, or a dataset of (x, y).")

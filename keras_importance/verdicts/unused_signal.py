@@ -10,13 +10,15 @@ import numpy as np
 from keras_importance.data.features import Feature
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.evaluator import Evaluator
-from keras_importance.statistics.arrays import Array, Floats, generator
+from keras_importance.statistics.arrays import Array, Floats, Integers, generator
 from keras_importance.statistics.donors import Donors
 from keras_importance.statistics.score_test import score_test
 
 _MAX_ROWS = 1000
 _N_BINS = 6
 _MAX_CATEGORIES = 20
+# Of all texts of a group together: their principal directions are computed.
+_MAX_INDICATORS = 400
 _MAX_DIRECTIONS = 8
 _MAX_OUTPUTS = 16
 _MAX_INTERACTIONS = 256
@@ -34,8 +36,10 @@ class UnusedSignalTest:
     - `s`: the derivatives of the loss with respect to the outputs, computed with the feature's value
       taken from another row. So `s` does not depend on the row's own value of the feature.
     - `b`: functions of the row's own value, minus their linear prediction from the other features. For a
-      number: the value itself and indicators of quantile bins. For categories: indicators. For groups
-      and sequences: principal directions and their squares.
+      number: the value itself and indicators of quantile bins. For categories, which are whole numbers
+      and texts: indicators. For groups and sequences: principal directions and their squares, a text
+      being the fractions of its steps in each category. A missing number is the mean of the others, and
+      an indicator says that it is missing.
 
     Under H0, `s` is independent of `b`, however badly the model is trained. A second test detects
     interactions: it uses products of `s` with linear functions of the other features in place of `s`.
@@ -181,19 +185,27 @@ class UnusedSignalTest:
 
     @cached_property
     def _elements(self) -> list[Array]:
-        """For each feature `(n_rows, n_elements)` values; integers only if it is one column of them."""
+        """For each feature `(n_rows, n_elements)` finite values; integers if it is one category."""
         return [self._elements_of(feature) for feature in self._evaluator.features.features]
 
     def _column(self, input_index: int, column: int) -> Array:
+        """`(n_rows, n_steps)` values of a column; codes of the categories in place of texts."""
         values = self._data.inputs[input_index]
-        return values if values.ndim == 1 else values[..., column]
+        values = values if values.ndim == 1 else values[..., column]
+        codes = values if values.dtype.kind in "fiub" else _codes(values)
+        return codes.reshape(self._data.n_rows, -1)
 
     def _elements_of(self, feature: Feature) -> Array:
-        n_rows = self._data.n_rows
-        parts = [self._column(*column).reshape(n_rows, -1) for column in feature.columns]
-        whole = all(part.dtype.kind in "iub" for part in parts) and len(parts) == 1 == parts[0].shape[1]
-        joined = np.concatenate(parts, axis=1)
-        return joined if whole else joined.astype(np.float64)
+        columns = [self._column(*column) for column in feature.columns]
+        if len(columns) == 1 == columns[0].shape[1] and columns[0].dtype.kind != "f":
+            return columns[0]
+        are_texts = [self._data.inputs[index].dtype.kind not in "fiub" for index, _ in feature.columns]
+        at_most = max(1, min(_MAX_CATEGORIES, _MAX_INDICATORS // max(1, sum(are_texts))))
+        parts = [
+            _fractions(column, at_most) if is_text else _finite(column)
+            for column, is_text in zip(columns, are_texts, strict=True)
+        ]
+        return np.concatenate(parts, axis=1)
 
 
 def _functions(elements: Array) -> Floats:
@@ -224,9 +236,41 @@ def _lines_and_squares(elements: Array) -> Floats:
 
 def _one_hot(values: Array) -> Floats:
     """A column of 0 and 1 for each category, or for the 20 most frequent categories."""
+    return np.asarray(values.reshape(-1, 1) == _frequent(values, _MAX_CATEGORIES), np.float64)
+
+
+def _fractions(codes: Integers, at_most: int) -> Floats:
+    """`(n_rows, n_categories)` the fraction of a row's steps in each of the most frequent categories."""
+    frequent = _frequent(codes, at_most)
+    return np.stack([np.mean(codes == category, axis=1) for category in frequent], axis=1)
+
+
+def _frequent(values: Array, at_most: int) -> Array:
+    """The most frequent categories, most frequent first."""
     categories, counts = np.unique(values, return_counts=True)
-    frequent = categories[np.argsort(-counts, kind="stable")[:_MAX_CATEGORIES]]
-    return np.asarray(values.reshape(-1, 1) == frequent, np.float64)
+    return np.asarray(categories[np.argsort(-counts, kind="stable")[:at_most]])
+
+
+def _codes(texts: Array) -> Integers:
+    """Whole numbers in place of texts; equal texts, also missing ones, have equal codes."""
+    _, codes = np.unique([str(text) for text in texts.ravel()], return_inverse=True)
+    return np.asarray(codes.reshape(texts.shape), np.int64)
+
+
+def _finite(column: Array) -> Floats:
+    """The values as floats, the mean in place of those that aren't finite, which a further column marks.
+
+    Args:
+        column: `(n_rows, n_steps)` numbers.
+    """
+    values = column.astype(np.float64)
+    is_known = np.isfinite(values)
+    if is_known.all():
+        return values
+    mean = values[is_known].mean() if is_known.any() else 0.0
+    return np.concatenate(
+        [np.where(is_known, values, mean), ~is_known.all(axis=1, keepdims=True)], axis=1
+    )
 
 
 def _standardised(values: Floats) -> Floats:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_importance.arguments import fraction, instances, whole_number
-from keras_importance.errors import InvalidArgumentError, speaking_as
+from keras_importance.errors import InvalidArgumentError, did_you_mean, speaking_as
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.verdict import IN_SET, Verdicts
 from keras_importance.statistics.arrays import Array, Floats, Integers
@@ -108,7 +108,7 @@ class UselessFeatureDetector(Detector):
             method=self.method,
             feature_names=result.feature_names,
             states=tuple(states),
-            since=_since(states, before, result.epoch),
+            since=np.full(len(states), -1 if result.epoch is None else result.epoch),
             estimate=result.importances_mean,
             bound=np.where(states == "useful", test.lower, test.upper) + test.threshold,
             threshold=test.threshold,
@@ -117,7 +117,7 @@ class UselessFeatureDetector(Detector):
             p_value=p_value,
             partners=_partners(states, before, partners, result.feature_names),
             reasons={result.feature_names[i]: reasons[i] for i in np.flatnonzero(states == "undecided")},
-        )
+        ).after(before)
 
     def _reasons(
         self, test: ThresholdTest, streak: Integers, candidates: Integers, p_value: Floats
@@ -176,8 +176,8 @@ def detectors_from_argument(argument: Any, methods: Sequence[Any]) -> tuple[Dete
             names = ", ".join(repr(method.name) for method in methods)
             raise InvalidArgumentError(
                 f"got {detector!r}, which judges the method {detector.method!r}, and the methods "
-                f"{names}. Add {detector.method!r} to methods, or judge another one that shuffles "
-                "features as they are."
+                f"{names}.{did_you_mean(detector.method, judgeable)} Add {detector.method!r} to "
+                "methods, or judge another one that shuffles features as they are."
             )
     judged = [detector.method for detector in detectors]
     if len(set(judged)) < len(judged):
@@ -233,11 +233,3 @@ def _partners(
     kept = {names[i]: past.get(names[i]) for i in np.flatnonzero(states == "redundant")}
     now = {names[i]: names[j] for i, j in partners.items()}
     return {name: partner for name, partner in {**kept, **now}.items() if partner is not None}
-
-
-def _since(states: Array, before: Verdicts | None, epoch: int | None) -> Integers:
-    """`(n_features,)` epoch since which each feature has been in its state; -1 outside training."""
-    now = -1 if epoch is None else epoch
-    if before is None:
-        return np.full(len(states), now)
-    return np.where(states == np.array(before.states, object), before.since, now)

@@ -35,6 +35,20 @@ def test_a_set_of_one_scores_like_the_feature_itself(name, rng):
     np.testing.assert_allclose(joint.std_error, alone.std_error, atol=2e-5)
 
 
+def test_flat_columns_in_a_set_score_like_the_features_themselves(rng):
+    """Columns of shape `(n,)`, as a dict of a DataFrame's columns holds them."""
+    x = {name: rng.standard_normal(60).astype("float32") for name in "ab"}
+    inputs = {name: keras.Input((), name=name) for name in "ab"}
+    columns = [keras.layers.Reshape((1,))(column) for column in inputs.values()]
+    model = keras.Model(inputs, keras.layers.Dense(1)(keras.layers.Concatenate()(columns)))
+    model.compile("sgd", "mse")
+    method = PermutationImportance()
+    evaluator = evaluator_of(model, x, x["a"])
+    alone = method(evaluator)
+    joint = method.jointly(evaluator, [[0], [1]], alone)
+    np.testing.assert_allclose(joint.importances, alone.importances, atol=2e-5)
+
+
 def test_a_linear_set_of_two_adds_up(linear_model, rng):
     """Independent columns and squared error: `2 (b_0² + b_1²)`, as for a group of both."""
     x = rng.standard_normal((4000, 3)).astype("float32")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from keras_importance import (
     FeatureImportance,
     GradientImportance,
     ImportanceMethod,
+    ImportanceWarning,
     IntegratedGradients,
     PermutationImportance,
     TensorBoardWriter,
@@ -18,14 +21,22 @@ from keras_importance import (
     compute_importance,
     lofo_importance,
 )
+from keras_importance.retraining.folds import folds
 
 AT_ONCE = {
+    "per cent": ({"time_budget": 10}, r"got time_budget=10. Did you mean 0.1 \(10%\)\?"),
+    "1.5 per cent": ({"time_budget": 1.5}, r"got time_budget=1.5. Did you mean 0.015 \(1.5%\)\?"),
+    "misspelt method": ({"methods": "permutations"}, "unknown method 'permutations'. Did you mean 'permutation'"),
+    "methods with settings": ({"methods": {"permutation": 10}}, r"got methods=.*instances with settings such as PermutationImportance\(n_repeats=10\)"),
+    "a text as detectors": ({"detectors": "useless"}, "got detectors='useless'. Pass instances such as UselessFeatureDetector"),
+    "a text as writers": ({"writers": "logs"}, "got writers='logs'. Pass a list of instances"),
+    "misspelt method of a detector": ({"detectors": UselessFeatureDetector(method="permutatoin")}, "Did you mean 'permutation'"),
     "every=0": ({"every": 0}, "FeatureImportance got every=0. Pass a whole number, 1 or more"),
     "every=1.5": ({"every": 1.5}, "got every=1.5"),
     "every=True": ({"every": True}, "got every=True"),
     "max_samples": ({"max_samples": 1}, "got max_samples=1. Pass a whole number, 2 or more"),
     "seed": ({"seed": -1}, "got seed=-1"),
-    "unknown method": ({"methods": ["gradiant"]}, "got the unknown method 'gradiant'. Pass some of 'gradient', .*'permutation'"),
+    "unknown method": ({"methods": ["gradiant"]}, r"got the unknown method 'gradiant'. Did you mean 'gradient'\? Pass some of 'gradient', .*'permutation'"),
     "method class": ({"methods": [PermutationImportance]}, r"Pass an instance: PermutationImportance\(\)"),
     "no method": ({"methods": []}, "got no methods"),
     "method twice": ({"methods": ["gradient", "gradient"]}, "two methods of the same name"),
@@ -91,6 +102,9 @@ BEFORE_TRAINING = {
     "metric that broadcasts and averages": ({"metric": lambda y, p: float(np.mean((y - p) ** 2))}, r"broadcasts y_true"),
     "metric class": ({"metric": keras.metrics.MeanSquaredError}, r"got the class MeanSquaredError as metric. Pass an instance: MeanSquaredError\(\)"),
     "unknown metric": ({"metric": "rmse"}, "FeatureImportance got the unknown metric 'rmse'. The model is compiled with 'loss', 'mae'"),
+    "metric in the words of the logs": ({"metric": "val_loss"}, "got the unknown metric 'val_loss'. Did you mean 'loss'"),
+    "compiled metric in the words of the logs": ({"metric": "val_mae"}, "got the unknown metric 'val_mae'. Did you mean 'mae'"),
+    "metric that isn't compiled": ({"metric": "mse"}, r"or compile the model with it: metrics=\['mse'\]"),
     "metric of no kind": ({"metric": 3}, "FeatureImportance got metric=3"),
     "more repeats than rows": ({"max_samples": 4}, "FeatureImportance got 4 validation rows for the 5 repeats"),
 }  # fmt: skip
@@ -192,7 +206,7 @@ def test_more_steps_than_overlapping_rows_are_refused_before_training():
     model.compile("adam", "mse")
     y = np.zeros(len(x))
     with pytest.raises(
-        ValueError, match=r"FeatureImportance got 33 validation rows.*more steps than rows"
+        ValueError, match=r"FeatureImportance got 33 rows of validation data.*more steps than rows"
     ):
         model.fit(x, y, validation_data=(x, y), verbose=0, callbacks=[FeatureImportance()])
 
@@ -238,7 +252,7 @@ def test_metrics_of_two_outputs_are_refused_before_training(small_data):
             ValueError, match=r"targets don't match. Pass metric='loss'.*'<output>_loss'"
         ):
             compute_importance(model, (x, [y, y]), metric=metric)
-    with pytest.raises(ValueError, match=r"unknown metric 'mae'.*'a_mae'.*'b_mae'"):
+    with pytest.raises(ValueError, match=r"unknown metric 'mae'. Did you mean 'a_mae' or 'b_mae'\?"):
         compute_importance(model, (x, [y, y]), metric="mae")
 
 
@@ -270,3 +284,89 @@ def test_wrong_settings_of_methods_are_refused(make, error, message):
 def test_errors_of_the_standalone_function_name_it(linear_model, small_data):
     with pytest.raises(ValueError, match="compute_importance got 2 feature names for 4 input columns"):
         compute_importance(linear_model([1.0] * 4), small_data, features=["a", "b"])
+
+
+def test_a_model_that_is_not_compiled_is_told_so(small_data):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    with pytest.raises(ValueError, match=r"a model that is not compiled. Call model.compile\(loss="):
+        compute_importance(model, small_data)
+    with pytest.raises(ValueError, match="returned a Sequential that is not compiled"):
+        lofo_importance(lambda: keras.models.clone_model(model), *small_data)
+
+
+def test_a_model_in_place_of_a_function_is_told_so(small_model, small_data):
+    with pytest.raises(
+        ValueError, match=r"a Sequential as build_model.*Pass a function without arguments"
+    ):
+        lofo_importance(small_model(), *small_data)
+
+
+def test_an_unknown_argument_of_fit_is_refused_before_any_training(small_model, small_data):
+    with pytest.raises(ValueError, match=r"got 'epoch' in fit_kwargs.*Did you mean 'epochs'"):
+        lofo_importance(small_model, *small_data, fit_kwargs={"epoch": 2})
+
+
+class StratifiedFolds:
+    """As scikit-learn's splitters that stratify: takes classes of shape (n_rows,) alone."""
+
+    def split(self, x, y, groups=None):
+        if np.ndim(y) != 1 or np.any(np.asarray(y) != np.round(y)):
+            raise ValueError("Supported target types are: ('binary', 'multiclass').")
+        rows = np.arange(len(x))
+        first = np.concatenate([rows[y == label][::2] for label in np.unique(y)])
+        return [(np.setdiff1d(rows, first), first)]
+
+
+def test_a_splitter_of_classes_splits_one_hot_targets_as_their_classes():
+    x, classes = np.zeros((12, 1)), np.arange(12) % 3
+    (of_classes,) = folds(StratifiedFolds(), 12, x=x, y=classes, seed=0)
+    (of_one_hot,) = folds(StratifiedFolds(), 12, x=x, y=np.eye(3)[classes], seed=0)
+    np.testing.assert_array_equal(of_one_hot.held_out, of_classes.held_out)
+
+
+def test_a_splitter_of_classes_says_that_it_needs_them(small_model, small_data):
+    with pytest.raises(
+        ValueError, match=r"It needs one class per row: .*cv=list\(splitter.split\(x, classes\)\)"
+    ):
+        lofo_importance(small_model, *small_data, cv=StratifiedFolds())
+
+
+def test_a_missing_result_says_what_to_do(small_model, small_data):
+    importance = FeatureImportance()
+    with pytest.raises(KeyError, match=r"no result of 'permutation' yet. Attach it to a training"):
+        importance.results["permutation"]
+    with pytest.raises(KeyError, match=r"no method 'permuation'. Did you mean 'permutation'"):
+        importance.results["permuation"]
+    assert importance.results.get("permutation") is None
+    assert importance.history.to_dataframe().columns.tolist()[:4] == [
+        "epoch", "method", "feature", "importance",
+    ]  # fmt: skip
+
+    class Failing(ImportanceMethod):
+        name = "failing"
+
+        def compute(self, evaluator, effort):
+            raise RuntimeError("no luck")
+
+    importance = FeatureImportance(methods=["gradient", Failing()])
+    with pytest.warns(ImportanceWarning, match="no luck"):
+        small_model().fit(*small_data, validation_split=0.3, verbose=0, callbacks=[importance])
+    with pytest.raises(KeyError, match="no result of 'failing', which failed: RuntimeError: no luck"):
+        importance.results["failing"]
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "predict"])
+def test_a_callback_of_evaluate_or_predict_warns_once(verb, small_model, small_data):
+    model, importance = small_model(), FeatureImportance()
+    given = small_data if verb == "evaluate" else small_data[:1]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        getattr(model, verb)(*given, verbose=0, callbacks=[importance])
+    ours = [str(one.message) for one in caught if issubclass(one.category, ImportanceWarning)]
+    assert len(ours) == 1
+    assert f"{verb} has no epochs" in ours[0]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        callback = FeatureImportance(methods="gradient")
+        model.fit(*small_data, validation_split=0.3, verbose=0, callbacks=[callback])
+    assert not [one for one in caught if "has no epochs" in str(one.message)]

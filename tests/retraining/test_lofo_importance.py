@@ -796,7 +796,10 @@ def same_optimizer():
         (same_model(), "returned the same model, or the same layers, twice"),
         (same_layer(), "returned the same model, or the same layers, twice"),
         (same_optimizer(), "compiled two models with the same optimizer"),
-        (mlp, r"returned a Sequential\. Let it return a new, compiled keras\.Model"),
+        (
+            mlp,
+            r"returned a Sequential that is not compiled\. Let it return a new, compiled keras\.Model",
+        ),
         (lambda: None, r"returned None\. Let it return a new, compiled keras\.Model"),
         (lambda: 1 / 0, "got a build_model that fails .*ZeroDivisionError"),
         (lambda a, b: None, "got a build_model that fails .*missing 2 required positional arguments"),

@@ -256,7 +256,7 @@ def test_endless_grain_is_read_for_as_many_steps_as_fit_reads(grain, kind):
             worker_count=0,
         ),
     }[kind]
-    with pytest.raises(InvalidArgumentError, match=r"infinite grain.*validation_steps="):
+    with pytest.raises(InvalidArgumentError, match=r"infinite grain.*Repeat it a number of times"):
         ValidationData.read(endless)
     np.testing.assert_array_equal(ValidationData.read(endless, steps=2).inputs[0], A[:32])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from keras_importance import (
     Detector,
     ImportanceHistory,
     ImportanceWarning,
+    PermutationImportance,
 )
 from keras_importance.results import Verdicts
 from keras_importance.retraining.confirmation import confirm
@@ -175,3 +178,74 @@ def test_a_failing_detector_does_not_stop_the_training(small_data, small_model):
     with pytest.warns(ImportanceWarning, match="judging features.*no idea"):
         small_model().fit(x, y, validation_split=0.5, epochs=2, verbose=0, callbacks=[importance])
     assert len(importance.history) == 2
+
+
+class FailsOnce(Decided):
+    """Calls every feature useless at once, and fails in epoch 1."""
+
+    def __call__(self, history, probe):
+        verdicts = super().__call__(history, probe)
+        if verdicts.epoch == 1:
+            raise RuntimeError("no idea")
+        return replace(verdicts, states=("useless",) * len(verdicts.states), streak=np.full(4, 5))
+
+
+def test_verdicts_of_an_epoch_that_could_not_be_judged_are_undecided(small_data, small_model, tmp_path):
+    """What an earlier epoch said doesn't stand for it; the next epoch begins a new streak."""
+    told, epochs = [], []
+    importance = FeatureImportance(
+        methods="permutation",
+        detectors=FailsOnce(),
+        log_dir=tmp_path,
+        on_verdict=lambda verdict: told.append((verdict.epoch, verdict.state)),
+    )
+
+    class Watch(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            epochs.append(importance.useless_features)
+
+    x, y = small_data
+    with pytest.warns(ImportanceWarning, match=r"failed judging features in epoch 1.*no idea") as caught:
+        small_model().fit(
+            x, y, validation_split=0.5, epochs=3, verbose=0, callbacks=[importance, Watch()]
+        )
+    assert len([one for one in caught if "judging" in str(one.message)]) == 1
+    names = ["x0", "x1", "x2", "x3"]
+    assert epochs == [names, [], names]
+    assert told == [
+        (epoch, state)
+        for epoch, state in ((0, "useless"), (1, "undecided"), (2, "useless"))
+        for _ in names
+    ]
+    failed = importance.history.judged[1]
+    assert failed.states == ("undecided",) * 4
+    assert set(failed.reasons.values()) == {"judging failed: RuntimeError: no idea"}
+    assert failed.streak.tolist() == [0] * 4
+    np.testing.assert_array_equal(failed.estimate, importance.history.results[1].importances_mean)
+    kept = ImportanceHistory.load(tmp_path / "importance" / "history" / "epoch_000001.npz")
+    assert [verdict.reason for verdict in kept.verdicts()] == [
+        "judging failed: RuntimeError: no idea"
+    ] * 4
+
+
+def test_verdicts_of_an_epoch_without_importances_are_undecided(small_data, small_model):
+    class Failing(PermutationImportance):
+        def compute(self, evaluator, effort):
+            if importance.history.epochs[-1:] == (0,):
+                raise RuntimeError("no luck")
+            return super().compute(evaluator, effort)
+
+    class Useless(FailsOnce):
+        def __call__(self, history, probe):
+            verdicts = Decided.__call__(self, history, probe)
+            return replace(verdicts, states=("useless",) * 4)
+
+    for methods in ([Failing()], [Failing(), "gradient"]):
+        importance = FeatureImportance(methods=methods, detectors=Useless(), verbose=1)
+        x, y = small_data
+        with pytest.warns(ImportanceWarning, match="no luck"):
+            small_model().fit(x, y, validation_split=0.5, epochs=2, verbose=0, callbacks=[importance])
+        assert importance.useless_features == []
+        newest = importance.history.verdicts()[-1]
+        assert (newest.epoch, newest.state) == (1, "undecided")
+        assert "could not be computed in this epoch: RuntimeError: no luck" in newest.reason

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +12,9 @@ import pytest
 from keras_importance import (
     PermutationImportance,
 )
+from keras_importance.data.features import FeatureSet
+from keras_importance.data.subsamples import Subsamples
+from keras_importance.data.validation_data import ValidationData
 from keras_importance.methods.preparation import prepared_evaluator
 from keras_importance.verdicts.unused_signal import UnusedSignalTest
 
@@ -95,3 +101,44 @@ def test_what_there_is_no_time_for_keeps_its_p_value_and_comes_first(rng):
     assert np.isnan(second).tolist() == [False, False, True]
     assert second[0] == first[0]
     assert not np.isnan(test.p_values([0, 1, 2], lambda: True)).any()
+
+
+def test_signal_of_missing_values_is_seen(rng):
+    """The target counts which of two numbers are missing; the numbers themselves say nothing."""
+    x = rng.standard_normal((2000, 4)).astype("float32")
+    is_missing = rng.random((3, 2000)) < 0.3
+    y = is_missing[:2].sum(axis=0).astype("float32")
+    data = ValidationData.read((x, y))
+    x[is_missing[0], 0], x[is_missing[1], 2], x[is_missing[2], 1] = np.nan, np.nan, np.nan
+    found = _p_values(replace(data, inputs=(x,)), {"pair": [2, 3]})
+    assert [p > 1e-3 for p in found] == [False, True, False], found
+
+
+def _p_values(data, features):
+    """p-values where the slopes of the loss are the centred targets, as of a constant model."""
+    evaluator = SimpleNamespace(
+        data=data,
+        features=FeatureSet.from_argument(features, data.columns),
+        seed=0,
+        subsamples=Subsamples(data, 0),
+        has_row_loss=True,
+        loss_slopes=lambda rows: (rows.targets - rows.targets.mean())[:, None].astype(float),
+    )
+    test = UnusedSignalTest(evaluator)
+    return [test.p_value(index) for index in range(len(evaluator.features))]
+
+
+@pytest.mark.parametrize(
+    ("features", "is_silent"),
+    [(None, [False, True, True]), ({"both": ["first", "number"]}, [False, True])],
+    ids=["alone", "in a group with a number"],
+)
+def test_signal_of_texts_is_seen(features, is_silent):
+    """The target depends on the first of two words alone; a group holds the signal of its members."""
+    rng = np.random.default_rng(1)
+    words = rng.choice(["red", "green", "blue"], (2000, 2)).astype(object)
+    numbers = rng.standard_normal((2000, 1)).astype("float32")
+    y = ((words[:, 0] == "red") + 0.3 * rng.standard_normal(2000)).astype("float32")
+    x = {"first": words[:, :1], "number": numbers, "second": words[:, 1:]}
+    found = _p_values(ValidationData.read((x, y)), features)
+    assert [p > 1e-3 for p in found] == is_silent, found

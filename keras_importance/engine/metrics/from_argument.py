@@ -16,7 +16,7 @@ from keras_importance.engine.metrics.keras_metrics import as_metric, forms_of_me
 from keras_importance.engine.metrics.losses import Forms, compiled_loss, forms_of_loss, selection
 from keras_importance.engine.metrics.metric import Candidate
 from keras_importance.engine.metrics.outputs import Output, outputs_of
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.errors import InvalidArgumentError, did_you_mean
 
 # The words of Keras' metrics for the better end of their scale.
 _WORSE_IS = {"up": -1, "down": 1, None: None}
@@ -59,12 +59,23 @@ def _named_metric(name: str, model: Any) -> Candidate:
     outputs = outputs_of(model)
     known = _of_outputs(model, outputs) if outputs else _of_single_output(model)
     if name not in known:
-        names = ", ".join(repr(known_name) for known_name in ("loss", *known))
+        every = ("loss", *known)
+        # Keras' logs name what is measured on validation rows so, and importance is measured there.
+        bare = name.removeprefix("val_")
+        meant = _did_you_mean_of_output(bare, every) or did_you_mean(bare, every)
+        names = ", ".join(map(repr, every))
         raise InvalidArgumentError(
-            f"got the unknown metric {name!r}. The model is compiled with {names}; pass one of them, a "
-            "keras.metrics.Metric or a callable (y_true, y_pred)."
+            f"got the unknown metric {name!r}.{meant} The model is compiled with {names}; pass one of "
+            "them, a keras.metrics.Metric or a callable (y_true, y_pred), or compile the model with it: "
+            f"metrics=[{name!r}]."
         )
     return known[name]()
+
+
+def _did_you_mean_of_output(name: str, known: Sequence[str]) -> str:
+    """`" Did you mean 'price_mae'?"` for the name of a metric without its output, else an empty text."""
+    meant = [repr(other) for other in known if other.endswith(f"_{name}")]
+    return f" Did you mean {' or '.join(meant)}?" if meant and name not in known else ""
 
 
 def _of_single_output(model: Any) -> dict[str, Callable[[], Candidate]]:

@@ -81,6 +81,16 @@ def compiled_loss(model: Any, outputs: Any) -> list[Forms]:
     ]
 
 
+def why_no_loss(model: Any) -> str:
+    """Why a model has no loss, and what mends it."""
+    what = (
+        "was compiled without a loss. Compile it with one"
+        if getattr(model, "compiled", True)
+        else "is not compiled. Call model.compile(loss=...)"
+    )
+    return f"got metric='loss' and a model that {what}, or pass metric= as a callable (y_true, y_pred)."
+
+
 def _names_of_outputs(model: Any, outputs: Any) -> list[Any]:
     """The names of the flattened outputs, or their indices."""
     if isinstance(outputs, dict):

@@ -143,8 +143,10 @@ class JointScorer:
                 of_entries.append(parts[0])
                 continue
             own, replaced = parts
-            labels = ops.convert_to_tensor(np.maximum(entry.dependence, 0).astype(np.int32))
-            is_replaced = gather(joint.is_member, labels)[None]
+            # A row of a flat column has no axis, its dependence has the one of the column.
+            labels = np.reshape(np.maximum(entry.dependence, 0), tuple(own.shape[1:]))
+            is_member = gather(joint.is_member, ops.convert_to_tensor(labels.astype(np.int32)))
+            is_replaced = is_member[None]
             of_entries.append(ops.where(is_replaced, gather(replaced, joint.repeat)[0], own))
         if not self._metric.by_batch:
             outputs = self._cut.tail(call, of_entries)

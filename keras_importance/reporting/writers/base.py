@@ -45,8 +45,13 @@ class EpochReport:
 
     @property
     def verdicts(self) -> tuple[Verdicts, ...]:
-        """The verdicts of this epoch, one for each detector."""
-        return tuple(verdicts for verdicts in self.history.judged if verdicts.epoch == self.epoch)
+        """The verdicts on the results of this epoch, one for each detector."""
+        methods = {result.method for result in self.results}
+        return tuple(
+            verdicts
+            for verdicts in self.history.judged
+            if verdicts.epoch == self.epoch and verdicts.method in methods
+        )
 
     @property
     def seconds(self) -> float:

@@ -130,6 +130,8 @@ def _verdict_cells(verdict: Verdict) -> list[str]:
 
 def _droppable(verdicts: Verdicts) -> str:
     """A line on the features that may be dropped together, with the error rate."""
+    if not np.isfinite(verdicts.threshold):
+        return "\nMay be dropped together: none, as no feature could be judged."
     names = ", ".join(map(_escaped, verdicts.useless[:_MAX_TABLE_ROWS])) or "none"
     return (
         f"\nMay be dropped together: {names}. Chance that any is wrongly called useless in this "
