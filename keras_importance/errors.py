@@ -21,6 +21,15 @@ class InvalidArgumentError(ValueError):
     """An argument that can't be used; its message starts with what was received."""
 
 
+class NotEvaluableError(InvalidArgumentError):
+    """What the model, its data or its loss don't allow to be evaluated; a warning during training."""
+
+
+def is_wrong_argument(error: Exception) -> bool:
+    """Whether an argument is wrong, so that it must be mended before a training."""
+    return isinstance(error, InvalidArgumentError) and not isinstance(error, NotEvaluableError)
+
+
 @contextmanager
 def speaking_as(who: str) -> Iterator[None]:
     """Turns an `InvalidArgumentError` raised inside into a `ValueError` that begins with a name.
@@ -45,13 +54,13 @@ def about(what: str) -> Iterator[None]:
         what: what the user calls the rows, such as "training data".
 
     Raises:
-        InvalidArgumentError: with the other words, for an `InvalidArgumentError` inside.
+        InvalidArgumentError: with the other words, for an `InvalidArgumentError` inside; of its type.
     """
     try:
         yield
     except InvalidArgumentError as error:
         message = str(error).replace("validation_data=", "them ").replace("validation_", "")
-        raise InvalidArgumentError(message.replace("validation data", what)) from error
+        raise type(error)(message.replace("validation data", what)) from error
 
 
 def reason_of(error: BaseException) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from keras_importance.data.loaders import batches
 from keras_importance.data.running_fit import FitArguments
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.errors import InvalidArgumentError, about
+from keras_importance.errors import NotEvaluableError, about
 from keras_importance.statistics.arrays import Floats
 
 _BATCH_SIZE = 32
@@ -47,7 +47,7 @@ class TrainingData:
         is_dataset = fit.y is None and not isinstance(fit.x, (np.ndarray, dict, list, tuple))
         source = fit.x if is_dataset else (fit.x, fit.y, fit.sample_weight)
         if fit.steps_per_epoch is not None and not is_dataset:
-            raise InvalidArgumentError(
+            raise NotEvaluableError(
                 f"got a fit with steps_per_epoch={fit.steps_per_epoch}, whose epochs are parts of the "
                 "rows. Leave it out to train twins in lock step."
             )

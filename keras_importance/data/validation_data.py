@@ -17,7 +17,7 @@ from keras_importance.data.frames import listed
 from keras_importance.data.reservoir import Reservoir
 from keras_importance.data.sampled_rows import SampledRows, sampled_rows
 from keras_importance.data.spread import Spread, spread_of
-from keras_importance.errors import InvalidArgumentError, reason_of
+from keras_importance.errors import InvalidArgumentError, NotEvaluableError, reason_of
 from keras_importance.statistics.arrays import Array, Floats, Integers, generator, n_blocks
 
 
@@ -157,7 +157,7 @@ def _window(rows: SampledRows) -> int:
     """
     window = overlapping_window(rows.first_rows)
     if rows.n_seen <= window:
-        raise InvalidArgumentError(
+        raise NotEvaluableError(
             f"got {rows.n_seen} validation rows that are overlapping windows of one series, with "
             f"more steps than rows: every row shares steps with every other, so no error can be "
             f"estimated. Pass more than {window} rows; several times as many are better."
@@ -205,13 +205,13 @@ def _row_weights(weight: Any, n_rows: int) -> Floats | None:
     values = np.asarray(leaves[0] if leaves else [], np.float64)
     if len(leaves) > 1 or values.size != n_rows:
         shapes = ", ".join(str(np.shape(leaf)) for leaf in leaves)
-        raise InvalidArgumentError(
+        raise NotEvaluableError(
             f"got sample weights of shape {shapes}. Importance needs one weight per row: pass "
             f"validation_data= with weights of shape ({n_rows},)."
         )
     values = values.reshape(n_rows)
     if not np.all(np.isfinite(values)) or np.any(values < 0):
-        raise InvalidArgumentError(
+        raise NotEvaluableError(
             "got sample weights that are negative or not finite. Pass weights of 0 or more."
         )
     return values

@@ -28,6 +28,7 @@ from keras_importance.engine.gradients.differentiator import (
     Scalars,
 )
 from keras_importance.engine.gradients.moments import Moments
+from keras_importance.engine.keras_internals import has_own_step
 from keras_importance.engine.metrics.constant_prediction import constant_scores
 from keras_importance.engine.metrics.from_argument import metric_from_argument
 from keras_importance.engine.metrics.metric import Metric
@@ -37,7 +38,7 @@ from keras_importance.engine.scores.exact import Scorer
 from keras_importance.engine.scores.joint import JointScorer
 from keras_importance.engine.scores.sample import DeviceData, FeatureScores, ScoreRequest
 from keras_importance.engine.scores.scoring import EXACT, FeatureScorer, Scoring
-from keras_importance.errors import InvalidArgumentError, reason_of
+from keras_importance.errors import InvalidArgumentError, NotEvaluableError, reason_of
 from keras_importance.statistics.arrays import Array, Floats, Integers, generator
 
 Made = TypeVar("Made")
@@ -108,13 +109,16 @@ class Evaluator:
         A model that isn't built yet can't be checked.
 
         Raises:
-            InvalidArgumentError: if the model can't take the rows.
+            InvalidArgumentError: if the model, which declares its inputs, can't take the rows.
+            NotEvaluableError: if any other model can't: its training may call it in a way of its own.
         """
         if self.model.built:
             try:
                 _ = self.outputs.shapes
             except Exception as error:
-                raise InvalidArgumentError(
+                is_declared = bool(getattr(self.model, "inputs", None))
+                is_wrong = is_declared and not has_own_step(self.model)
+                raise (InvalidArgumentError if is_wrong else NotEvaluableError)(
                     f"got validation data that the model can't take ({reason_of(error)}). Pass rows "
                     "like those of the training."
                 ) from error
@@ -123,9 +127,16 @@ class Evaluator:
         """Tries the metric on the targets; if the model isn't built, only the argument is checked.
 
         Raises:
-            InvalidArgumentError: if the metric is unknown or fails.
+            InvalidArgumentError: if the metric is unknown, or a callable that fails.
+            NotEvaluableError: if the compiled loss or a compiled metric can't be evaluated.
         """
-        _ = self.metric if self.model.built else self._named_metric
+        _ = self._named_metric
+        try:
+            _ = self.metric if self.model.built else None
+        except InvalidArgumentError as error:
+            if isinstance(self._metric_argument, str):
+                raise NotEvaluableError(str(error)) from error
+            raise
 
     def rng(self) -> np.random.Generator:
         """A fresh generator: the same draws in every evaluation keep epochs comparable."""

@@ -12,7 +12,7 @@ from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.scores.linearised import MAX_OUTPUTS
 from keras_importance.engine.scores.sample import Replacement
 from keras_importance.engine.scores.scoring import LINEARISED
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.errors import NotEvaluableError
 from keras_importance.methods.affordable_work import Work
 from keras_importance.methods.differentiation import false_zeros
 from keras_importance.methods.permutation import PermutationImportance
@@ -53,7 +53,7 @@ class LinearisedPermutation(PermutationImportance):
         super().check(evaluator)
         n_outputs = evaluator.outputs.n_values if evaluator.model.built else 0
         if n_outputs > MAX_OUTPUTS:
-            raise InvalidArgumentError(
+            raise NotEvaluableError(
                 f"got {n_outputs} output values for {self.name!r}, which differentiates each "
                 f"by itself and stops at {MAX_OUTPUTS}. Pass 'permutation' or 'gradient'."
             )

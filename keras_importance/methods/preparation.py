@@ -1,4 +1,4 @@
-"""Makes an evaluator from the user's arguments, and lets every method check it."""
+"""Makes an evaluator from the user's arguments, and says which methods can't be computed from it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from keras_importance.data.named_features import named_features
 from keras_importance.data.training_data import TrainingData
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.evaluator import Evaluator
-from keras_importance.engine.shards import joined_rows, joined_training_rows
+from keras_importance.engine.shards import joined_rows, joined_training_rows, tell_failure
+from keras_importance.errors import is_wrong_argument
 from keras_importance.methods.base import ImportanceMethod
 
 # Names that Keras makes up.
@@ -35,7 +36,7 @@ def prepared_evaluator(
     Args:
         model: the Keras model.
         validation_data: the rows; they are read once.
-        methods: the methods that will be computed.
+        methods: the methods that must be computable.
         features: the user's `features` argument.
         metric: the user's `metric` argument.
         max_samples: how many rows to keep at most; None for all.
@@ -46,14 +47,19 @@ def prepared_evaluator(
 
     Raises:
         InvalidArgumentError: for arguments that don't fit the model or one another.
+        NotEvaluableError: for rows and methods that can't be evaluated.
     """
-    data = ValidationData.read(
-        validation_data,
-        max_samples=max_samples,
-        steps=steps,
-        input_names=input_names(model),
-        seed=seed,
-    )
+    try:
+        data = ValidationData.read(
+            validation_data,
+            max_samples=max_samples,
+            steps=steps,
+            input_names=input_names(model),
+            seed=seed,
+        )
+    except Exception as error:
+        tell_failure(error, model)
+        raise
     data = joined_rows(data, model, max_samples=max_samples, seed=seed)
     training_data = training_data and joined_training_rows(training_data, model)
     named = named_features(features, data)
@@ -62,6 +68,23 @@ def prepared_evaluator(
     for method in methods:
         method.check(evaluator)
     return evaluator
+
+
+def why_not_evaluable(methods: Sequence[ImportanceMethod], evaluator: Evaluator) -> dict[str, Exception]:
+    """For each method that the model, its data or its loss don't allow, by its name, what is in the way.
+
+    Raises:
+        InvalidArgumentError: for a method that an argument doesn't fit.
+    """
+    failures: dict[str, Exception] = {}
+    for method in methods:
+        try:
+            method.check(evaluator)
+        except Exception as error:
+            if is_wrong_argument(error):
+                raise
+            failures[method.name] = error
+    return failures
 
 
 def input_names(model: Any) -> list[str | None]:

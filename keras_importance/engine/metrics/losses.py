@@ -12,7 +12,7 @@ import keras
 
 from keras_importance.engine.keras_internals import compiled_loss_weights, get_keras_mask
 from keras_importance.engine.metrics.outputs import Output
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.errors import NotEvaluableError
 
 _CROSSENTROPY = {
     "binary": "binary_crossentropy",
@@ -47,7 +47,7 @@ def compiled_loss(model: Any) -> CompiledLoss:
         return _own_loss(model)
     loss = getattr(model, "loss", None)
     if loss is None:
-        raise InvalidArgumentError(
+        raise NotEvaluableError(
             "got metric='loss' and a model that was compiled without a loss. Compile it with one, or "
             "pass metric= as a callable (y_true, y_pred)."
         )
