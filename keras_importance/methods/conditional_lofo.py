@@ -50,6 +50,7 @@ class ConditionalLOFO(ConditionalPermutation):
 
     name = "conditional_lofo"
     scoring = AVERAGED
+    min_repeats = 2
     screen_scale = 0.5  # for a correct model, conditional permutation is twice as large
 
     def __init__(self, n_repeats: int = 5, *, name: str | None = None) -> None:

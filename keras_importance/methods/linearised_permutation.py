@@ -66,7 +66,7 @@ class LinearisedPermutation(PermutationImportance):
         started = evaluator.clock.now()
         scores = super().compute(evaluator, effort)
         importances, std_error = np.array(scores.importances), np.array(scores.std_error)
-        notes = {}
+        notes = self.notes_of_few_rows(evaluator)
         support = evaluator.gradient_support
         for index in np.flatnonzero(np.isnan(importances).any(axis=1)):
             feature = evaluator.features.features[index]
@@ -90,4 +90,4 @@ class LinearisedPermutation(PermutationImportance):
     ) -> Work:
         """All rows, or as many as fit into `effort.seconds` at the speed of the last evaluation."""
         n_rows = evaluator.affordable_data(self.name, effort).n_rows
-        return Work(n_rows, self.n_repeats, len(evaluator.features))
+        return Work(n_rows, self.repeats_for(n_rows), len(evaluator.features))

@@ -92,7 +92,6 @@ BEFORE_TRAINING = {
     "metric class": ({"metric": keras.metrics.MeanSquaredError}, r"got the class MeanSquaredError as metric. Pass an instance: MeanSquaredError\(\)"),
     "unknown metric": ({"metric": "rmse"}, "FeatureImportance got the unknown metric 'rmse'. The model is compiled with 'loss', 'mae'"),
     "metric of no kind": ({"metric": 3}, "FeatureImportance got metric=3"),
-    "more repeats than rows": ({"max_samples": 4}, "FeatureImportance got 4 validation rows for the 5 repeats"),
 }  # fmt: skip
 
 
