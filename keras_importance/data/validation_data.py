@@ -14,11 +14,14 @@ from keras_importance.data.arrays import mapped
 from keras_importance.data.dependent_rows import block_length, overlapping_window, repeated_rows
 from keras_importance.data.features import InputColumns
 from keras_importance.data.frames import listed
+from keras_importance.data.padding import PaddingValues, steps_of
 from keras_importance.data.reservoir import Reservoir
 from keras_importance.data.sampled_rows import SampledRows, sampled_rows
 from keras_importance.data.spread import Spread, spread_of
 from keras_importance.errors import InvalidArgumentError, NotEvaluableError, reason_of
 from keras_importance.statistics.arrays import Array, Floats, Integers, generator, n_blocks
+
+_OF_ROWS = ("inputs", "targets", "weights", "blocks", "steps")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +36,9 @@ class ValidationData:
         weights: `(n_rows,)` sample weights; None where all rows weigh the same.
         blocks: `(n_rows,)` the block of each row, where rows of one block depend on one another:
             overlapping windows of one series, or copies of one row; None for independent rows.
+        steps: for each input `(n_rows,)` how many steps a row had before it was padded to the longest
+            row; None where all rows have the same number.
+        is_padded_before: whether rows are padded before their steps.
         n_available: how many rows there were to sample from.
         in_written_order: whether the inputs stand in the order in which the user wrote them; Keras sorts
             the keys of a dict.
@@ -44,6 +50,8 @@ class ValidationData:
     targets: Any
     weights: Floats | None
     blocks: Integers | None
+    steps: tuple[Integers | None, ...]
+    is_padded_before: bool
     n_available: int
     in_written_order: bool
 
@@ -55,6 +63,7 @@ class ValidationData:
         max_samples: int | None = None,
         steps: int | None = None,
         input_names: Sequence[str | None] = (),
+        padding: PaddingValues = 0.0,
         seed: int = 0,
     ) -> ValidationData:
         """Reads the source once and keeps at most `max_samples` of its rows, drawn at random.
@@ -65,15 +74,18 @@ class ValidationData:
             steps: how many batches to read of a dataset; None reads it to its end.
             input_names: names for the inputs of a list, None for an input without a name. The inputs of
                 a dict are named by its keys.
+            padding: the value of the steps that a row gets if it is shorter than others.
             seed: seed of the sample.
 
         Raises:
             InvalidArgumentError: for generators, unknown types, no rows, rows that don't match, values
                 that are not finite.
         """
-        rows = sampled_rows(source, steps, Reservoir(max_samples, generator(seed, "sample")))
+        reservoir = Reservoir(max_samples, generator(seed, "sample"), padding)
+        rows = sampled_rows(source, steps, reservoir)
         inputs = tuple(_in_float_type(leaf) for leaf in keras.tree.flatten(rows.x))
-        targets = rows.y if any(leaf is not None for leaf in keras.tree.flatten(rows.y)) else None
+        y = mapped(_in_numpy_type, rows.y)
+        targets = y if any(leaf is not None for leaf in keras.tree.flatten(y)) else None
         window = _window(rows)
         columns = _named_columns(rows, inputs, input_names)
         _check_finite(inputs, columns, targets)
@@ -84,6 +96,8 @@ class ValidationData:
             targets=targets,
             weights=_row_weights(rows.sample_weight, len(rows.positions)),
             blocks=_blocks(rows, window, [*inputs, *keras.tree.flatten(targets)]),
+            steps=rows.steps,
+            is_padded_before=rows.is_padded_before,
             n_available=rows.n_seen,
             in_written_order=not isinstance(rows.x, dict) or list(rows.x) == sorted(rows.x),
         )
@@ -105,22 +119,21 @@ class ValidationData:
 
     def only(self, rows: Integers) -> ValidationData:
         """The same data with only some of the rows."""
-        nests = (self.inputs, self.targets, self.weights, self.blocks)
-        inputs, targets, weights, blocks = mapped(lambda leaf: leaf[rows], nests)
-        return replace(self, inputs=inputs, targets=targets, weights=weights, blocks=blocks)
+        parts = {name: getattr(self, name) for name in _OF_ROWS}
+        return replace(self, **mapped(lambda leaf: leaf[rows], parts))
 
     def followed_by(self, other: ValidationData) -> ValidationData:
         """These rows, then the rows of `other`, which must have the same inputs and targets.
 
         Raises:
-            InvalidArgumentError: for rows of another shape or structure.
+            NotEvaluableError: for rows of another shape or structure.
         """
         sources = (self, other)
         nests = [(data.inputs, data.targets) for data in sources]
         try:
             inputs, targets = mapped(lambda *parts: np.concatenate(parts), *nests)
         except (ValueError, TypeError) as error:
-            raise InvalidArgumentError(
+            raise NotEvaluableError(
                 f"got validation data of another form than the training data ({reason_of(error)}). Pass "
                 "rows of the same inputs and targets."
             ) from error
@@ -132,6 +145,7 @@ class ValidationData:
             targets=targets,
             weights=np.concatenate(weights) if is_weighted else None,
             blocks=_joined_blocks(self, other),
+            steps=_joined_steps(self, other),
             n_available=self.n_available + other.n_available,
         )
 
@@ -146,7 +160,13 @@ class ValidationData:
 
 def _in_float_type(values: Array) -> Array:
     """Floats as `fit` feeds them to the model: in Keras' own float type."""
-    return values.astype(keras.config.floatx()) if values.dtype.kind == "f" else values
+    is_float = values.dtype.kind == "f" or values.dtype.name == "bfloat16"
+    return values.astype(keras.config.floatx()) if is_float else values
+
+
+def _in_numpy_type(values: Array) -> Array:
+    """Targets in a type that NumPy computes with, which bfloat16 isn't."""
+    return values.astype(np.float32) if values.dtype.name == "bfloat16" else values
 
 
 def _window(rows: SampledRows) -> int:
@@ -244,6 +264,21 @@ def _blocks(rows: SampledRows, window: int, leaves: Sequence[Array | None]) -> I
     if window:
         return rows.positions // block_length(window, rows.n_seen)
     return repeated_rows(leaves)
+
+
+def _joined_steps(first: ValidationData, second: ValidationData) -> tuple[Integers | None, ...]:
+    """For each input the steps of the rows of both."""
+
+    def of_rows(data: ValidationData, index: int) -> Integers:
+        values, steps = data.inputs[index], data.steps[index]
+        return steps_of(None, values) if steps is None else steps
+
+    return tuple(
+        None
+        if first.steps[index] is None and second.steps[index] is None
+        else np.concatenate([of_rows(first, index), of_rows(second, index)])
+        for index in range(len(first.inputs))
+    )
 
 
 def _joined_blocks(first: ValidationData, second: ValidationData) -> Integers | None:

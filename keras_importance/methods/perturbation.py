@@ -94,8 +94,8 @@ class PerturbationMethod(ImportanceMethod):
         n_rows = evaluator.data.n_rows
         if n_rows <= self.min_repeats:
             raise NotEvaluableError(
-                f"got {n_rows} validation row{'s'[: n_rows > 1]} for {self.name!r}, in which a row takes "
-                f"values of other rows. Pass {self.n_repeats + 1} rows or more."
+                f"got too few validation rows ({n_rows}) for {self.name!r}, in which a row takes values "
+                f"of other rows. Pass {self.n_repeats + 1} rows or more."
             )
 
     def repeats_for(self, n_rows: int) -> int:

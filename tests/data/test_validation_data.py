@@ -200,9 +200,13 @@ def test_sparse_rows_are_read_as_dense_ones():
     ],
     ids=["ragged", "single", "unequal", "padded by batch"],
 )  # fmt: skip
-def test_rows_of_unequal_length_are_refused(dataset):
-    with pytest.raises(InvalidArgumentError, match=r"differ in (length|the shape of a row).* Pad"):
-        ValidationData.read(dataset)
+def test_shorter_rows_are_padded_behind(dataset):
+    """Rows of one and of two steps: both have two, the first of them a zero."""
+    data = ValidationData.read(dataset)
+    np.testing.assert_array_equal(data.inputs[0], [[1, 0], [1, 2]])
+    np.testing.assert_array_equal(data.targets, Y[:2])
+    if data.steps[0] is not None:
+        np.testing.assert_array_equal(data.steps[0], [1, 2])
 
 
 # --- pandas -------------------------------------------------------------------------------------
@@ -484,7 +488,6 @@ def _with(value, at):
         (7, "type int"),
         ((3.0, 4.0), "single number or element"),
         ((pd.DataFrame({"a": [1, "x"] * 4}), Y), "mixed types"),
-        ((RAGGED, Y[:2]), "rows differ in length"),
         (tf.data.Dataset.from_tensor_slices((X, Y)).batch(2).take(0), "without a single row"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
