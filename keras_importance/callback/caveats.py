@@ -34,6 +34,9 @@ def _looked_for(run: FitRun, settings: Settings) -> Iterator[str | None]:
     evaluator, fit = run.evaluator, fit_arguments(run.evaluator.model)
     for detector in run.detectors:
         yield too_few_rows(detector, evaluator.data, len(evaluator.features), run.n_evaluations)
+    padding = evaluator.why_padding_matters()
+    if padding is not None:
+        yield f"FeatureImportance got validation rows of unequal lengths. It {padding}"
     if fit is None:
         return
     own_data = settings.validation_data

@@ -21,7 +21,7 @@ from keras_importance.errors import (
     reason_of,
     warn,
 )
-from keras_importance.methods.preparation import prepared_evaluator, why_not_evaluable
+from keras_importance.methods.preparation import padding_values, prepared_evaluator, why_not_evaluable
 from keras_importance.reporting.console import ConsoleWriter
 from keras_importance.results.history import ImportanceHistory
 
@@ -91,7 +91,7 @@ def _evaluator(settings: Settings, model: Any) -> tuple[Evaluator | None, Failur
             check_is_batched(source)
         if trainers and fit is not None:
             try:
-                training_data = TrainingData.of(fit)
+                training_data = TrainingData.of(fit, padding_values(model))
             except NotEvaluableError as error:
                 failures = dict.fromkeys(trainers, error)
         evaluator = prepared_evaluator(

@@ -39,6 +39,7 @@ class SampledRows:
         steps: for each input `(n_rows,)` how many steps a row had before it was padded to the longest
             row; None where all rows have the same number.
         is_padded_before: whether they are padded before their steps.
+        is_ragged: whether an input is a ragged tensor in the source.
     """
 
     x: Any
@@ -50,6 +51,7 @@ class SampledRows:
     column_names: tuple[tuple[str, ...] | None, ...]
     steps: tuple[Integers | None, ...]
     is_padded_before: bool
+    is_ragged: bool
 
 
 def sampled_rows(source: Any, steps: int | None, reservoir: Reservoir) -> SampledRows:
@@ -65,10 +67,12 @@ def sampled_rows(source: Any, steps: int | None, reservoir: Reservoir) -> Sample
     """
     names: tuple[tuple[str, ...] | None, ...] = ()
     heads: list[list[Array]] = []
+    is_ragged = False
     # Closed at once, even after an error, so that random states are restored now, not some time later.
     with closing(batches(source, steps)) as stream:
         for x, y, weight in stream:
             _check_inputs(x)
+            is_ragged |= any(hasattr(leaf, "row_lengths") for leaf in keras.tree.flatten(x))
             if reservoir.n_seen == 0:
                 names = tuple(column_names(leaf) for leaf in keras.tree.flatten(x))
             for part in _parts_of_sparse((x, y, weight), reservoir.size):
@@ -93,6 +97,7 @@ def sampled_rows(source: Any, steps: int | None, reservoir: Reservoir) -> Sample
         column_names=names,
         steps=tuple(None if len(np.unique(of_rows)) == 1 else of_rows for of_rows in steps),
         is_padded_before=reservoir.padding.is_before,
+        is_ragged=is_ragged,
     )
 
 

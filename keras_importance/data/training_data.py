@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_importance.data.loaders import batches
+from keras_importance.data.padding import PaddingValues
 from keras_importance.data.running_fit import FitArguments
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.errors import NotEvaluableError, about
@@ -37,8 +38,12 @@ class TrainingData:
     learning_rates: list[float] = field(default_factory=list)
 
     @classmethod
-    def of(cls, fit: FitArguments) -> TrainingData:
+    def of(cls, fit: FitArguments, padding: PaddingValues = 0.0) -> TrainingData:
         """Reads the training rows of a `fit` once, into memory.
+
+        Args:
+            fit: the arguments of the `fit`.
+            padding: the value of the steps that a row gets if it is shorter than others.
 
         Raises:
             InvalidArgumentError: for generators, infinite datasets, weights that aren't one per row, and
@@ -52,7 +57,7 @@ class TrainingData:
                 "rows. Leave it out to train twins in lock step."
             )
         with about("training data, which twins need"):
-            data = ValidationData.read(source, steps=fit.steps_per_epoch)
+            data = ValidationData.read(source, steps=fit.steps_per_epoch, padding=padding)
         batch_size = fit.batch_size or _BATCH_SIZE
         if is_dataset:
             with closing(batches(fit.x, 1)) as stream:

@@ -39,6 +39,7 @@ class ValidationData:
         steps: for each input `(n_rows,)` how many steps a row had before it was padded to the longest
             row; None where all rows have the same number.
         is_padded_before: whether rows are padded before their steps.
+        is_ragged: whether an input was given as a ragged tensor.
         n_available: how many rows there were to sample from.
         in_written_order: whether the inputs stand in the order in which the user wrote them; Keras sorts
             the keys of a dict.
@@ -52,6 +53,7 @@ class ValidationData:
     blocks: Integers | None
     steps: tuple[Integers | None, ...]
     is_padded_before: bool
+    is_ragged: bool
     n_available: int
     in_written_order: bool
 
@@ -98,6 +100,7 @@ class ValidationData:
             blocks=_blocks(rows, window, [*inputs, *keras.tree.flatten(targets)]),
             steps=rows.steps,
             is_padded_before=rows.is_padded_before,
+            is_ragged=rows.is_ragged,
             n_available=rows.n_seen,
             in_written_order=not isinstance(rows.x, dict) or list(rows.x) == sorted(rows.x),
         )

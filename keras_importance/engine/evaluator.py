@@ -122,6 +122,20 @@ class Evaluator:
                     f"got validation data that the model can't take ({reason_of(error)}). Pass rows "
                     "like those of the training."
                 ) from error
+            if self.data.is_ragged and keras.backend.backend() == "tensorflow":
+                reason = self.why_padding_matters()
+                if reason is not None:
+                    raise NotEvaluableError(f"got ragged validation data, whose rows it {reason}")
+
+    def why_padding_matters(self) -> str | None:
+        """What padding does to predictions, and what mends it; None where it changes none."""
+        if not self.model.built or not self.outputs.differ_with_padding:
+            return None
+        return (
+            "pads to the longest row, and the model's predictions differ with the padding: it doesn't "
+            "mask all of it. Put keras.layers.Masking(mask_value=0.0) behind the input, give the "
+            "Embedding mask_zero=True, or pass rows of one length as validation_data=."
+        )
 
     def check_metric(self) -> None:
         """Tries the metric on the targets; if the model isn't built, only the argument is checked.

@@ -57,9 +57,44 @@ class ModelOutputs:
         return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
 
     @cached_property
+    def differ_with_padding(self) -> bool:
+        """Whether the outputs for a short row differ when it is padded to the longest row.
+
+        False if all rows have the same number of steps, or if the model takes no shorter row.
+        """
+        data = self._data
+        shortest = [int(np.argmin(steps)) for steps in data.steps if steps is not None]
+        if not shortest:
+            return False
+        row = [values[shortest[:1]] for values in data.inputs]
+        own = [
+            values if steps is None else _ends(values, int(steps[shortest[0]]), data.is_padded_before)
+            for values, steps in zip(row, data.steps, strict=True)
+        ]
+        try:
+            pairs = zip(*map(keras.tree.flatten, (self.of(row), self.of(own))), strict=True)
+        except Exception:  # noqa: BLE001 (the model takes rows of one length)
+            return False
+        return any(
+            not np.allclose(
+                padded if padded.ndim < 2 else _ends(padded, alone.shape[1], data.is_padded_before),
+                alone,
+                rtol=1e-3,
+                atol=1e-4 * max(1.0, float(np.abs(alone).max(initial=0))),
+                equal_nan=True,
+            )
+            for padded, alone in pairs
+        )
+
+    @cached_property
     def _inference(self) -> Callable[[list[Any]], Any]:
         # Compiled, as an eager call could draw from TensorFlow's global random state.
         def inference(call: Inference, inputs: list[Any]) -> Any:
             return call(self._data.pack(inputs))
 
         return self._compiler(inference, fuse=False)
+
+
+def _ends(values: Array, n_steps: int, at_the_end: bool) -> Array:
+    """The first steps of rows, or the last ones."""
+    return values[:, -n_steps:] if at_the_end else values[:, :n_steps]

@@ -6,10 +6,14 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import keras
+
 from keras_importance.data.named_features import named_features
+from keras_importance.data.padding import PaddingValues
 from keras_importance.data.training_data import TrainingData
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.evaluator import Evaluator
+from keras_importance.engine.keras_internals import layers_of
 from keras_importance.engine.shards import joined_rows, joined_training_rows, tell_failure
 from keras_importance.errors import is_wrong_argument
 from keras_importance.methods.base import ImportanceMethod
@@ -55,6 +59,7 @@ def prepared_evaluator(
             max_samples=max_samples,
             steps=steps,
             input_names=input_names(model),
+            padding=padding_values(model),
             seed=seed,
         )
     except Exception as error:
@@ -91,3 +96,20 @@ def input_names(model: Any) -> list[str | None]:
     """The names that the user gave the model's inputs; None where Keras made one up."""
     names = [str(tensor.name) for tensor in getattr(model, "inputs", None) or []]
     return [None if _MADE_UP.match(name) else name for name in names]
+
+
+def padding_values(model: Any) -> PaddingValues:
+    """The value of padded steps for each input: what a `Masking` layer that takes it masks, else 0.
+
+    Where no such layer takes an input itself, as in nested models, it is what all `Masking` layers mask.
+    """
+    masking = [layer for layer in layers_of(model) if isinstance(layer, keras.layers.Masking)]
+    inputs = list(getattr(model, "inputs", None) or [])
+    of_input = [
+        [layer.mask_value for layer in masking if getattr(layer, "input", None) is tensor]
+        for tensor in inputs
+    ]
+    if any(of_input):
+        return [float(values[0]) if values else 0.0 for values in of_input]
+    masked = {float(layer.mask_value) for layer in masking}
+    return masked.pop() if len(masked) == 1 else 0.0
