@@ -36,6 +36,7 @@ ENGINE_FLOORS = (
     {"gradients", "twins"},
     {"scores"},
     {"clock", "effort", "footprint", "gradient_support", "model_outputs", "shards"},
+    {"row_checks"},
     {"evaluator"},
     {"__init__"},
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -12,14 +12,20 @@ import numpy as np
 
 from keras_importance.data.arrays import mapped
 from keras_importance.data.dependent_rows import block_length, overlapping_window, repeated_rows
-from keras_importance.data.features import InputColumns
-from keras_importance.data.frames import listed
+from keras_importance.data.features import Column, InputColumns
 from keras_importance.data.padding import PaddingValues, steps_of
 from keras_importance.data.reservoir import Reservoir
 from keras_importance.data.sampled_rows import SampledRows, sampled_rows
 from keras_importance.data.spread import Spread, spread_of
-from keras_importance.errors import InvalidArgumentError, NotEvaluableError, reason_of
-from keras_importance.statistics.arrays import Array, Floats, Integers, generator, n_blocks
+from keras_importance.errors import NotEvaluableError, reason_of
+from keras_importance.statistics.arrays import (
+    Array,
+    Floats,
+    Integers,
+    filled_columns,
+    generator,
+    n_blocks,
+)
 
 _OF_ROWS = ("inputs", "targets", "weights", "blocks", "steps")
 
@@ -80,8 +86,9 @@ class ValidationData:
             seed: seed of the sample.
 
         Raises:
-            InvalidArgumentError: for generators, unknown types, no rows, rows that don't match, values
-                that are not finite.
+            InvalidArgumentError: for generators, unknown types, and rows that don't match.
+            NotEvaluableError: for no rows, weights that are negative or not finite, and other rows that
+                can't be evaluated.
         """
         reservoir = Reservoir(max_samples, generator(seed, "sample"), padding)
         rows = sampled_rows(source, steps, reservoir)
@@ -90,7 +97,6 @@ class ValidationData:
         targets = y if any(leaf is not None for leaf in keras.tree.flatten(y)) else None
         window = _window(rows)
         columns = _named_columns(rows, inputs, input_names)
-        _check_finite(inputs, columns, targets)
         return cls(
             inputs=inputs,
             columns=columns,
@@ -119,6 +125,27 @@ class ValidationData:
     def spreads(self) -> tuple[Spread, ...]:
         """The spread of the columns of each input; zeros for inputs that hold no numbers."""
         return tuple(spread_of(values, self.weights) for values in self.inputs)
+
+    @cached_property
+    def filled(self) -> tuple[Array, ...]:
+        """The inputs, with missing numbers (NaN or infinite) replaced by the mean of their column."""
+        return tuple(
+            filled_columns(values, self.weights) if values.dtype.kind == "f" else values
+            for values in self.inputs
+        )
+
+    @property
+    def missing(self) -> dict[Column, int]:
+        """How many values each column lacks (NaN or infinite), for columns that lack some."""
+        return {
+            (index, int(column)): int(n_missing[column])
+            for index, values in enumerate(self.inputs)
+            if values.dtype.kind == "f" and not np.isfinite(values).all()
+            for n_missing in [
+                (~np.isfinite(values)).reshape(-1, len(self.columns[index].columns)).sum(axis=0)
+            ]
+            for column in np.flatnonzero(n_missing)
+        }
 
     def only(self, rows: Integers) -> ValidationData:
         """The same data with only some of the rows."""
@@ -238,22 +265,6 @@ def _row_weights(weight: Any, n_rows: int) -> Floats | None:
             "got sample weights that are negative or not finite. Pass weights of 0 or more."
         )
     return values
-
-
-def _check_finite(inputs: Iterable[Array], columns: Sequence[InputColumns], targets: Any) -> None:
-    for values, names in zip(inputs, columns, strict=True):
-        if values.dtype.kind == "f" and not np.all(np.isfinite(values)):
-            bad = ~np.isfinite(values.reshape(-1, len(names.columns)))
-            names_of_bad = [names.columns[c] for c in np.flatnonzero(bad.any(axis=0))]
-            raise InvalidArgumentError(
-                f"got NaN or infinite values in the validation data, in "
-                f"{listed(names_of_bad)} ({int(bad.sum())} values). Impute or drop them."
-            )
-    for values in keras.tree.flatten(targets):
-        if values is not None and values.dtype.kind == "f" and not np.all(np.isfinite(values)):
-            raise InvalidArgumentError(
-                "got NaN or infinite values in the targets of the validation data. Drop those rows."
-            )
 
 
 def _blocks(rows: SampledRows, window: int, leaves: Sequence[Array | None]) -> Integers | None:

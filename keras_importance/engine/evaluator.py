@@ -28,17 +28,17 @@ from keras_importance.engine.gradients.differentiator import (
     Scalars,
 )
 from keras_importance.engine.gradients.moments import Moments
-from keras_importance.engine.keras_internals import has_own_step
 from keras_importance.engine.metrics.constant_prediction import constant_scores
 from keras_importance.engine.metrics.from_argument import metric_from_argument
 from keras_importance.engine.metrics.metric import Metric
 from keras_importance.engine.model_outputs import ModelOutputs
+from keras_importance.engine.row_checks import check_rows, why_padding_matters
 from keras_importance.engine.scores.context import ScoringContext
 from keras_importance.engine.scores.exact import Scorer
 from keras_importance.engine.scores.joint import JointScorer
 from keras_importance.engine.scores.sample import DeviceData, FeatureScores, ScoreRequest
 from keras_importance.engine.scores.scoring import EXACT, FeatureScorer, Scoring
-from keras_importance.errors import InvalidArgumentError, NotEvaluableError, reason_of
+from keras_importance.errors import InvalidArgumentError, NotEvaluableError
 from keras_importance.statistics.arrays import Array, Floats, Integers, generator
 
 Made = TypeVar("Made")
@@ -110,32 +110,14 @@ class Evaluator:
 
         Raises:
             InvalidArgumentError: if the model, which declares its inputs, can't take the rows.
-            NotEvaluableError: if any other model can't: its training may call it in a way of its own.
+            NotEvaluableError: for rows that can't be evaluated; see `check_rows`.
         """
         if self.model.built:
-            try:
-                _ = self.outputs.shapes
-            except Exception as error:
-                is_declared = bool(getattr(self.model, "inputs", None))
-                is_wrong = is_declared and not has_own_step(self.model)
-                raise (InvalidArgumentError if is_wrong else NotEvaluableError)(
-                    f"got validation data that the model can't take ({reason_of(error)}). Pass rows "
-                    "like those of the training."
-                ) from error
-            if self.data.is_ragged and keras.backend.backend() == "tensorflow":
-                reason = self.why_padding_matters()
-                if reason is not None:
-                    raise NotEvaluableError(f"got ragged validation data, whose rows it {reason}")
+            check_rows(self.model, self.data, self.outputs)
 
     def why_padding_matters(self) -> str | None:
         """What padding does to predictions, and what mends it; None where it changes none."""
-        if not self.model.built or not self.outputs.differ_with_padding:
-            return None
-        return (
-            "pads to the longest row, and the model's predictions differ with the padding: it doesn't "
-            "mask all of it. Put keras.layers.Masking(mask_value=0.0) behind the input, give the "
-            "Embedding mask_zero=True, or pass rows of one length as validation_data=."
-        )
+        return why_padding_matters(self.outputs) if self.model.built else None
 
     def check_metric(self) -> None:
         """Tries the metric on the targets; if the model isn't built, only the argument is checked.

@@ -57,6 +57,30 @@ class ModelOutputs:
         return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
 
     @cached_property
+    def n_not_finite(self) -> int:
+        """Of how many rows with a missing value some output is NaN or infinite."""
+        inputs = self._data.inputs
+        is_incomplete = np.zeros(self._data.n_rows, bool)
+        for values in inputs:
+            if values.dtype.kind == "f":
+                is_incomplete |= ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        rows = np.flatnonzero(is_incomplete)
+        n_at_once = len(self.few_rows)
+        n_not_finite = 0
+        for start in range(0, len(rows), n_at_once):
+            block = rows[start : start + n_at_once]
+            outputs = keras.tree.flatten(
+                self.of([values[np.resize(block, n_at_once)] for values in inputs])
+            )
+            are_finite = [
+                np.isfinite(output).reshape(n_at_once, -1).all(axis=1)
+                for output in outputs
+                if output.dtype.kind == "f"
+            ]
+            n_not_finite += int(np.sum(~np.all(are_finite, axis=0)[: len(block)])) if are_finite else 0
+        return n_not_finite
+
+    @cached_property
     def differ_with_padding(self) -> bool:
         """Whether the outputs for a short row differ when it is padded to the longest row.
 

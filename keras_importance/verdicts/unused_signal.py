@@ -185,7 +185,7 @@ class UnusedSignalTest:
         return [self._elements_of(feature) for feature in self._evaluator.features.features]
 
     def _column(self, input_index: int, column: int) -> Array:
-        values = self._data.inputs[input_index]
+        values = self._data.filled[input_index]
         return values if values.ndim == 1 else values[..., column]
 
     def _elements_of(self, feature: Feature) -> Array:
