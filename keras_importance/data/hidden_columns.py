@@ -53,7 +53,10 @@ class HiddenColumns:
 
 
 def usual_values(values: Array) -> Array:
-    """`(n_columns,)` means of present values of columns of floats, and most frequent values of integers and texts."""
+    """`(n_columns,)` means of columns of floats, and most frequent values of integers and texts.
+
+    Missing values, NaN or infinite, don't count in the means.
+    """
     columns = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
     if values.dtype.kind == "f":
         return np.asarray(filled_columns(columns).mean(axis=0, dtype=np.float64), values.dtype)

@@ -76,17 +76,17 @@ def sampled_rows(source: Any, steps: int | None, reservoir: Reservoir) -> Sample
             if reservoir.n_seen == 0:
                 names = tuple(column_names(leaf) for leaf in keras.tree.flatten(x))
             for part in _parts_of_sparse((x, y, weight), reservoir.size):
-                batch, steps = _as_arrays(part, reservoir.padding)
+                batch, steps_of_rows = _as_arrays(part, reservoir.padding)
                 if reservoir.n_seen < ROWS_TO_COMPARE:
                     heads.append([leaf[:ROWS_TO_COMPARE] for leaf in keras.tree.flatten(batch[0])])
-                fill = (reservoir.padding.nest(batch), [0] * len(steps))
-                reservoir.add((batch, steps), batch[1], _n_rows(batch), fill)
+                fill = (reservoir.padding.nest(batch), [0] * len(steps_of_rows))
+                reservoir.add((batch, steps_of_rows), batch[1], _n_rows(batch), fill)
     if reservoir.n_seen == 0:
         raise NotEvaluableError(
             "got validation data without a single row of weight above 0. Pass at least a few "
             "hundred rows."
         )
-    ((x, y, weight), steps), positions = reservoir.rows()
+    ((x, y, weight), steps_of_rows), positions = reservoir.rows()
     return SampledRows(
         x,
         y,
@@ -95,7 +95,7 @@ def sampled_rows(source: Any, steps: int | None, reservoir: Reservoir) -> Sample
         reservoir.n_seen,
         first_rows=tuple(_concatenated(parts) for parts in zip(*heads, strict=True)),
         column_names=names,
-        steps=tuple(None if len(np.unique(of_rows)) == 1 else of_rows for of_rows in steps),
+        steps=tuple(None if len(np.unique(of_rows)) == 1 else of_rows for of_rows in steps_of_rows),
         is_padded_before=reservoir.padding.is_before,
         is_ragged=is_ragged,
     )

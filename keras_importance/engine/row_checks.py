@@ -18,24 +18,24 @@ def check_rows(model: Any, data: ValidationData, outputs: ModelOutputs) -> None:
 
     Raises:
         InvalidArgumentError: if the model, which declares its inputs, can't take the rows.
-        NotEvaluableError: if another model can't, which its own `train_step` may call in another way; for
-            missing values of which the model makes outputs that are not finite; and for ragged rows
-            whose outputs change when they are padded.
+        NotEvaluableError: if another model can't, which its own `train_step` may call in another way;
+            for missing values of which the model makes outputs that are not finite; and for ragged
+            rows whose outputs change when they are padded.
     """
     try:
         _ = outputs.shapes
     except Exception as error:
         is_wrong = bool(getattr(model, "inputs", None)) and not has_own_step(model)
         raise (InvalidArgumentError if is_wrong else NotEvaluableError)(
-            f"got validation data that the model can't take ({reason_of(error)}). Pass rows like those of "
-            "the training."
+            f"got validation data that the model can't take ({reason_of(error)}). Pass rows like those "
+            "of the training."
         ) from error
     if data.missing and (n_rows := outputs.n_not_finite):
         columns = [data.columns[index].columns[column] for index, column in data.missing]
         raise NotEvaluableError(
             f"got NaN or infinite values in the validation data, in {listed(columns)} "
-            f"({sum(data.missing.values())} values), of which the model makes outputs that are not finite "
-            f"in {n_rows} rows. Impute or drop them."
+            f"({sum(data.missing.values())} values), of which the model makes outputs that are not "
+            f"finite in {n_rows} rows. Impute or drop them."
         )
     if data.is_ragged and keras.backend.backend() == "tensorflow":
         reason = why_padding_matters(outputs)
@@ -48,7 +48,7 @@ def why_padding_matters(outputs: ModelOutputs) -> str | None:
     if not outputs.differ_with_padding:
         return None
     return (
-        "pads to the longest row, and the model's predictions differ with the padding: it doesn't mask all "
-        "of it. Put keras.layers.Masking(mask_value=0.0) behind the input, give the Embedding "
+        "pads to the longest row, and the model's predictions differ with the padding: it doesn't mask "
+        "all of it. Put keras.layers.Masking(mask_value=0.0) behind the input, give the Embedding "
         "mask_zero=True, or pass rows of one length as validation_data=."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, get_args
 
 import keras
@@ -30,6 +30,8 @@ from keras_importance.results.scores import Scores
 from keras_importance.statistics.arrays import Floats, Integers
 
 Of = Literal["auto", "output", "loss"]
+
+WHY_MISSING = "some of its values are missing (NaN), and no gradient leads from or to these"
 
 # Up to this many outputs are differentiated one by one; more are summed with random signs.
 WHY_MISSING = (

@@ -72,8 +72,9 @@ class LinearisedPermutation(PermutationImportance):
             feature = evaluator.features.features[index]
             reasons = [support.why_no_gradient(input_index) for input_index, _ in feature.columns]
             known = [reason for reason in reasons if reason is not None]
-            known += [WHY_MISSING] * any(column in missing for column in feature.columns)
-            if known:
+            if any(column in missing for column in feature.columns):
+                notes[feature.name] = WHY_MISSING
+            elif known:
                 notes[feature.name] = known[0]
             else:
                 importances[index], std_error[index] = 0.0, 0.0

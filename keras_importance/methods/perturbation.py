@@ -127,8 +127,9 @@ class PerturbationMethod(ImportanceMethod):
         except KeyboardInterrupt:
             reason = "the evaluation was interrupted"
             raise Interrupted(partial.scores(reason, effort.previous)) from None
-        scores = partial.scores("not scored yet: beyond the time budget so far", effort.previous)
-        return replace(scores, notes={**self.notes_of_few_rows(evaluator), **scores.notes})
+        all_scores = partial.scores("not scored yet: beyond the time budget so far", effort.previous)
+        notes = {**self.notes_of_few_rows(evaluator), **all_scores.notes}
+        return replace(all_scores, notes=notes)
 
     def jointly(
         self, evaluator: Evaluator, sets: Sequence[Sequence[int]], like: ImportanceResult

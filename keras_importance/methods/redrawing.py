@@ -23,9 +23,9 @@ def conditional_replacement(
     """The replacement that redraws each feature given all other features.
 
     A number becomes its mean given the other features plus the residual of a donor, or is missing where
-    that of the donor is. In the regressions, the mean of a column stands for a missing number. A category becomes
-    that of a row drawn at random for each repeat; numbers in the same feature then get the residuals of
-    that row, not of the donor. See `ConditionalPermutation`.
+    that of the donor is. In the regressions, the mean of a column stands for a missing number. A
+    category becomes that of a row drawn at random for each repeat; numbers in the same feature then get
+    the residuals of that row, not of the donor. See `ConditionalPermutation`.
 
     Args:
         data: the rows.

@@ -143,9 +143,8 @@ def _holds_categories(values: Array) -> bool:
     if values.dtype.kind != "f":
         return True
     present = values[np.isfinite(values)]
-    return (
-        bool(np.all((present == 0) | (present == 1))) and np.ptp(present) > 0 if present.size else False
-    )
+    are_binary = bool(np.all((present == 0) | (present == 1)))
+    return are_binary and present.size > 0 and bool(present.min() < present.max())
 
 
 def _codes(values: Array) -> Integers:
