@@ -50,6 +50,6 @@ def test_every_method_scores_fewer_rows_than_repeats(method, n_rows, linear_mode
 )
 def test_too_few_rows_for_any_importance_are_refused_outside_of_fit(method, n_rows, linear_model):
     with pytest.raises(
-        ValueError, match=rf"compute_importance got {n_rows} validation row.*Pass \d rows"
+        ValueError, match=rf"compute_importance got too few validation rows \({n_rows}\).*Pass \d rows"
     ):
         compute_importance(linear_model(B), (X[:n_rows], X[:n_rows] @ B), methods=method)
