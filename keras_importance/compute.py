@@ -7,7 +7,7 @@ from typing import Any
 from keras_importance.arguments import verbosity, whole_number, whole_number_or_none
 from keras_importance.engine.effort import Effort
 from keras_importance.engine.footprint import no_footprint
-from keras_importance.errors import speaking_as
+from keras_importance.errors import speaking_as, warn
 from keras_importance.methods import methods_from_argument
 from keras_importance.methods.preparation import prepared_evaluator
 from keras_importance.results.result import ImportanceResult
@@ -59,5 +59,8 @@ def compute_importance(
             max_samples=max_samples,
             seed=seed,
         )
+        padding = evaluator.why_padding_matters()
+        if padding is not None:
+            warn(f"compute_importance got validation rows of unequal lengths. It {padding}")
         effort = Effort(verbose=bool(verbose))
         return {method.name: method(evaluator, effort=effort) for method in chosen}

@@ -23,6 +23,10 @@ class InvalidArgumentError(ValueError):
     """An argument that can't be used; its message starts with what was received."""
 
 
+class NotEvaluableError(InvalidArgumentError):
+    """What the model, its data or its loss don't allow to be evaluated; a warning during training."""
+
+
 @dataclass(frozen=True)
 class Naming:
     """What a user calls rows, and the arguments that hold or mend them.
@@ -64,6 +68,15 @@ class RowsError(InvalidArgumentError):
         super().__init__(_PLACEHOLDER.sub(lambda found: words[found[1]], template))
 
 
+class NotEvaluableRowsError(RowsError, NotEvaluableError):
+    """Rows that `fit` may take, but that can't be evaluated."""
+
+
+def is_wrong_argument(error: Exception) -> bool:
+    """Whether an argument is wrong, so that it must be mended before a training."""
+    return isinstance(error, InvalidArgumentError) and not isinstance(error, NotEvaluableError)
+
+
 @contextmanager
 def speaking_as(who: str) -> Iterator[None]:
     """Turns an `InvalidArgumentError` raised inside into a `ValueError` that begins with a name.
@@ -88,12 +101,12 @@ def about(naming: Naming) -> Iterator[None]:
         naming: what they call the rows, and the arguments that mend them.
 
     Raises:
-        RowsError: with these words, for a `RowsError` inside.
+        RowsError: with these words, for a `RowsError` inside; of its type.
     """
     try:
         yield
     except RowsError as error:
-        raise RowsError(error.template, naming) from error
+        raise type(error)(error.template, naming) from error
 
 
 def reason_of(error: BaseException) -> str:

@@ -37,6 +37,7 @@ ENGINE_FLOORS = (
     {"scores"},
     {"clock", "effort", "footprint", "gradient_support", "mixed_rows", "shards"},
     {"resolved_metrics"},
+    {"row_checks"},
     {"evaluator"},
     {"__init__"},
 )

@@ -32,12 +32,15 @@ def caveats(run: FitRun, settings: Settings) -> list[str]:
 
 def _looked_for(run: FitRun, settings: Settings) -> Iterator[str | None]:
     evaluator, fit = run.evaluator, fit_arguments(run.evaluator.model)
-    for detector in settings.detectors:
+    for detector in run.detectors:
         yield too_few_rows(detector, evaluator.data, len(evaluator.features), run.n_evaluations)
+    padding = evaluator.why_padding_matters()
+    if padding is not None:
+        yield f"FeatureImportance got validation rows of unequal lengths. It {padding}"
     if fit is None:
         return
     own_data = settings.validation_data
-    if settings.detectors and (own_data is None or own_data is fit.validation_data):
+    if run.detectors and (own_data is None or own_data is fit.validation_data):
         yield chosen_on_the_same_rows(fit.callbacks)
     if settings.add_to_logs and settings in fit.callbacks:
         later = fit.callbacks[fit.callbacks.index(settings) + 1 :]

@@ -219,6 +219,8 @@ class FeatureImportance(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Starts the clock. The first epoch of a `fit` also decides which earlier results stay."""
         if self._run is None:
+            # Nothing is evaluated: results of an earlier training must not pass for this one's.
+            self._history = self._history.before(epoch)
             return
         if self._run.epoch is None:
             self._begin(self._run, epoch)

@@ -10,13 +10,25 @@ from keras_importance.callback.run_directory import run_directory, writers_of_ru
 from keras_importance.callback.schedule import Schedule
 from keras_importance.callback.settings import Settings
 from keras_importance.data.loaders import check_is_batched
-from keras_importance.data.running_fit import fit_arguments
+from keras_importance.data.running_fit import FitArguments, fit_arguments
 from keras_importance.data.training_data import TrainingData
 from keras_importance.engine.evaluator import Evaluator
-from keras_importance.errors import InvalidArgumentError, Naming, about
-from keras_importance.methods.preparation import prepared_evaluator
+from keras_importance.engine.keras_internals import has_own_step
+from keras_importance.errors import (
+    InvalidArgumentError,
+    Naming,
+    NotEvaluableError,
+    about,
+    is_wrong_argument,
+    reason_of,
+    warn,
+)
+from keras_importance.methods.preparation import padding_values, prepared_evaluator, why_not_evaluable
 from keras_importance.reporting.console import ConsoleWriter
 from keras_importance.results.history import ImportanceHistory
+
+Failures = dict[str, Exception]
+"""For each method that can't be computed, by its name, what is in the way."""
 
 # Expected seconds to draw all pictures, before any was drawn.
 _PICTURE_SECONDS = 0.7
@@ -26,8 +38,13 @@ _OF_FIT = Naming(
 )
 
 
-def new_run(settings: Settings, model: Any, n_epochs: int | None, history: ImportanceHistory) -> FitRun:
+def new_run(
+    settings: Settings, model: Any, n_epochs: int | None, history: ImportanceHistory
+) -> FitRun | None:
     """The state of the `fit` that is about to begin, with every check that is possible before training.
+
+    A method that the model, its data or its loss don't allow is left out, with its detectors. One
+    warning says which ones, and why.
 
     Args:
         settings: the settings of the callback.
@@ -35,16 +52,26 @@ def new_run(settings: Settings, model: Any, n_epochs: int | None, history: Impor
         n_epochs: number of the epoch, counted from 1, at which `fit` ends; None if that isn't known.
         history: earlier results and verdicts.
 
+    Returns:
+        The state, or None if nothing can be evaluated.
+
     Raises:
-        InvalidArgumentError: without validation data, and for settings that don't fit the model.
+        InvalidArgumentError: without validation data, for rows that can be read only once, and for
+            settings that don't fit the model.
     """
-    evaluator = _evaluator(settings, model)
+    evaluator, failures = _evaluator(settings, model)
+    methods = tuple(method for method in settings.methods if method.name not in failures)
+    if failures:
+        warn(_left_out(failures, nothing_is_left=not methods))
+    if evaluator is None or not methods:
+        return None
+    names = {method.name for method in methods}
     writers = writers_of_run(model, settings.log_dir, settings.writers)
     picture_seconds = _PICTURE_SECONDS if any(writer.draws_pictures for writer in writers) else 0.0
     return FitRun(
         evaluator=evaluator,
-        methods=settings.methods,
-        detectors=settings.detectors,
+        methods=methods,
+        detectors=tuple(detector for detector in settings.detectors if detector.method in names),
         on_verdict=settings.on_verdict,
         writers=writers,
         console=ConsoleWriter() if settings.verbose else None,
@@ -55,30 +82,69 @@ def new_run(settings: Settings, model: Any, n_epochs: int | None, history: Impor
     )
 
 
-def _evaluator(settings: Settings, model: Any) -> Evaluator:
-    """The model with the callback's own rows or, without any, the rows that `fit` validates on."""
-    source, steps, fit = settings.validation_data, None, fit_arguments(model)
-    if source is None:
-        if fit is None or fit.validation_data is None:
-            raise InvalidArgumentError(
-                "got no validation data, neither of its own nor from fit. Pass validation_data= or "
-                "validation_split= to fit, or FeatureImportance(validation_data=...)."
+def _evaluator(settings: Settings, model: Any) -> tuple[Evaluator | None, Failures]:
+    """The model with the rows to evaluate, and what is in the way of methods that can't be computed.
+
+    The rows are the callback's own or, without any, those that `fit` validates on.
+    """
+    fit = fit_arguments(model)
+    source, steps = _validation_rows(settings, fit)
+    failures: Failures = {}
+    training_data = None
+    trainers = [method.name for method in settings.methods if method.trains]
+    try:
+        if settings.validation_data is None and not has_own_step(model):
+            check_is_batched(source)
+        if trainers and fit is not None:
+            try:
+                training_data = TrainingData.of(fit, padding_values(model))
+            except NotEvaluableError as error:
+                failures = dict.fromkeys(trainers, error)
+        with about(_OF_FIT):
+            evaluator = prepared_evaluator(
+                model,
+                source,
+                (),
+                features=settings.features,
+                metric=settings.metric,
+                max_samples=settings.max_samples,
+                seed=settings.seed,
+                steps=steps,
+                training_data=training_data,
+                in_parts=settings.time_budget is not None,
+                batch_size=None if fit is None else fit.rows_in_batch,
             )
-        source, steps = fit.validation_data, fit.validation_steps
-        check_is_batched(source)
-    trains = any(method.trains for method in settings.methods)
-    training_data = TrainingData.of(fit) if trains and fit is not None else None
-    with about(_OF_FIT):
-        return prepared_evaluator(
-            model,
-            source,
-            settings.methods,
-            features=settings.features,
-            metric=settings.metric,
-            max_samples=settings.max_samples,
-            seed=settings.seed,
-            steps=steps,
-            training_data=training_data,
-            in_parts=settings.time_budget is not None,
-            batch_size=None if fit is None else fit.rows_in_batch,
+        others = [method for method in settings.methods if method.name not in failures]
+        return evaluator, {**failures, **why_not_evaluable(others, evaluator)}
+    except Exception as error:
+        if is_wrong_argument(error):
+            raise
+        return None, {method.name: error for method in settings.methods}
+
+
+def _validation_rows(settings: Settings, fit: FitArguments | None) -> tuple[Any, int | None]:
+    """The rows to evaluate, and how many batches of them to read; None for all.
+
+    Raises:
+        InvalidArgumentError: without rows.
+    """
+    if settings.validation_data is not None:
+        return settings.validation_data, None
+    if fit is None or fit.validation_data is None:
+        raise InvalidArgumentError(
+            "got no validation data, neither of its own nor from fit. Pass validation_data= or "
+            "validation_split= to fit, or FeatureImportance(validation_data=...)."
         )
+    return fit.validation_data, fit.validation_steps
+
+
+def _left_out(failures: Failures, *, nothing_is_left: bool) -> str:
+    """The warning that names the methods that can't be computed, and says why."""
+    names_of: dict[str, list[str]] = {}
+    for name, error in failures.items():
+        is_ours = isinstance(error, NotEvaluableError)
+        reason = str(error) if is_ours else f"failed: {reason_of(error)}."
+        names_of.setdefault(reason, []).append(repr(name))
+    what = "can't evaluate" if nothing_is_left else "can't evaluate all of"
+    reasons = [f"For {' and '.join(names)} it {reason}" for reason, names in names_of.items()]
+    return " ".join([f"FeatureImportance {what} this training, which goes on.", *reasons])

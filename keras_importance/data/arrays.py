@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -11,18 +12,25 @@ import keras
 import numpy as np
 
 from keras_importance.data.frames import frame_values, is_pandas, series_values
-from keras_importance.errors import RowsError
+from keras_importance.errors import NotEvaluableRowsError, RowsError
 from keras_importance.statistics.arrays import Array
 
+# A gigabyte of floats.
+_MAX_DENSE = 2**28
 
-def as_numpy(leaf: Any) -> Array:
+
+def as_numpy(leaf: Any, padding: float = 0.0) -> Array:
     """`(n_rows, ...)` array of the rows of one input, target or weight.
 
+    Args:
+        leaf: anything like an array.
+        padding: the value of the steps that a ragged tensor of floats lacks; 0 or "" in any other.
+
     Raises:
-        InvalidArgumentError: for rows that differ in length, sparse matrices, mixed types, and values
-            without rows.
+        InvalidArgumentError: for mixed types, and values without rows.
+        NotEvaluableError: for a nested tensor of torch.
     """
-    values = _values(leaf)
+    values = _values(leaf, padding)
     if values.dtype == object and not isinstance(values.flat[0] if values.size else "", (str, bytes)):
         raise RowsError(
             f"got {{rows}} of mixed types (a {type(leaf).__name__} of dtype object). Convert "
@@ -36,10 +44,31 @@ def as_numpy(leaf: Any) -> Array:
     return values
 
 
-def as_input(leaf: Any) -> Array:
+def as_input(leaf: Any, padding: float = 0.0) -> Array:
     """`as_numpy` of an input; a pandas Series becomes a column `(n_rows, 1)`, as in `fit`."""
-    values = as_numpy(leaf)
+    values = as_numpy(leaf, padding)
     return values[:, None] if is_pandas(leaf) and values.ndim == 1 else values
+
+
+def is_sparse(leaf: Any) -> bool:
+    """Whether a value is a sparse matrix of SciPy, or a sparse tensor of TensorFlow or JAX."""
+    return hasattr(leaf, "toarray") or hasattr(leaf, "dense_shape") or hasattr(leaf, "todense")
+
+
+def check_fits_when_dense(leaf: Any, n_rows: int) -> None:
+    """Checks that some rows of a sparse matrix or tensor fit into memory as an array.
+
+    Raises:
+        NotEvaluableError: for more than 2^28 values.
+    """
+    n_values = n_rows * math.prod(leaf.shape[1:])
+    if n_values > _MAX_DENSE:
+        most = _MAX_DENSE // math.prod(leaf.shape[1:])
+        raise NotEvaluableRowsError(
+            f"got {{rows}} as a sparse {type(leaf).__name__} of shape {tuple(leaf.shape)}: "
+            f"{n_rows} of its rows are {n_values:,} values when dense, more than {_MAX_DENSE:,}. Pass "
+            f"max_samples={most} or less, or fewer rows as validation_data=."
+        )
 
 
 def mapped(function: Callable[..., Any], *nests: Any) -> Any:
@@ -57,7 +86,14 @@ def array_hash(values: Any) -> str:
     return f"{array.dtype} {array.shape} {hashlib.sha256(content.tobytes()).hexdigest()}"
 
 
-def _values(leaf: Any) -> Array:
+def _dense(leaf: Any) -> Array:
+    if hasattr(leaf, "dense_shape"):
+        tf = sys.modules["tensorflow"]
+        return np.asarray(tf.sparse.to_dense(tf.sparse.reorder(leaf)))
+    return np.asarray(leaf.toarray() if hasattr(leaf, "toarray") else leaf.todense())
+
+
+def _values(leaf: Any, padding: float = 0.0) -> Array:
     """The values of anything like an array, of any type and shape."""
     if isinstance(leaf, (np.ndarray, list, int, float, str)):
         return np.asarray(leaf)
@@ -65,18 +101,15 @@ def _values(leaf: Any) -> Array:
         return frame_values(leaf) if hasattr(leaf, "columns") else series_values(leaf)
     if hasattr(leaf, "to_numpy"):
         return np.asarray(leaf.to_numpy())
-    if hasattr(leaf, "row_splits") or getattr(leaf, "is_nested", False):
-        raise RowsError(
-            f"got {{rows}} with a {type(leaf).__name__}, whose rows differ in length. Pad it to "
-            "a dense array."
+    if hasattr(leaf, "row_splits"):
+        return np.asarray(leaf.to_tensor(padding if leaf.dtype.is_floating else None))
+    if getattr(leaf, "is_nested", False):
+        raise NotEvaluableRowsError(
+            f"got {{rows}} with a nested {type(leaf).__name__}, whose rows differ in length. Pad "
+            "it to a dense array."
         )
-    if hasattr(leaf, "toarray"):
-        raise RowsError(
-            f"got {{rows}} as a sparse {type(leaf).__name__}. Pass {{argument}} with its .toarray()."
-        )
-    if hasattr(leaf, "dense_shape"):
-        tf = sys.modules["tensorflow"]
-        return np.asarray(tf.sparse.to_dense(tf.sparse.reorder(leaf)))
+    if is_sparse(leaf):
+        return _dense(leaf)
     if hasattr(leaf, "detach"):  # a torch tensor, on every backend
         tensor = leaf.detach().cpu()
         tensor = tensor.to_dense() if tensor.is_sparse else tensor

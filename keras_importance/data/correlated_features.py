@@ -55,7 +55,7 @@ def _columns_of_numbers(data: ValidationData) -> list[Column]:
     """The columns that hold numbers and vary."""
     return [
         (i, c)
-        for i, values in enumerate(data.inputs)
+        for i, values in enumerate(data.filled)
         if values.dtype.kind == "f"
         for c in range(len(data.columns[i].columns))
         if np.ptp(_steps(values, c)) > 0
@@ -72,7 +72,7 @@ def _correlations(data: ValidationData, columns: list[Column]) -> Floats:
     """`(n_columns, n_columns)` rank correlations of all pairs of columns."""
     weights = np.ones(data.n_rows) if data.weights is None else data.weights
     root = np.sqrt(weights / weights.sum())[:, None]
-    steps = [_steps(data.inputs[i], c) for i, c in columns]
+    steps = [_steps(data.filled[i], c) for i, c in columns]
     lengths = np.array([values.shape[1] for values in steps])
     means = _unit([values.mean(axis=1, keepdims=True) for values in steps], root)
     correlations = means.T @ means

@@ -74,6 +74,7 @@ def overlapping_window(inputs: Sequence[Array]) -> int:
         n_steps = int(rows.shape[1])
         for stride in range(1, n_steps // 2 + 1):
             earlier, later = rows[:-1, stride:], rows[1:, :-stride]
-            if np.array_equal(earlier, later) and not np.array_equal(earlier, rows[:-1, :-stride]):
+            is_moved = np.array_equal(earlier, later, equal_nan=True)
+            if is_moved and not np.array_equal(earlier, rows[:-1, :-stride], equal_nan=True):
                 return -(-n_steps // stride)
     return 0

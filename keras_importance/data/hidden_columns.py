@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from keras_importance.data.features import Column, InputColumns
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.statistics.arrays import Array
+from keras_importance.statistics.arrays import Array, filled_columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +53,13 @@ class HiddenColumns:
 
 
 def usual_values(values: Array) -> Array:
-    """`(n_columns,)` means of columns of floats, and most frequent values of integers and texts."""
+    """`(n_columns,)` means of columns of floats, and most frequent values of integers and texts.
+
+    Missing values, NaN or infinite, don't count in the means.
+    """
     columns = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
     if values.dtype.kind == "f":
-        return np.asarray(columns.mean(axis=0, dtype=np.float64), values.dtype)
+        return np.asarray(filled_columns(columns).mean(axis=0, dtype=np.float64), values.dtype)
     most_frequent = []
     for column in columns.T:
         distinct, counts = np.unique(column, return_counts=True)

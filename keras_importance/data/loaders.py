@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from keras_importance.data.single_rows import ROWS_AT_ONCE, is_row, stacked, unequal_rows
+from keras_importance.data.single_rows import ROWS_AT_ONCE, is_row, stacked
 from keras_importance.errors import InvalidArgumentError, RowsError
 
 Batch = tuple[Any, Any, Any]
@@ -117,10 +117,10 @@ def _of_tf_dataset(tf: Any, source: Any, steps: int | None) -> Iterator[Batch]:
     if not is_row(source.element_spec):
         yield from map(keras.utils.unpack_x_y_sample_weight, source)
         return
-    try:
-        yield from map(keras.utils.unpack_x_y_sample_weight, source.batch(ROWS_AT_ONCE))
-    except tf.errors.InvalidArgumentError as error:
-        raise unequal_rows(error) from error
+    shapes = (spec.shape for spec in tf.nest.flatten(source.element_spec))
+    is_of_one_shape = all(shape.is_fully_defined() for shape in shapes)
+    read = source.batch(ROWS_AT_ONCE) if is_of_one_shape else stacked(source)
+    yield from map(keras.utils.unpack_x_y_sample_weight, read)
 
 
 def _with_shuffles_of_its_own(tf: Any, source: Any) -> Any:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_importance.data.arrays import mapped
-from keras_importance.errors import RowsError
+from keras_importance.data.unequal_lengths import Padding, PaddingValues, common_shape, padded
 from keras_importance.statistics.arrays import Array, Floats, Integers
 
 _MAX_CLASSES = 100
@@ -37,36 +37,43 @@ class Reservoir:
 
     Attributes:
         n_seen: how many rows were added so far.
+        size: how many rows to keep; None for all.
+        padding: how rows of unequal lengths are padded.
 
     Args:
         size: how many rows to keep; None keeps all.
         rng: source of the keys.
+        padding: the value of padded steps.
     """
 
-    def __init__(self, size: int | None, rng: np.random.Generator) -> None:
+    def __init__(self, size: int | None, rng: np.random.Generator, padding: PaddingValues = 0.0) -> None:
+        self.size = size
+        self.padding = Padding(padding)
         self.n_seen = 0
-        self._size = size
         self._rng = rng
         self._classes = _Classes()
         # Each part: keys, positions, labels and a nest of rows, all of one length.
         self._parts: list[tuple[Floats, Integers, Integers, Any]] = []
+        self._fill: Any = None
         self._bounds = np.full(_MAX_CLASSES, np.inf)
         self._n_kept = 0
         self._limit = 2.0 * (size or 0)
 
-    def add(self, rows: Any, targets: Any, n_rows: int) -> None:
+    def add(self, rows: Any, targets: Any, n_rows: int, fill: Any) -> None:
         """Adds the next rows.
 
         Args:
             rows: a nest of arrays.
             targets: their targets, a nest of arrays.
             n_rows: how many rows there are.
+            fill: the nest of the values of their padded steps.
         """
+        self._fill = fill
         if not n_rows:
             return
         keys = self._rng.random(n_rows)
         positions = np.arange(self.n_seen, self.n_seen + n_rows)
-        labels = self._classes.labels(None if self._size is None else targets, n_rows)
+        labels = self._classes.labels(None if self.size is None else targets, n_rows)
         part = (keys, positions, labels, rows)
         self.n_seen += n_rows
         kept = np.flatnonzero(keys <= self._bounds[labels])
@@ -75,17 +82,17 @@ class Reservoir:
         if len(kept):
             self._parts.append(part)
             self._n_kept += len(kept)
-        if self._size is not None and self._n_kept > self._limit:
-            self._shrink(self._size)
+        if self.size is not None and self._n_kept > self._limit:
+            self._shrink(self.size)
 
     def rows(self) -> tuple[Any, Integers]:
         """The nest of the sampled rows, and their `(n_rows,)` positions in the source."""
         keys, labels = self._keys(), self._labels()
-        if self._size is None or self.n_seen <= self._size:
+        if self.size is None or self.n_seen <= self.size:
             kept = np.arange(len(keys))
         else:
             ranks, counts = _ranks(keys, labels), self._classes.counts
-            kept = np.flatnonzero(ranks < _quotas(counts, self._size, keys, labels)[labels])
+            kept = np.flatnonzero(ranks < _quotas(counts, self.size, keys, labels)[labels])
         if len(self._parts) > 1 or len(kept) < len(keys):
             self._keep(kept)
         _, positions, _, rows = self._parts[0]
@@ -118,7 +125,14 @@ class Reservoir:
         of_part = np.split(kept, np.searchsorted(kept, ends[:-1]))
         starts = [0, *ends[:-1]]
         rows_of_part = [rows - start for rows, start in zip(of_part, starts, strict=True)]
-        self._parts = [mapped(lambda *leaves: _joined(leaves, rows_of_part), *self._parts)]
+        is_before = self.padding.is_before
+        self._parts = [
+            mapped(
+                lambda fill, *leaves: _joined(leaves, rows_of_part, fill, is_before=is_before),
+                (0.0, 0, 0, self._fill),
+                *self._parts,
+            )
+        ]
         self._n_kept = len(kept)
 
 
@@ -205,23 +219,19 @@ def _quotas(counts: Integers, size: int, keys: Floats, labels: Integers) -> Inte
     return quotas
 
 
-def _joined(leaves: tuple[Array, ...], rows_of_leaf: list[Integers]) -> Array:
-    """Some rows of each array, concatenated without a copy of all rows.
+def _joined(
+    leaves: tuple[Array, ...], rows_of_leaf: list[Integers], fill: Any, *, is_before: bool
+) -> Array:
+    """Some rows of each array, padded to one shape and concatenated without a copy of all rows.
 
     Raises:
-        InvalidArgumentError: for arrays whose rows differ in shape.
+        NotEvaluableError: for arrays whose rows differ in rank.
     """
-    try:
-        form = np.concatenate([leaf[:0] for leaf in leaves])
-    except ValueError as error:
-        shapes = sorted({leaf.shape[1:] for leaf in leaves})
-        raise RowsError(
-            f"got {{rows}} whose batches differ in the shape of a row "
-            f"({', '.join(map(str, shapes[:5]))}). Pad all rows to one shape."
-        ) from error
-    joined = np.empty((sum(map(len, rows_of_leaf)), *form.shape[1:]), form.dtype)
+    shape = common_shape(leaves)
+    dtype = np.result_type(*leaves)
+    joined = np.empty((sum(map(len, rows_of_leaf)), *shape), dtype)
     start = 0
     for leaf, rows in zip(leaves, rows_of_leaf, strict=True):
-        joined[start : start + len(rows)] = leaf[rows]
+        joined[start : start + len(rows)] = padded(leaf[rows], shape, fill, is_before=is_before)
         start += len(rows)
     return joined

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +11,18 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_importance.data.arrays import as_input, as_numpy, mapped
+from keras_importance.data.arrays import as_input, as_numpy, check_fits_when_dense, is_sparse, mapped
 from keras_importance.data.dependent_rows import ROWS_TO_COMPARE
 from keras_importance.data.frames import column_names
 from keras_importance.data.loaders import ACCEPTED, Batch, batches
 from keras_importance.data.reservoir import Reservoir
+from keras_importance.data.unequal_lengths import Padding, common_shape, padded, steps_of
 from keras_importance.data.value_weights import weight_of_rows
-from keras_importance.errors import RowsError
+from keras_importance.errors import NotEvaluableRowsError, RowsError
 from keras_importance.statistics.arrays import Array, Integers
+
+# 64 MB of floats.
+_DENSE_AT_ONCE = 2**24
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +38,10 @@ class SampledRows:
         first_rows: for each input the first rows of the source.
         column_names: for each input the names of its columns; None where the source gives none.
         batch_size: how many rows the first batch of the source has.
+        steps: for each input `(n_rows,)` how many steps a row had before it was padded to the longest
+            row; None where all rows have the same number.
+        is_padded_before: whether they are padded before their steps.
+        is_ragged: whether an input is a ragged tensor in the source.
     """
 
     x: Any
@@ -43,6 +52,9 @@ class SampledRows:
     first_rows: tuple[Array, ...]
     column_names: tuple[tuple[str, ...] | None, ...]
     batch_size: int
+    steps: tuple[Integers | None, ...]
+    is_padded_before: bool
+    is_ragged: bool
 
 
 def sampled_rows(
@@ -62,25 +74,78 @@ def sampled_rows(
     names: tuple[tuple[str, ...] | None, ...] = ()
     heads: list[list[Array]] = []
     batch_size = 0
+    is_ragged = False
     # Closed at once, even after an error, so that random states are restored now, not some time later.
     with closing(batches(source, steps)) as stream:
         for x, y, weight in stream:
             _check_inputs(x)
+            is_ragged |= any(hasattr(leaf, "row_lengths") for leaf in keras.tree.flatten(x))
             if reservoir.n_seen == 0:
                 names = tuple(column_names(leaf) for leaf in keras.tree.flatten(x))
-            batch: Batch = (mapped(as_input, x), *mapped(as_numpy, (y, weight)))
-            batch_size = batch_size or len(keras.tree.flatten(batch[0])[0])
-            batch = batch if keeps_weightless else _with_weight(batch)
-            if reservoir.n_seen < ROWS_TO_COMPARE:
-                heads.append([leaf[:ROWS_TO_COMPARE] for leaf in keras.tree.flatten(batch[0])])
-            reservoir.add(batch, batch[1], _n_rows(batch))
+            for part in _parts_of_sparse((x, y, weight), reservoir.size):
+                batch, steps_of_rows = _as_arrays(part, reservoir.padding)
+                n_in_batch = len(keras.tree.flatten(batch[0])[0])
+                batch_size = batch_size or n_in_batch
+                if not keeps_weightless:
+                    batch, steps_of_rows = _with_weight(batch, steps_of_rows)
+                if reservoir.n_seen < ROWS_TO_COMPARE:
+                    heads.append([leaf[:ROWS_TO_COMPARE] for leaf in keras.tree.flatten(batch[0])])
+                fill = (reservoir.padding.nest(batch), [0] * len(steps_of_rows))
+                reservoir.add((batch, steps_of_rows), batch[1], _n_rows(batch), fill)
     if reservoir.n_seen == 0:
-        raise RowsError(
+        raise NotEvaluableRowsError(
             "got {rows} without a single row of weight above 0. Pass at least a few hundred rows."
         )
-    (x, y, weight), positions = reservoir.rows()
-    first_rows = tuple(np.concatenate(parts) for parts in zip(*heads, strict=True))
-    return SampledRows(x, y, weight, positions, reservoir.n_seen, first_rows, names, batch_size)
+    ((x, y, weight), steps_of_rows), positions = reservoir.rows()
+    return SampledRows(
+        x,
+        y,
+        weight,
+        positions,
+        reservoir.n_seen,
+        first_rows=tuple(_concatenated(parts) for parts in zip(*heads, strict=True)),
+        column_names=names,
+        steps=tuple(None if len(np.unique(of_rows)) == 1 else of_rows for of_rows in steps_of_rows),
+        is_padded_before=reservoir.padding.is_before,
+        is_ragged=is_ragged,
+        batch_size=batch_size,
+    )
+
+
+def _parts_of_sparse(batch: Batch, size: int | None) -> Iterator[Batch]:
+    """A batch of sparse matrices of SciPy in parts that fit into memory when dense; others as they are.
+
+    Raises:
+        NotEvaluableError: if the rows that will be kept don't fit into memory when dense.
+    """
+    sparse = [leaf for leaf in keras.tree.flatten(batch) if is_sparse(leaf)]
+    for leaf in sparse:
+        n_rows = leaf.shape[0]
+        check_fits_when_dense(leaf, min(n_rows, size or n_rows) if hasattr(leaf, "tocsr") else n_rows)
+    if not any(hasattr(leaf, "tocsr") for leaf in sparse):
+        yield batch
+        return
+    rows = mapped(lambda leaf: leaf.tocsr() if hasattr(leaf, "tocsr") else as_numpy(leaf), batch)
+    n_rows, n_values = sparse[0].shape[0], sum(math.prod(leaf.shape[1:]) for leaf in sparse)
+    at_once = max(1, _DENSE_AT_ONCE // max(n_values, 1))
+    for start in range(0, n_rows, at_once):
+        yield mapped(lambda leaf, first=start: leaf[first : first + at_once], rows)
+
+
+def _as_arrays(batch: Batch, padding: Padding) -> tuple[Batch, list[Integers]]:
+    """The batch as arrays, and for each input the steps of its rows."""
+    x, y, weight = batch
+    leaves = keras.tree.flatten(x)
+    fill = keras.tree.pack_sequence_as(x, padding.of_inputs(len(leaves)))
+    read: Batch = (mapped(as_input, x, fill), *mapped(as_numpy, (y, weight)))
+    steps = [steps_of(*both) for both in zip(leaves, keras.tree.flatten(read[0]), strict=True)]
+    padding.note(*read[:2])
+    return read, steps
+
+
+def _concatenated(parts: Sequence[Array]) -> Array:
+    shape = common_shape(parts)
+    return np.concatenate([padded(part, shape, 0, is_before=False) for part in parts])
 
 
 def _check_inputs(x: Any) -> None:
@@ -91,16 +156,16 @@ def _check_inputs(x: Any) -> None:
         )
 
 
-def _with_weight(batch: Batch) -> Batch:
-    """The batch without its rows of weight 0, which count for nothing and are often padding."""
+def _with_weight(batch: Batch, steps: list[Integers]) -> tuple[Batch, list[Integers]]:
+    """The batch and the steps of its inputs, without the rows of weight 0, which are often padding."""
     weight = weight_of_rows(batch[2])
     if weight is None:
-        return batch
+        return batch, steps
     rows = weight != 0
     n_rows = len(rows)
     if rows.all() or any(len(leaf) != n_rows for leaf in keras.tree.flatten(batch) if leaf is not None):
-        return batch
-    kept: Batch = mapped(lambda leaf: leaf[rows], batch)
+        return batch, steps
+    kept: tuple[Batch, list[Integers]] = mapped(lambda leaf: leaf[rows], (batch, steps))
     return kept
 
 

@@ -10,7 +10,6 @@ import keras
 import numpy as np
 
 from keras_importance.data.arrays import mapped
-from keras_importance.errors import InvalidArgumentError, RowsError, reason_of
 
 ROWS_AT_ONCE = 1024
 
@@ -34,21 +33,10 @@ def _shape(leaf: Any) -> tuple[int | None, ...] | None:
 
 
 def stacked(rows: Iterable[Any]) -> Iterator[Any]:
-    """Batches of at most 1024 rows each.
-
-    Raises:
-        InvalidArgumentError: for rows that differ in length.
-    """
+    """Batches of at most 1024 rows each; batches of one row where they differ in length."""
     rows = iter(rows)
     while chunk := list(islice(rows, ROWS_AT_ONCE)):
         try:
             yield mapped(lambda *leaves: np.stack(leaves), *chunk)
-        except ValueError as error:
-            raise unequal_rows(error) from error
-
-
-def unequal_rows(error: Exception) -> InvalidArgumentError:
-    """The error for rows that can't be put into one array."""
-    return RowsError(
-        f"got {{rows}} whose rows differ in length ({reason_of(error)}). Pad them to one length."
-    )
+        except ValueError:
+            yield from (mapped(lambda leaf: np.asarray(leaf)[None], row) for row in chunk)

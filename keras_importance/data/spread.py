@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_importance.statistics.arrays import Array, Floats, unit_weights
+from keras_importance.statistics.arrays import (
+    Array,
+    Floats,
+    filled_columns,
+    present_fraction,
+    unit_weights,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +46,19 @@ class Spread:
 
 
 def spread_of(values: Array, weights: Floats | None) -> Spread:
-    """The spread of the columns of an input; zeros for an input that holds no numbers."""
+    """The spread of the columns of an input; zeros for an input that holds no numbers.
+
+    Missing values, NaN or infinite, don't count.
+    """
     n_rows, n_columns = len(values), values.shape[-1] if values.ndim > 1 else 1
     if values.dtype.kind not in "fiub":
         zeros = np.zeros(n_columns)
         return Spread(zeros, zeros, zeros, zeros, weight_squared=1.0)
     w = unit_weights(weights, n_rows)
     x = values.reshape(n_rows, -1, n_columns).astype(np.float64)
+    present = np.isfinite(x)
+    x = filled_columns(x, w)
     mean = np.einsum("n,nsc->c", w, x) / x[..., 0].size
-    q = np.square(x - mean).mean(axis=1)
+    # A filled value adds nothing: the moments are those of the present values.
+    q = np.square(x - mean).mean(axis=1) / present_fraction(present, w)
     return Spread(mean, w @ q / n_rows, w**2 @ q / n_rows, w**2 @ q**2 / n_rows, float(np.mean(w**2)))

@@ -12,8 +12,9 @@ import numpy as np
 
 from keras_importance.data.loaders import batches
 from keras_importance.data.running_fit import FitArguments
+from keras_importance.data.unequal_lengths import PaddingValues
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.errors import InvalidArgumentError, Naming, about
+from keras_importance.errors import Naming, NotEvaluableError, about
 from keras_importance.statistics.arrays import Floats
 
 _BATCH_SIZE = 32
@@ -39,8 +40,12 @@ class TrainingData:
     learning_rates: list[float] = field(default_factory=list)
 
     @classmethod
-    def of(cls, fit: FitArguments) -> TrainingData:
+    def of(cls, fit: FitArguments, padding: PaddingValues = 0.0) -> TrainingData:
         """Reads the training rows of a `fit` once, into memory.
+
+        Args:
+            fit: the arguments of the `fit`.
+            padding: the value of the steps that a row gets if it is shorter than others.
 
         Raises:
             InvalidArgumentError: for generators, infinite datasets, weights that aren't one per row, and
@@ -49,12 +54,12 @@ class TrainingData:
         is_dataset = fit.y is None and not isinstance(fit.x, (np.ndarray, dict, list, tuple))
         source = fit.x if is_dataset else (fit.x, fit.y, fit.sample_weight)
         if fit.steps_per_epoch is not None and not is_dataset:
-            raise InvalidArgumentError(
+            raise NotEvaluableError(
                 f"got a fit with steps_per_epoch={fit.steps_per_epoch}, whose epochs are parts of the "
                 "rows. Leave it out to train twins in lock step."
             )
         with about(_FOR_TWINS):
-            data = ValidationData.read(source, steps=fit.steps_per_epoch)
+            data = ValidationData.read(source, steps=fit.steps_per_epoch, padding=padding)
         batch_size = fit.batch_size or _BATCH_SIZE
         if is_dataset:
             with closing(batches(fit.x, 1)) as stream:

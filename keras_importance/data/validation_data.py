@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -12,15 +12,24 @@ import numpy as np
 
 from keras_importance.data.arrays import mapped
 from keras_importance.data.dependent_rows import block_length, overlapping_window, repeated_rows
-from keras_importance.data.features import InputColumns
-from keras_importance.data.frames import listed
+from keras_importance.data.features import Column, InputColumns
 from keras_importance.data.reservoir import Reservoir
 from keras_importance.data.sampled_rows import SampledRows, sampled_rows
 from keras_importance.data.spread import Spread, spread_of
 from keras_importance.data.truth import Truth
+from keras_importance.data.unequal_lengths import PaddingValues, steps_of
 from keras_importance.data.value_weights import of_mean_one, split_weights
-from keras_importance.errors import InvalidArgumentError, RowsError, reason_of
-from keras_importance.statistics.arrays import Array, Floats, Integers, generator, n_blocks
+from keras_importance.errors import NotEvaluableRowsError, reason_of
+from keras_importance.statistics.arrays import (
+    Array,
+    Floats,
+    Integers,
+    filled_columns,
+    generator,
+    n_blocks,
+)
+
+_OF_ROWS = ("inputs", "targets", "weights", "blocks", "steps", "value_weights", "output_masks")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +44,10 @@ class ValidationData:
         weights: `(n_rows,)` sample weights; None where all rows weigh the same.
         blocks: `(n_rows,)` the block of each row, where rows of one block depend on one another:
             overlapping windows of one series, or copies of one row; None for independent rows.
+        steps: for each input `(n_rows,)` how many steps a row had before it was padded to the longest
+            row; None where all rows have the same number.
+        is_padded_before: whether rows are padded before their steps.
+        is_ragged: whether an input was given as a ragged tensor.
         n_available: how many rows there were to sample from.
         in_written_order: whether the inputs stand in the order in which the user wrote them; Keras sorts
             the keys of a dict.
@@ -50,6 +63,9 @@ class ValidationData:
     targets: Any
     weights: Floats | None
     blocks: Integers | None
+    steps: tuple[Integers | None, ...]
+    is_padded_before: bool
+    is_ragged: bool
     n_available: int
     in_written_order: bool
     batch_size: int = 32
@@ -64,6 +80,7 @@ class ValidationData:
         max_samples: int | None = None,
         steps: int | None = None,
         input_names: Sequence[str | None] = (),
+        padding: PaddingValues = 0.0,
         seed: int = 0,
         keeps_batches: bool = False,
     ) -> ValidationData:
@@ -75,21 +92,24 @@ class ValidationData:
             steps: how many batches to read of a dataset; None reads it to its end.
             input_names: names for the inputs of a list, None for an input without a name. The inputs of
                 a dict are named by its keys.
+            padding: the value of the steps that a row gets if it is shorter than others.
             seed: seed of the sample.
             keeps_batches: whether rows stay in their order, also those of weight 0, and the first
                 `max_samples` rows are the sample: for models that mix the rows of a batch.
 
         Raises:
-            InvalidArgumentError: for generators, unknown types, no rows, rows that don't match, values
-                that are not finite.
+            InvalidArgumentError: for generators, unknown types, and rows that don't match.
+            NotEvaluableError: for no rows, weights that are negative or not finite, and other rows that
+                can't be evaluated.
         """
-        reservoir = Reservoir(None if keeps_batches else max_samples, generator(seed, "sample"))
+        size = None if keeps_batches else max_samples
+        reservoir = Reservoir(size, generator(seed, "sample"), padding)
         rows = sampled_rows(source, steps, reservoir, keeps_weightless=keeps_batches)
         inputs = tuple(_in_float_type(leaf) for leaf in keras.tree.flatten(rows.x))
-        targets = rows.y if any(leaf is not None for leaf in keras.tree.flatten(rows.y)) else None
+        y = mapped(_in_numpy_type, rows.y)
+        targets = y if any(leaf is not None for leaf in keras.tree.flatten(y)) else None
         window = _window(rows)
         columns = _named_columns(rows, inputs, input_names)
-        _check_finite(inputs, columns, None)
         weights, value_weights = split_weights(rows.sample_weight, len(rows.positions))
         return cls(
             inputs=inputs,
@@ -98,6 +118,9 @@ class ValidationData:
             targets=targets,
             weights=weights,
             blocks=_blocks(rows, window, [*inputs, *keras.tree.flatten(targets)]),
+            steps=rows.steps,
+            is_padded_before=rows.is_padded_before,
+            is_ragged=rows.is_ragged,
             n_available=rows.n_seen,
             in_written_order=not isinstance(rows.x, dict) or list(rows.x) == sorted(rows.x),
             batch_size=rows.batch_size,
@@ -133,25 +156,45 @@ class ValidationData:
         """The spread of the columns of each input; zeros for inputs that hold no numbers."""
         return tuple(spread_of(values, self.weights) for values in self.inputs)
 
+    @cached_property
+    def filled(self) -> tuple[Array, ...]:
+        """The inputs, with missing numbers (NaN or infinite) replaced by the mean of their column."""
+        return tuple(
+            filled_columns(values, self.weights) if values.dtype.kind == "f" else values
+            for values in self.inputs
+        )
+
+    @property
+    def missing(self) -> dict[Column, int]:
+        """How many values each column lacks (NaN or infinite), for columns that lack some."""
+        return {
+            (index, int(column)): int(n_missing[column])
+            for index, values in enumerate(self.inputs)
+            if values.dtype.kind == "f" and not np.isfinite(values).all()
+            for n_missing in [
+                (~np.isfinite(values)).reshape(-1, len(self.columns[index].columns)).sum(axis=0)
+            ]
+            for column in np.flatnonzero(n_missing)
+        }
+
     def only(self, rows: Integers) -> ValidationData:
         """The same data with only some of the rows."""
-        names = ("inputs", "targets", "weights", "blocks", "value_weights", "output_masks")
-        nests = {name: getattr(self, name) for name in names}
-        return replace(self, **mapped(lambda leaf: leaf[rows], nests))
+        parts = {name: getattr(self, name) for name in _OF_ROWS}
+        return replace(self, **mapped(lambda leaf: leaf[rows], parts))
 
     def followed_by(self, other: ValidationData) -> ValidationData:
         """These rows, then the rows of `other`, which must have the same inputs and targets.
 
         Raises:
-            InvalidArgumentError: for rows of another shape or structure.
+            NotEvaluableError: for rows of another shape or structure.
         """
         sources = (self, other)
         nests = [(data.inputs, data.targets, data.value_weights) for data in sources]
         try:
             inputs, targets, value_weights = mapped(lambda *parts: np.concatenate(parts), *nests)
         except (ValueError, TypeError) as error:
-            raise InvalidArgumentError(
-                f"got validation data of another form than the training data ({reason_of(error)}). Pass "
+            raise NotEvaluableRowsError(
+                f"got {{rows}} of another form than the training data ({reason_of(error)}). Pass "
                 "rows of the same inputs and targets."
             ) from error
         weights = [np.ones(data.n_rows) if data.weights is None else data.weights for data in sources]
@@ -163,6 +206,7 @@ class ValidationData:
             value_weights=value_weights,
             weights=np.concatenate(weights) if is_weighted else None,
             blocks=_joined_blocks(self, other),
+            steps=_joined_steps(self, other),
             n_available=self.n_available + other.n_available,
         )
 
@@ -177,7 +221,13 @@ class ValidationData:
 
 def _in_float_type(values: Array) -> Array:
     """Floats as `fit` feeds them to the model: in Keras' own float type."""
-    return values.astype(keras.config.floatx()) if values.dtype.kind == "f" else values
+    is_float = values.dtype.kind == "f" or values.dtype.name == "bfloat16"
+    return values.astype(keras.config.floatx()) if is_float else values
+
+
+def _in_numpy_type(values: Array) -> Array:
+    """Targets in a type that NumPy computes with, which bfloat16 isn't."""
+    return values.astype(np.float32) if values.dtype.name == "bfloat16" else values
 
 
 def _window(rows: SampledRows) -> int:
@@ -188,7 +238,7 @@ def _window(rows: SampledRows) -> int:
     """
     window = overlapping_window(rows.first_rows)
     if rows.n_seen <= window:
-        raise RowsError(
+        raise NotEvaluableRowsError(
             f"got {rows.n_seen} rows of {{rows}} that are overlapping windows of one series, with "
             f"more steps than rows: every row shares steps with every other, so no error can be "
             f"estimated. Pass more than {window} rows; several times as many are better."
@@ -224,20 +274,6 @@ def _default_names(values: Array, input_name: str | None) -> tuple[str, ...]:
     return tuple(f"x{index}" for index in range(n_columns))
 
 
-def _check_finite(inputs: Iterable[Array], columns: Sequence[InputColumns], targets: Any) -> None:
-    for values, names in zip(inputs, columns, strict=True):
-        if values.dtype.kind == "f" and not np.all(np.isfinite(values)):
-            bad = ~np.isfinite(values.reshape(-1, len(names.columns)))
-            names_of_bad = [names.columns[c] for c in np.flatnonzero(bad.any(axis=0))]
-            raise RowsError(
-                f"got NaN or infinite values in the {{rows}}, in "
-                f"{listed(names_of_bad)} ({int(bad.sum())} values). Impute or drop them."
-            )
-    for values in keras.tree.flatten(targets):
-        if values is not None and values.dtype.kind == "f" and not np.all(np.isfinite(values)):
-            raise RowsError("got NaN or infinite values in the targets of the {rows}. Drop those rows.")
-
-
 def _blocks(rows: SampledRows, window: int, leaves: Sequence[Array | None]) -> Integers | None:
     """`(n_rows,)` the block of each row; None where all rows are independent.
 
@@ -249,6 +285,21 @@ def _blocks(rows: SampledRows, window: int, leaves: Sequence[Array | None]) -> I
     if window:
         return rows.positions // block_length(window, rows.n_seen)
     return repeated_rows(leaves)
+
+
+def _joined_steps(first: ValidationData, second: ValidationData) -> tuple[Integers | None, ...]:
+    """For each input the steps of the rows of both."""
+
+    def of_rows(data: ValidationData, index: int) -> Integers:
+        values, steps = data.inputs[index], data.steps[index]
+        return steps_of(None, values) if steps is None else steps
+
+    return tuple(
+        None
+        if first.steps[index] is None and second.steps[index] is None
+        else np.concatenate([of_rows(first, index), of_rows(second, index)])
+        for index in range(len(first.inputs))
+    )
 
 
 def _joined_blocks(first: ValidationData, second: ValidationData) -> Integers | None:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_importance.data.arrays import mapped
-from keras_importance.errors import RowsError
+from keras_importance.errors import NotEvaluableRowsError
 from keras_importance.statistics.arrays import Array, Floats
 
 
@@ -57,11 +57,11 @@ def of_mean_one(weights: Array) -> Array:
 
 def _check(weights: Array, n_rows: int) -> None:
     if weights.ndim == 0 or len(weights) != n_rows or weights.dtype.kind not in "fiub":
-        raise RowsError(
-            f"got {{rows}} with sample weights of shape {weights.shape} for {n_rows} rows. Pass a weight "
-            f"for each row, {(n_rows,)}, or weights for each step or each output, of as many rows."
+        raise NotEvaluableRowsError(
+            f"got {{rows}} with sample weights of shape {weights.shape} for {n_rows} rows. Pass a "
+            f"weight for each row, {(n_rows,)}, or weights for each step or each output, of as many rows."
         )
     if not np.all(np.isfinite(weights)) or np.any(weights < 0):
-        raise RowsError(
+        raise NotEvaluableRowsError(
             "got {rows} with sample weights that are negative or not finite. Pass weights of 0 or more."
         )

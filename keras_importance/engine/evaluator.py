@@ -32,11 +32,12 @@ from keras_importance.engine.metrics.metric import Metric
 from keras_importance.engine.mixed_rows import MixedRows
 from keras_importance.engine.model_outputs import ModelOutputs
 from keras_importance.engine.resolved_metrics import ResolvedMetrics
+from keras_importance.engine.row_checks import check_rows, why_padding_matters
 from keras_importance.engine.scores.context import ScoringContext
 from keras_importance.engine.scores.joint import JointScorer
 from keras_importance.engine.scores.sample import DeviceData, FeatureScores, ScoreRequest
 from keras_importance.engine.scores.scoring import EXACT, FeatureScorer, Scoring, TimedScorer
-from keras_importance.errors import InvalidArgumentError, reason_of
+from keras_importance.errors import InvalidArgumentError
 from keras_importance.statistics.arrays import Array, Floats, Integers, generator
 
 Made = TypeVar("Made")
@@ -109,24 +110,24 @@ class Evaluator:
         A model that isn't built yet can't be checked.
 
         Raises:
-            InvalidArgumentError: if the model can't take the rows.
+            InvalidArgumentError: if the model, which declares its inputs, can't take the rows.
+            NotEvaluableError: for rows that can't be evaluated; see `check_rows`.
         """
         if self.model.built:
-            try:
-                _ = self.outputs.shapes
-            except Exception as error:
-                raise InvalidArgumentError(
-                    f"got validation data that the model can't take ({reason_of(error)}). Pass rows "
-                    "like those of the training."
-                ) from error
+            check_rows(self.model, self.data, self.outputs)
+
+    def why_padding_matters(self) -> str | None:
+        """What padding does to predictions, and what mends it; None where it changes none."""
+        return why_padding_matters(self.outputs) if self.model.built else None
 
     def check_metric(self) -> None:
         """Tries the metric on the targets; if the model isn't built, only the argument is checked.
 
         Raises:
-            InvalidArgumentError: if the metric is unknown or fails.
+            InvalidArgumentError: if the metric is unknown, or a callable that fails.
+            NotEvaluableError: if the compiled loss or a compiled metric can't be evaluated.
         """
-        _ = self._metrics.metric if self.model.built else self._metrics.candidate
+        self._metrics.check()
 
     def rng(self) -> np.random.Generator:
         """A fresh generator: the same draws in every evaluation keep epochs comparable."""

@@ -56,7 +56,7 @@ class GradientSupport:
         input_index, column_index = column
         values = self._data.inputs[input_index]
         values = values if values.ndim == 1 else values[..., column_index]
-        return values.dtype.kind == "f" and bool(np.all(values == np.rint(values)))
+        return values.dtype.kind == "f" and bool(np.all((values == np.rint(values)) | np.isnan(values)))
 
     def _depends_on(self, feature: Feature) -> bool:
         """Whether the outputs change when a few rows trade their values of a feature."""

@@ -59,6 +59,7 @@ __all__ = [
     "function_arguments",
     "get_keras_mask",
     "global_generator",
+    "has_own_step",
     "has_sublayers",
     "inbound_call",
     "is_of_keras",
@@ -82,6 +83,11 @@ def is_of_keras(thing: Any) -> bool:
 def is_overridden(model: Any, method: str) -> bool:
     """Whether the user's class of the model replaces a method of Keras."""
     return not is_of_keras(getattr(type(model), method))
+
+
+def has_own_step(model: Any) -> bool:
+    """Whether the user's class of the model trains or validates it in a way of its own."""
+    return any(is_overridden(model, name) for name in ("train_step", "test_step"))
 
 
 # --- layers -------------------------------------------------------------------------------------

@@ -13,11 +13,11 @@ from keras_importance.data.arrays import mapped
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.metrics.constant_prediction import constant_scores
 from keras_importance.engine.metrics.from_argument import metric_from_argument
-from keras_importance.engine.metrics.losses import has_own_loss
+from keras_importance.engine.metrics.losses import has_own_loss, why_no_loss
 from keras_importance.engine.metrics.metric import Candidate, Metric
 from keras_importance.engine.metrics.trial import Trials
 from keras_importance.engine.mixed_rows import MixedRows
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.errors import InvalidArgumentError, NotEvaluableError
 from keras_importance.statistics.arrays import Floats
 
 
@@ -55,6 +55,21 @@ class ResolvedMetrics:
     def metric(self) -> Metric:
         """The metric: it knows its direction, and whether it is a mean over rows."""
         return self._resolved(self.candidate)
+
+    def check(self) -> None:
+        """Tries the metric; if the model isn't built, only the argument is checked.
+
+        Raises:
+            InvalidArgumentError: if the metric is unknown, or a callable that fails.
+            NotEvaluableError: if the compiled loss or a compiled metric can't be evaluated.
+        """
+        _ = self.candidate
+        try:
+            _ = self.metric if self._model.built else None
+        except InvalidArgumentError as error:
+            if isinstance(self._argument, str):
+                raise NotEvaluableError(str(error)) from error
+            raise
 
     @cached_property
     def loss(self) -> Metric:
@@ -105,6 +120,8 @@ class ResolvedMetrics:
         by_batch = Metric(candidate.name, worse_is=1, by_batch=True)
         if self._rows.outputs.add_losses:
             return by_batch
+        if getattr(self._model, "loss", None) is None and not has_own_loss(self._model):
+            raise NotEvaluableError(why_no_loss(self._model))
         try:
             metric = candidate.resolved(self._trials, self._seed)
         except InvalidArgumentError:

@@ -56,6 +56,16 @@ def joined_training_rows(training: TrainingData, model: Any) -> TrainingData:
     return replace(training, data=data, batch_size=training.batch_size * n_processes)
 
 
+def tell_failure(failure: Exception, model: Any) -> None:
+    """Tells the other processes, which wait for the rows of this one, that it can't read them.
+
+    Raises:
+        Exception: the failure, if there are other processes.
+    """
+    if isinstance(model, keras.Model):
+        replicas_of(model).tell(failure)
+
+
 def _are_copies(data: ValidationData, replicas: Replicas) -> bool:
     return len(set(replicas.of_each_process(_digest(data)))) == 1
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.errors import NotEvaluableError
 from keras_importance.results.result import ImportanceResult
 from keras_importance.results.scores import Scores
 from keras_importance.statistics.arrays import n_blocks
@@ -128,6 +128,6 @@ class ImportanceMethod(ABC):
 def need_targets(method: ImportanceMethod, evaluator: Evaluator) -> None:
     """Raises `InvalidArgumentError` if the validation data have no targets."""
     if evaluator.data.targets is None and not evaluator.needs_no_targets:
-        raise InvalidArgumentError(
+        raise NotEvaluableError(
             f"got validation data without targets, which {method.name!r} needs. Pass (x, y)."
         )

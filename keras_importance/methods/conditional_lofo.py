@@ -5,7 +5,7 @@ from __future__ import annotations
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.scores.averaged import MAX_HELD_VALUES
 from keras_importance.engine.scores.scoring import AVERAGED
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.errors import NotEvaluableError
 from keras_importance.methods.conditional_permutation import ConditionalPermutation
 
 
@@ -50,6 +50,7 @@ class ConditionalLOFO(ConditionalPermutation):
 
     name = "conditional_lofo"
     scoring = AVERAGED
+    min_repeats = 2
     screen_scale = 0.5  # for a correct model, conditional permutation is twice as large
 
     def __init__(self, n_repeats: int = 5, *, name: str | None = None) -> None:
@@ -72,7 +73,7 @@ class ConditionalLOFO(ConditionalPermutation):
         n_rows, n_outputs = evaluator.data.n_rows, evaluator.outputs.n_values
         most = MAX_HELD_VALUES // (self.n_repeats * n_outputs)
         if n_rows > most:
-            raise InvalidArgumentError(
+            raise NotEvaluableError(
                 f"got {n_rows} validation rows of {n_outputs} output values for {self.name!r}, which "
                 f"holds those of {self.n_repeats} repeats in memory. Pass max_samples={most} or less."
             )

@@ -8,7 +8,7 @@ from keras_importance.data.features import FeatureSet
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.scores.sample import Replacement
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.errors import NotEvaluableError
 from keras_importance.methods.perturbation import PerturbationMethod
 from keras_importance.methods.redrawing import conditional_replacement
 
@@ -71,7 +71,7 @@ class ConditionalPermutation(PerturbationMethod):
         super().check(evaluator)
         n_rows, n_values = evaluator.data.n_rows, _values_in_row(evaluator.data)
         if min(n_rows, n_values) > _MAX_INVERTED:
-            raise InvalidArgumentError(
+            raise NotEvaluableError(
                 f"got {n_rows} validation rows of {n_values} values for {self.name!r}, whose "
                 f"regressions take more than {_MAX_INVERTED} of one or the other, not of both. Pass "
                 f"max_samples={_MAX_INVERTED} or less."

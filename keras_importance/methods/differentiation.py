@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, get_args
 
 import keras
@@ -31,7 +31,12 @@ from keras_importance.statistics.arrays import Floats, Integers
 
 Of = Literal["auto", "output", "loss"]
 
+WHY_MISSING = "some of its values are missing (NaN), and no gradient leads from or to these"
+
 # Up to this many outputs are differentiated one by one; more are summed with random signs.
+WHY_MISSING = (
+    "some of its values are missing (NaN): a gradient tells nothing of the way from or to these"
+)
 _MAX_OUTPUTS = 16
 _CROSSENTROPIES = (
     keras.losses.CategoricalCrossentropy,
@@ -145,6 +150,8 @@ class DifferentiatingMethod(ImportanceMethod):
         notes = _notes(evaluator, scorer.has_gradient)
         parts = [scorer.scored(*part) for part in parts_of(evaluator, without=notes).items()]
         scores = self._scores(evaluator, data, parts, notes, n_scalars=len(scalars))
+        notes_of_missing = _notes_of_missing(evaluator, scores.importances)
+        scores = replace(scores, notes={**notes_of_missing, **scores.notes})
         evaluator.clock.note_rate(self.name, started, data.n_rows)
         return scores
 
@@ -252,6 +259,16 @@ def _notes(evaluator: Evaluator, has_gradient: Sequence[bool]) -> dict[str, str]
         for feature in evaluator.features.features
         for input_index, _ in feature.columns
         if (reason := reasons.get(input_index)) is not None
+    }
+
+
+def _notes_of_missing(evaluator: Evaluator, importances: Floats) -> dict[str, str]:
+    """For each feature without importance that lacks values the reason, by the name of the feature."""
+    missing = evaluator.data.missing
+    return {
+        feature.name: WHY_MISSING
+        for feature, of_feature in zip(evaluator.features.features, importances, strict=True)
+        if np.isnan(of_feature).any() and any(column in missing for column in feature.columns)
     }
 
 

@@ -17,7 +17,13 @@ from keras_importance.methods.feature_parts import (
     PartShape,
     columns_of_parts,
 )
-from keras_importance.statistics.arrays import Array, Floats, unit_weights, weighted_mean
+from keras_importance.statistics.arrays import (
+    Array,
+    Floats,
+    present_fraction,
+    unit_weights,
+    weighted_mean,
+)
 
 Aggregation = Literal["mean", "rms"]
 
@@ -47,8 +53,13 @@ class ScorerFromRows:
             (self.data.n_rows, shape.n_steps),
             unit_weights(self.data.weights, self.data.n_rows),
         )
-        x = columns_of_parts(self.data.inputs, members, *size).astype(np.float64)
+        x = columns_of_parts(self.data.filled, members, *size).astype(np.float64)
         x -= weighted_mean(x.mean(axis=1), weights, axis=0)
+        if self.data.missing:
+            # A filled value adds nothing: the spread is that of the present values.
+            values = columns_of_parts(self.data.inputs, members, *size)
+            flat = np.isfinite(values).reshape(*size, -1)
+            x /= np.sqrt(present_fraction(flat, weights)).reshape(x.shape[2:])
         g = np.stack([columns_of_parts(gradients.arrays, members, *size) for gradients in self.passes])
         covariance = np.einsum("n,nsfv,nsfw->fvw", weights, x, x, optimize=True) / x[..., 0, 0].size
         squares = np.einsum("mnsfv,fvw,mnsfw->nsf", g, covariance, g, optimize=True, dtype=np.float64)

@@ -12,9 +12,9 @@ from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.scores.linearised import MAX_OUTPUTS
 from keras_importance.engine.scores.sample import Replacement
 from keras_importance.engine.scores.scoring import LINEARISED
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.errors import NotEvaluableError
 from keras_importance.methods.affordable_work import Work
-from keras_importance.methods.differentiation import false_zeros
+from keras_importance.methods.differentiation import WHY_MISSING, false_zeros
 from keras_importance.methods.permutation import PermutationImportance
 from keras_importance.results.scores import Scores
 
@@ -53,7 +53,7 @@ class LinearisedPermutation(PermutationImportance):
         super().check(evaluator)
         n_outputs = evaluator.outputs.n_values if evaluator.model.built else 0
         if n_outputs > MAX_OUTPUTS:
-            raise InvalidArgumentError(
+            raise NotEvaluableError(
                 f"got {n_outputs} output values for {self.name!r}, which differentiates each "
                 f"by itself and stops at {MAX_OUTPUTS}. Pass 'permutation' or 'gradient'."
             )
@@ -66,13 +66,15 @@ class LinearisedPermutation(PermutationImportance):
         started = evaluator.clock.now()
         scores = super().compute(evaluator, effort)
         importances, std_error = np.array(scores.importances), np.array(scores.std_error)
-        notes = {}
-        support = evaluator.gradient_support
+        notes = self.notes_of_few_rows(evaluator)
+        support, missing = evaluator.gradient_support, evaluator.data.missing
         for index in np.flatnonzero(np.isnan(importances).any(axis=1)):
             feature = evaluator.features.features[index]
             reasons = [support.why_no_gradient(input_index) for input_index, _ in feature.columns]
             known = [reason for reason in reasons if reason is not None]
-            if known:
+            if any(column in missing for column in feature.columns):
+                notes[feature.name] = WHY_MISSING
+            elif known:
                 notes[feature.name] = known[0]
             else:
                 importances[index], std_error[index] = 0.0, 0.0
@@ -90,4 +92,4 @@ class LinearisedPermutation(PermutationImportance):
     ) -> Work:
         """All rows, or as many as fit into `effort.seconds` at the speed of the last evaluation."""
         n_rows = evaluator.affordable_data(self.name, effort).n_rows
-        return Work(n_rows, self.n_repeats, len(evaluator.features))
+        return Work(n_rows, self.repeats_for(n_rows), len(evaluator.features))

@@ -18,7 +18,7 @@ from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.twins.step import Start, why_no_twins
 from keras_importance.engine.twins.twins import TwinPrograms, Twins
-from keras_importance.errors import InvalidArgumentError, reason_of, speaking_as
+from keras_importance.errors import InvalidArgumentError, NotEvaluableError, reason_of, speaking_as
 from keras_importance.methods.base import ImportanceMethod, Interrupted, need_targets
 from keras_importance.progress import progress_bar
 from keras_importance.results.scores import Scores
@@ -90,13 +90,13 @@ class LOFOImportance(ImportanceMethod):
                 "fit, or call lofo_importance(build_model, x, y)."
             )
         if not model.built:
-            raise InvalidArgumentError(
+            raise NotEvaluableError(
                 f"got a model that isn't built, whose twins {self.name!r} trains. Call model.build() "
                 "or model.predict() with a few rows before fit."
             )
         reason = why_no_twins(model)
         if reason is not None:
-            raise InvalidArgumentError(
+            raise NotEvaluableError(
                 f"got a model whose twins {self.name!r} can't train: {reason}. Leave the method out, "
                 "and call lofo_importance(build_model, x, y), which calls fit."
             )
@@ -125,7 +125,7 @@ class LOFOImportance(ImportanceMethod):
             try:
                 clone = keras.models.clone_model(evaluator.model)
             except Exception as error:
-                raise InvalidArgumentError(
+                raise NotEvaluableError(
                     f"got n_seeds={self.n_seeds} for {self.name!r} and a model that can't be cloned "
                     f"({reason_of(error)}). Give its class a get_config, or pass n_seeds=1."
                 ) from error
@@ -149,7 +149,7 @@ class _LockStep:
         programs = TwinPrograms(evaluator.model, training.data, [evaluator.metric])
         n_twins = len(sets) * len(starts)
         if n_twins > programs.n_kept:
-            raise InvalidArgumentError(
+            raise NotEvaluableError(
                 f"got {n_twins} twins to train for 'lofo', of which {programs.n_kept} fit into 2 GB. "
                 "Pass features as groups, or call lofo_importance, which trains them in parts."
             )

@@ -15,7 +15,7 @@ from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.scores.sample import Replacement, ScoreRequest
 from keras_importance.engine.scores.scoring import EXACT, Scoring
-from keras_importance.errors import InvalidArgumentError, speaking_as
+from keras_importance.errors import InvalidArgumentError, NotEvaluableError, speaking_as
 from keras_importance.methods.affordable_work import Work, affordable, most_urgent
 from keras_importance.methods.base import ImportanceMethod, Interrupted, need_targets
 from keras_importance.methods.partial_scores import PartialScores
@@ -55,6 +55,9 @@ class PerturbationMethod(ImportanceMethod):
     scoring: Scoring = EXACT
     """Which predictions are scored: exact, averaged over the repeats, or linearised."""
 
+    min_repeats = 1
+    """Fewest repeats that give an importance; one row more is needed."""
+
     screen_scale = 1.0
     """Rough ratio of the method's importance to what the screen estimates: plain replacement."""
 
@@ -83,17 +86,21 @@ class PerturbationMethod(ImportanceMethod):
         """Checks the targets, the metric and the number of rows.
 
         Raises:
-            InvalidArgumentError: without targets, with a metric that fails, or unless there are more
-                rows than repeats.
+            InvalidArgumentError: with a metric that fails.
+            NotEvaluableError: without targets, or with fewer rows than `min_repeats + 1`.
         """
         need_targets(self, evaluator)
         evaluator.check_metric()
         n_rows = evaluator.data.n_rows
-        if n_rows <= self.n_repeats:
-            raise InvalidArgumentError(
-                f"got {n_rows} validation rows for the {self.n_repeats} repeats of {self.name!r}, "
-                f"which need {self.n_repeats + 1} rows at least. Pass more rows or a smaller n_repeats."
+        if n_rows <= self.min_repeats:
+            raise NotEvaluableError(
+                f"got too few validation rows ({n_rows}) for {self.name!r}, in which a row takes values "
+                f"of other rows. Pass {self.n_repeats + 1} rows or more."
             )
+
+    def repeats_for(self, n_rows: int) -> int:
+        """How many repeats so many rows allow: a row has `n_rows - 1` donors."""
+        return min(self.n_repeats, n_rows - 1)
 
     def compute(self, evaluator: Evaluator, effort: Effort) -> Scores:
         """Scores every feature with the same rows and donors.
@@ -120,7 +127,9 @@ class PerturbationMethod(ImportanceMethod):
         except KeyboardInterrupt:
             reason = "the evaluation was interrupted"
             raise Interrupted(partial.scores(reason, effort.previous)) from None
-        return partial.scores("not scored yet: beyond the time budget so far", effort.previous)
+        all_scores = partial.scores("not scored yet: beyond the time budget so far", effort.previous)
+        notes = {**self.notes_of_few_rows(evaluator), **all_scores.notes}
+        return replace(all_scores, notes=notes)
 
     def jointly(
         self, evaluator: Evaluator, sets: Sequence[Sequence[int]], like: ImportanceResult
@@ -155,9 +164,18 @@ class PerturbationMethod(ImportanceMethod):
             explained=partial.explained,
         )
 
+    def notes_of_few_rows(self, evaluator: Evaluator) -> dict[str, str]:
+        """For each feature a note if there are too few rows for all repeats."""
+        n_rows = evaluator.data.n_rows
+        if n_rows > self.n_repeats:
+            return {}
+        note = f"{n_rows - 1} repeats in place of {self.n_repeats}: there are {n_rows} rows"
+        return dict.fromkeys(evaluator.features.names, note)
+
     def affordable_work(self, evaluator: Evaluator, replacement: Replacement, effort: Effort) -> Work:
         """The numbers of rows, repeats and features that can be scored in `effort.seconds`."""
-        full = Work(evaluator.data.n_rows, self.n_repeats, len(evaluator.features))
+        n_rows = evaluator.data.n_rows
+        full = Work(n_rows, self.repeats_for(n_rows), len(evaluator.features))
         if math.isinf(effort.seconds):
             return full
         donors = Donors.draw(full.n_rows, full.n_repeats, evaluator.rng())

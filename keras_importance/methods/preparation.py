@@ -1,20 +1,23 @@
-"""Makes an evaluator from the user's arguments, and lets every method check it."""
+"""Makes an evaluator from the user's arguments, and says which methods can't be computed from it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_importance.data.named_features import named_features
 from keras_importance.data.training_data import TrainingData
+from keras_importance.data.unequal_lengths import PaddingValues
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.evaluator import Evaluator
-from keras_importance.engine.shards import joined_rows, joined_training_rows
+from keras_importance.engine.keras_internals import layers_of
+from keras_importance.engine.shards import joined_rows, joined_training_rows, tell_failure
+from keras_importance.errors import is_wrong_argument
 from keras_importance.methods.base import ImportanceMethod
 
 # Names that Keras makes up.
@@ -40,7 +43,7 @@ def prepared_evaluator(
     Args:
         model: the Keras model.
         validation_data: the rows; they are read once.
-        methods: the methods that will be computed.
+        methods: the methods that must be computable.
         features: the user's `features` argument.
         metric: the user's `metric` argument.
         max_samples: how many rows to keep at most; None for all.
@@ -52,27 +55,35 @@ def prepared_evaluator(
 
     Raises:
         InvalidArgumentError: for arguments that don't fit the model or one another.
+        NotEvaluableError: for rows and methods that can't be evaluated.
     """
-    read = partial(
-        ValidationData.read,
-        validation_data,
-        max_samples=max_samples,
-        steps=steps,
-        input_names=input_names(model),
-        seed=seed,
-    )
 
-    def evaluator_of(data: ValidationData) -> Evaluator:
-        joined = joined_rows(data, model, max_samples=max_samples, seed=seed)
+    def evaluator_of(*, keeps_batches: bool = False) -> Evaluator:
+        try:
+            data = ValidationData.read(
+                validation_data,
+                max_samples=max_samples,
+                steps=steps,
+                input_names=input_names(model),
+                padding=padding_values(model),
+                seed=seed,
+                keeps_batches=keeps_batches,
+            )
+        except Exception as error:
+            tell_failure(error, model)
+            raise
         if batch_size is not None and isinstance(validation_data, (tuple, list)):
-            joined = replace(joined, batch_size=batch_size)
+            data = replace(data, batch_size=batch_size)
+        if keeps_batches:
+            data = whole_batches(data, max_samples)
+        joined = joined_rows(data, model, max_samples=max_samples, seed=seed)
         named = named_features(features, joined)
         return Evaluator(model, joined, named, metric, seed, training_data, in_parts=in_parts)
 
     training_data = training_data and joined_training_rows(training_data, model)
-    evaluator = evaluator_of(read())
+    evaluator = evaluator_of()
     if evaluator.mixed_rows.may_be_mixed:
-        evaluator = evaluator_of(whole_batches(read(keeps_batches=True), max_samples))
+        evaluator = evaluator_of(keeps_batches=True)
     evaluator.check()
     for method in methods:
         method.check(evaluator)
@@ -86,7 +97,41 @@ def whole_batches(data: ValidationData, max_samples: int | None) -> ValidationDa
     return data if n_batches * size >= data.n_rows - size else data.only(np.arange(n_batches * size))
 
 
+def why_not_evaluable(methods: Sequence[ImportanceMethod], evaluator: Evaluator) -> dict[str, Exception]:
+    """For each method that the model, its data or its loss don't allow, by its name, what is in the way.
+
+    Raises:
+        InvalidArgumentError: for a method that an argument doesn't fit.
+    """
+    failures: dict[str, Exception] = {}
+    for method in methods:
+        try:
+            method.check(evaluator)
+        except Exception as error:
+            if is_wrong_argument(error):
+                raise
+            failures[method.name] = error
+    return failures
+
+
 def input_names(model: Any) -> list[str | None]:
     """The names that the user gave the model's inputs; None where Keras made one up."""
     names = [str(tensor.name) for tensor in getattr(model, "inputs", None) or []]
     return [None if _MADE_UP.match(name) else name for name in names]
+
+
+def padding_values(model: Any) -> PaddingValues:
+    """The value of padded steps for each input: what a `Masking` layer that takes it masks, else 0.
+
+    Where no such layer takes an input itself, as in nested models, it is what all `Masking` layers mask.
+    """
+    masking = [layer for layer in layers_of(model) if isinstance(layer, keras.layers.Masking)]
+    inputs = list(getattr(model, "inputs", None) or [])
+    of_input = [
+        [layer.mask_value for layer in masking if getattr(layer, "input", None) is tensor]
+        for tensor in inputs
+    ]
+    if any(of_input):
+        return [float(values[0]) if values else 0.0 for values in of_input]
+    masked = {float(layer.mask_value) for layer in masking}
+    return masked.pop() if len(masked) == 1 else 0.0

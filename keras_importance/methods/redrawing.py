@@ -22,9 +22,10 @@ def conditional_replacement(
 ) -> Replacement:
     """The replacement that redraws each feature given all other features.
 
-    A number becomes its mean given the other features plus the residual of a donor. A category becomes
-    that of a row drawn at random for each repeat; numbers in the same feature then get the residuals of
-    that row, not of the donor. See `ConditionalPermutation`.
+    A number becomes its mean given the other features plus the residual of a donor, or is missing where
+    that of the donor is. In the regressions, the mean of a column stands for a missing number. A
+    category becomes that of a row drawn at random for each repeat; numbers in the same feature then get
+    the residuals of that row, not of the donor. See `ConditionalPermutation`.
 
     Args:
         data: the rows.
@@ -34,7 +35,7 @@ def conditional_replacement(
     """
     table = RegressionTable.of(data, features)
     fitted = residuals(table.values, table.of_features, data.weights, data.blocks)
-    drafts = _Drafts(data.inputs, n_repeats, table.inputs_drawn(features.features))
+    drafts = _Drafts(data, n_repeats, table.inputs_drawn(features.features))
     for feature, elements in zip(features.features, table.of_features, strict=True):
         codes = table.codes_of(feature)
         if codes is None:
@@ -57,18 +58,18 @@ class _Drafts:
     """A replacement that is filled in column by column. A column that isn't filled in keeps its values.
 
     Args:
-        inputs: the inputs.
+        data: the rows.
         n_repeats: how many times categories are drawn.
         drawn: indices of the inputs that have a column drawn at random. Their kept values differ from
             repeat to repeat.
     """
 
-    def __init__(self, inputs: tuple[Array, ...], n_repeats: int, drawn: Collection[int]) -> None:
-        self._is_flat = [values.ndim == 1 for values in inputs]
-        self._values = [with_columns(values) for values in inputs]
+    def __init__(self, data: ValidationData, n_repeats: int, drawn: Collection[int]) -> None:
+        self._is_flat = [values.ndim == 1 for values in data.inputs]
+        self._values = [with_columns(values) for values in data.inputs]
         self._kept = [
             np.broadcast_to(values, (n_repeats, *values.shape) if i in drawn else values.shape).copy()
-            for i, values in enumerate(self._values)
+            for i, values in enumerate(map(with_columns, data.filled))
         ]
         self._donated = {
             i: np.zeros_like(values) for i, values in enumerate(self._values) if values.dtype.kind == "f"
@@ -77,7 +78,7 @@ class _Drafts:
     def shift(self, column: Column, residual: ColumnResiduals) -> None:
         """Lets a column of numbers keep its mean given the others, and get the residual of a donor."""
         self._kept_column(column)[...] -= residual.own
-        self._donated[column[0]][..., column[1]] = residual.donated
+        self._donated[column[0]][..., column[1]] = self._or_missing(column, residual.donated)
 
     def draw(self, column: Column, rows: Integers) -> None:
         """Gives a column of categories the values of the drawn rows `(n_repeats, n_rows)`."""
@@ -85,7 +86,8 @@ class _Drafts:
 
     def move(self, column: Column, residual: ColumnResiduals, rows: Integers) -> None:
         """Lets a column of numbers keep its mean given the others, and get residuals of drawn rows."""
-        self._kept_column(column)[...] += residual.donated[rows] - residual.own
+        donated = self._or_missing(column, residual.donated)
+        self._kept_column(column)[...] += donated[rows] - residual.own
 
     def replacement(self) -> Replacement:
         """The replacement, in the shapes of the inputs."""
@@ -100,6 +102,11 @@ class _Drafts:
                 for values, is_flat in zip(self._kept, self._is_flat, strict=True)
             ),
         )
+
+    def _or_missing(self, column: Column, residual: Array) -> Array:
+        """The residuals; where the row has no value, that is NaN or infinite, what it has instead."""
+        values = self._values[column[0]][..., column[1]]
+        return np.where(np.isfinite(values), residual, values)
 
     def _kept_column(self, column: Column) -> Array:
         """A view of the values that rows keep in a column."""

@@ -58,8 +58,10 @@ class RegressionTable:
         n_codes = sum(codes.shape[1] for codes in categories.values())
         at_most = int(np.clip(_MAX_ELEMENTS // max(1, n_codes), 2, _MAX_INDICATORS))
         elements = [
-            _indicators(categories[column], at_most) if column in categories else values
-            for column, values in steps.items()
+            _indicators(categories[column], at_most)
+            if column in categories
+            else _steps_of(data.filled[column[0]], column[1])
+            for column in steps
         ]
         ends = np.cumsum([0, *(values.shape[1] for values in elements)])
         of_columns = {column: np.arange(*ends[[i, i + 1]]) for i, column in enumerate(steps)}
@@ -137,10 +139,12 @@ def _steps_of(values: Array, column: int) -> Array:
 
 
 def _holds_categories(values: Array) -> bool:
-    """True for integers and strings, and for floats that are all 0 or 1 with both values present."""
+    """True for integers and strings, and for floats that are 0, 1 or missing, with both 0 and 1."""
     if values.dtype.kind != "f":
         return True
-    return bool(np.all((values == 0) | (values == 1))) and values.min() < values.max()
+    present = values[np.isfinite(values)]
+    are_binary = bool(np.all((present == 0) | (present == 1)))
+    return are_binary and present.size > 0 and bool(present.min() < present.max())
 
 
 def _codes(values: Array) -> Integers:

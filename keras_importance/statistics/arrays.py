@@ -51,6 +51,37 @@ def weighted_mean(values: NDArray[Any], weights: Floats | None, axis: int = -1) 
     return np.asarray(np.average(np.asarray(values, np.float64), axis=axis, weights=weights))
 
 
+def present_fraction(present: NDArray[np.bool_], weights: Floats | None) -> Floats:
+    """`(n_columns,)` weighted fraction of present values; the first axis is that of the rows.
+
+    1 for a column without any value.
+    """
+    of_rows = present.reshape(len(present), -1, present.shape[-1]).mean(axis=1)
+    fraction = weighted_mean(of_rows, weights, axis=0)
+    return np.where(fraction > 0, fraction, 1.0)
+
+
+def filled_columns(values: Array, weights: Floats | None = None) -> Array:
+    """Values with each missing one replaced by the mean of its column; 0 in a column without any value.
+
+    Args:
+        values: `(n_rows, ..., n_columns)`, or `(n_rows,)` values of a single column.
+        weights: `(n_rows,)` weights of the rows.
+
+    Returns:
+        The values themselves where none is missing, that is NaN or infinite.
+    """
+    present = np.isfinite(values)
+    if present.all():
+        return values
+    known = np.where(present, values, 0)
+    if values.ndim == 1:
+        return filled_columns(values[:, None], weights)[:, 0]
+    of_rows = known.reshape(len(known), -1, known.shape[-1]).mean(axis=1)
+    means = weighted_mean(of_rows, weights, axis=0) / present_fraction(present, weights)
+    return np.where(present, values, means.astype(values.dtype))
+
+
 def sums_of_squares(values: NDArray[Any]) -> Floats:
     """`(f,)` sums of the squares of `(f, n)` values, in float64."""
     return np.asarray(np.einsum("fn,fn->f", values, values, dtype=np.float64))

@@ -200,9 +200,13 @@ def test_sparse_rows_are_read_as_dense_ones():
     ],
     ids=["ragged", "single", "unequal", "padded by batch"],
 )  # fmt: skip
-def test_rows_of_unequal_length_are_refused(dataset):
-    with pytest.raises(InvalidArgumentError, match=r"differ in (length|the shape of a row).* Pad"):
-        ValidationData.read(dataset)
+def test_shorter_rows_are_padded_behind(dataset):
+    """Rows of one and of two steps: both have two, the first of them a zero."""
+    data = ValidationData.read(dataset)
+    np.testing.assert_array_equal(data.inputs[0], [[1, 0], [1, 2]])
+    np.testing.assert_array_equal(data.targets, Y[:2])
+    if data.steps[0] is not None:
+        np.testing.assert_array_equal(data.steps[0], [1, 2])
 
 
 # --- pandas -------------------------------------------------------------------------------------
@@ -257,18 +261,23 @@ def test_a_table_of_texts_keeps_them():
         (["float", "text"], r"text beside numbers, in column 'text'\. Pass a dict with one array per column"),
         (["float", "letter"], r"column 'letter' of categories that are no numbers.*\.cat\.codes"),
         (["float", "day"], r"column 'day' of type datetime64.*Convert it to numbers"),
-        (["float", "some"], r"NaN or infinite values.*in column 'some' \(1 values\)"),
-        (["none", "some"], r"NaN or infinite values.*in columns 'none', 'some' \(2 values\)"),
         (["text", "gap"], r"missing values in the validation data, in column 'gap' \(4 values\)"),
     ],
-    ids=["text", "category", "date", "NA", "None", "text"],
+    ids=["text", "category", "date", "missing text"],
 )  # fmt: skip
 def test_columns_that_are_no_numbers_are_named(columns, message):
     with pytest.raises(InvalidArgumentError, match=message):
         ValidationData.read((FRAME[columns], Y))
     if "text" not in columns:
-        with pytest.raises(InvalidArgumentError, match=message.replace("s 'none'", " 'none'")[:40]):
+        with pytest.raises(InvalidArgumentError, match=message[:40]):
             ValidationData.read(({name: FRAME[name] for name in columns}, Y))
+
+
+def test_missing_numbers_of_every_type_are_nan():
+    data = ValidationData.read((FRAME[["none", "some"]], FRAME["some"]))
+    assert np.isnan(data.inputs[0]).sum(axis=0).tolist() == [1, 1]
+    assert np.isnan(data.targets).sum() == 1
+    assert data.missing == {(0, 0): 1, (0, 1): 1}
 
 
 def test_polars_is_read_like_pandas():
@@ -463,19 +472,10 @@ def test_an_endless_dataset_counts_for_the_steps_that_fit_takes():
     np.testing.assert_allclose(found, _importances(X, Y, own=(X[:6], Y[:6])), atol=1e-6)
 
 
-def _with(value, at):
-    changed = X.copy()
-    changed[at] = value
-    return changed
-
-
 @pytest.mark.parametrize(
     ("source", "message"),
     [
         ((X[:0], Y[:0]), "without a single row"),
-        ((_with(np.nan, (2, 1)), Y), "NaN or infinite.*column 'x1'.*1 values"),
-        ((_with(np.inf, (0, 0)), Y), "NaN or infinite.*column 'x0'"),
-        ((X, np.where(Y == 3, np.nan, Y)), "NaN or infinite values in the targets"),
         ((X, Y[:5]), r"unequal numbers of rows \(x 8, y 5\)"),
         ((X, Y, W[:5]), "unequal numbers of rows"),
         ((X, Y, -W), "negative"),
@@ -484,7 +484,6 @@ def _with(value, at):
         (7, "type int"),
         ((3.0, 4.0), "single number or element"),
         ((pd.DataFrame({"a": [1, "x"] * 4}), Y), "mixed types"),
-        ((RAGGED, Y[:2]), "rows differ in length"),
         (tf.data.Dataset.from_tensor_slices((X, Y)).batch(2).take(0), "without a single row"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -15,7 +15,7 @@ from jax.experimental import multihost_utils
 from numpy.typing import NDArray
 
 from keras_importance.engine.backends.placement import REPLICA, Placement
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.errors import NotEvaluableError
 
 COMPILES = True
 CALLS_AT_ONCE = 1
@@ -109,7 +109,7 @@ def placement(model: Any) -> Placement:
     n_processes = len({device.process_index for device in meshes[0].devices.flat})
     if not all(value.is_fully_replicated for value in values):
         if n_processes > 1:
-            raise InvalidArgumentError(
+            raise NotEvaluableError(
                 "got a model whose weights are split over processes (ModelParallel), none of which can "
                 "run it alone. Use keras.distribution.DataParallel, or compute_importance on the saved "
                 "model in one process."

@@ -131,6 +131,15 @@ class Replicas:
         """The values of all processes, in their order."""
         return [value] if self._placement.n_processes == 1 else self._exchanged("rows", value)
 
+    def tell(self, failure: Exception) -> None:
+        """Tells the processes that wait in `of_each_process` that this one has failed.
+
+        Raises:
+            Exception: the failure, if there are other processes.
+        """
+        if self._placement.n_processes > 1:
+            self._exchanged("rows", None, failure)
+
     def _on(self, run: Callable[[Any], Value], block: Any, owner: int | None) -> Value | None:
         if owner is None:
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import keras
@@ -75,7 +76,19 @@ class LinearisedScorer:
         tensors = _Linearisation(
             _only(sample.tensors, known), self._compiler.on_device(position), values, jacobians
         )
-        yield from self._cut_scorer.scored(Sample(sample.rows, sample.donors, tensors), indices)
+        for scores in self._cut_scorer.scored(Sample(sample.rows, sample.donors, tensors), indices):
+            yield self._unknown_where_missing(scores)
+
+    def _unknown_where_missing(self, scores: FeatureScores) -> FeatureScores:
+        """The scores, NaN for features with missing values, between which there is no difference."""
+        missing = self._data.missing
+        features = (self._features.features[index] for index in scores.indices)
+        lacks = [any(column in missing for column in feature.columns) for feature in features]
+        if not any(lacks):
+            return scores
+        known = np.array(scores.scores)
+        known[np.array(lacks)] = math.nan
+        return replace(scores, scores=known)
 
     def _new_cut_scorer(self, known: list[int]) -> CutScorer:
         """The scorer of a cut with one entry, the argument of the link; each column adds its effect.
@@ -168,6 +181,8 @@ def _effects(_call: Inference, linearisation: _Linearisation, block: Block) -> P
         # Cast first: booleans can't be subtracted, and unsigned numbers wrap around.
         own = gather(linearisation.values.inputs[index], block.row)
         change = ops.cast(new[index], g.dtype) - ops.cast(own, g.dtype)
+        # An effect that is NaN would spread to all features: they are sums of products with 0 and 1.
+        change = ops.where(ops.isfinite(change), change, ops.zeros_like(change))
         change = ops.reshape(change, (1, n_repeats, n_rows, -1, columns))
         effect = ops.sum(ops.reshape(g, (n_outputs, 1, n_rows, -1, columns)) * change, axis=3)
         effects.append(ops.reshape(ops.moveaxis(effect, 0, -1), (n_repeats, n_rows, -1)))

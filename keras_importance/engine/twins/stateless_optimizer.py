@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.errors import NotEvaluableError
 
 # With these options a branch with side effects depends on the step: it can't run for many twins at once.
 _BRANCHES = ("gradient_accumulation_steps", "ema_overwrite_frequency")
@@ -35,7 +35,7 @@ def stateless(optimizer: Any, variables: list[Any]) -> Any:
     """
     reason = why_not_stateless(optimizer)
     if reason is not None:
-        raise InvalidArgumentError(f"got {reason}.")
+        raise NotEvaluableError(f"got {reason}.")
     kind = type(optimizer)
     if keras.backend.backend() != "jax":
         kind = type(kind.__name__, (kind,), _without_backend(kind))
