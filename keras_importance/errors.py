@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -71,6 +72,22 @@ def reason_of(error: BaseException) -> str:
             else f"{text[:_MAX_REASON]}..."
         )
     return f"{type(error).__name__}: {text}"
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """`" Did you mean 'loss'?"` for a text that is close to a known name, else an empty text.
+
+    It begins with a space, so that it can follow any sentence. Capitals don't count.
+
+    Args:
+        name: what was received.
+        known: the names that would have been understood.
+    """
+    if not isinstance(name, str):
+        return ""
+    by_small_letters = {str(other).casefold(): str(other) for other in known}
+    closest = difflib.get_close_matches(name.casefold(), by_small_letters, n=1)
+    return f" Did you mean {by_small_letters[closest[0]]!r}?" if closest else ""
 
 
 def warn(message: str) -> None:
