@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.data.features import Column, FeatureSet
+from keras_importance.data.columns import Column
+from keras_importance.data.features import FeatureSet
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.statistics.arrays import Floats

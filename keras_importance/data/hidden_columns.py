@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.data.features import Column, InputColumns
+from keras_importance.data.columns import Column, InputColumns
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.statistics.arrays import Array
 
@@ -69,5 +69,6 @@ def without_columns(data: ValidationData, columns: Sequence[Column]) -> Validati
     (values,), (names,) = data.inputs, data.columns
     dropped = {column for _, column in columns}
     kept = [column for column in range(len(names.columns)) if column not in dropped]
-    kept_names = InputColumns(names.name, tuple(names.columns[column] for column in kept))
+    labels = None if names.labels is None else tuple(names.labels[column] for column in kept)
+    kept_names = InputColumns(names.name, tuple(names.columns[column] for column in kept), labels)
     return replace(data, inputs=(values[..., kept],), columns=(kept_names,))

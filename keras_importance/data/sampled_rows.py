@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_importance.data.arrays import as_input, as_numpy, mapped
 from keras_importance.data.dependent_rows import ROWS_TO_COMPARE
-from keras_importance.data.frames import column_names
+from keras_importance.data.frames import column_labels
 from keras_importance.data.loaders import ACCEPTED, Batch, batches
 from keras_importance.data.reservoir import Reservoir
 from keras_importance.errors import InvalidArgumentError
@@ -30,7 +30,7 @@ class SampledRows:
         positions: `(n_rows,)` indices of the rows in the source.
         n_seen: how many rows the source has.
         first_rows: for each input the first rows of the source.
-        column_names: for each input the names of its columns; None where the source gives none.
+        column_labels: for each input the labels of its columns; None where the source gives none.
     """
 
     x: Any
@@ -39,7 +39,7 @@ class SampledRows:
     positions: Integers
     n_seen: int
     first_rows: tuple[Array, ...]
-    column_names: tuple[tuple[str, ...] | None, ...]
+    column_labels: tuple[tuple[Any, ...] | None, ...]
 
 
 def sampled_rows(source: Any, steps: int | None, reservoir: Reservoir) -> SampledRows:
@@ -53,14 +53,14 @@ def sampled_rows(source: Any, steps: int | None, reservoir: Reservoir) -> Sample
     Raises:
         InvalidArgumentError: for generators, unknown types, no rows, and rows that don't match.
     """
-    names: tuple[tuple[str, ...] | None, ...] = ()
+    labels: tuple[tuple[Any, ...] | None, ...] = ()
     heads: list[list[Array]] = []
     # Closed at once, even after an error, so that random states are restored now, not some time later.
     with closing(batches(source, steps)) as stream:
         for x, y, weight in stream:
             _check_inputs(x)
             if reservoir.n_seen == 0:
-                names = tuple(column_names(leaf) for leaf in keras.tree.flatten(x))
+                labels = tuple(column_labels(leaf) for leaf in keras.tree.flatten(x))
             batch = _with_weight((mapped(as_input, x), *mapped(as_numpy, (y, weight))))
             if reservoir.n_seen < ROWS_TO_COMPARE:
                 heads.append([leaf[:ROWS_TO_COMPARE] for leaf in keras.tree.flatten(batch[0])])
@@ -72,7 +72,7 @@ def sampled_rows(source: Any, steps: int | None, reservoir: Reservoir) -> Sample
         )
     (x, y, weight), positions = reservoir.rows()
     first_rows = tuple(np.concatenate(parts) for parts in zip(*heads, strict=True))
-    return SampledRows(x, y, weight, positions, reservoir.n_seen, first_rows, names)
+    return SampledRows(x, y, weight, positions, reservoir.n_seen, first_rows, labels)
 
 
 def _check_inputs(x: Any) -> None:

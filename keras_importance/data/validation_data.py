@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 from keras_importance.data.arrays import mapped
+from keras_importance.data.columns import InputColumns
 from keras_importance.data.dependent_rows import block_length, overlapping_window, repeated_rows
-from keras_importance.data.features import InputColumns
 from keras_importance.data.frames import listed
 from keras_importance.data.reservoir import Reservoir
 from keras_importance.data.sampled_rows import SampledRows, sampled_rows
@@ -171,9 +171,11 @@ def _named_columns(
     """The names of each input and of its columns; by default `input_<index>` and `x<index>`."""
     names = _input_names(rows.x, input_names)
     return tuple(
-        InputColumns(name or f"input_{index}", columns or _default_names(values, name))
-        for index, (name, columns, values) in enumerate(
-            zip(names, rows.column_names, inputs, strict=True)
+        InputColumns.labelled(name or f"input_{index}", labels)
+        if labels
+        else _default_columns(values, name, index)
+        for index, (name, labels, values) in enumerate(
+            zip(names, rows.column_labels, inputs, strict=True)
         )
     )
 
@@ -186,11 +188,12 @@ def _input_names(x: Any, given: Sequence[str | None]) -> list[str | None]:
     return list(given) if len(given) == len(paths) else [None] * len(paths)
 
 
-def _default_names(values: Array, input_name: str | None) -> tuple[str, ...]:
+def _default_columns(values: Array, name: str | None, index: int) -> InputColumns:
+    """The columns of an array; a single column has the input's name as its label."""
     n_columns = values.shape[-1] if values.ndim > 1 else 1
-    if n_columns == 1 and input_name:
-        return (input_name,)
-    return tuple(f"x{index}" for index in range(n_columns))
+    if n_columns == 1 and name:
+        return InputColumns.labelled(name, (name,))
+    return InputColumns(name or f"input_{index}", tuple(f"x{column}" for column in range(n_columns)))
 
 
 def _row_weights(weight: Any, n_rows: int) -> Floats | None:

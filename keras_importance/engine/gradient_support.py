@@ -8,7 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_importance.data.features import Column, Feature
+from keras_importance.data.columns import Column
+from keras_importance.data.features import Feature
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.statistics.arrays import Array, Integers
 

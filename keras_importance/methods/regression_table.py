@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_importance.data.features import Column, Feature, FeatureSet
+from keras_importance.data.columns import Column
+from keras_importance.data.features import Feature, FeatureSet
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.statistics.arrays import Array, Floats, Integers
 from keras_importance.statistics.category_draws import classes

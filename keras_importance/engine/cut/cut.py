@@ -136,8 +136,7 @@ def cuts(model: Any, data: ValidationData, features: FeatureSet) -> list[Cut]:
 def input_dependence(data: ValidationData, features: FeatureSet) -> list[Dependence]:
     """For each input, the index of the feature that each element of a row belongs to."""
     dependences = []
-    for values, masks in zip(data.inputs, features.memberships(), strict=True):
-        of_columns = np.argmax(masks, axis=0) if len(masks) else np.zeros(masks.shape[1], np.int64)
+    for values, of_columns in zip(data.inputs, features.of_columns(), strict=True):
         in_row = np.broadcast_to(of_columns, values.shape[1:] or (1,))
         dependences.append(in_row.astype(np.int64))
     return dependences
