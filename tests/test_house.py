@@ -35,7 +35,8 @@ ENGINE_FLOORS = (
     {"cut"},
     {"gradients", "twins"},
     {"scores"},
-    {"clock", "effort", "footprint", "gradient_support", "model_outputs", "shards"},
+    {"clock", "effort", "footprint", "model_outputs", "response", "shards"},
+    {"column_use", "gradient_support"},
     {"evaluator"},
     {"__init__"},
 )

@@ -9,9 +9,10 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_importance.data.arrays import mapped
-from keras_importance.data.columns import InputColumns
+from keras_importance.data.columns import Column, InputColumns
 from keras_importance.data.dependent_rows import block_length, overlapping_window, repeated_rows
 from keras_importance.data.frames import listed
 from keras_importance.data.reservoir import Reservoir
@@ -34,6 +35,7 @@ class ValidationData:
         blocks: `(n_rows,)` the block of each row, where rows of one block depend on one another:
             overlapping windows of one series, or copies of one row; None for independent rows.
         n_available: how many rows there were to sample from.
+        codes: the columns of floats that the model uses as codes of categories.
         in_written_order: whether the inputs stand in the order in which the user wrote them; Keras sorts
             the keys of a dict.
     """
@@ -46,6 +48,7 @@ class ValidationData:
     blocks: Integers | None
     n_available: int
     in_written_order: bool
+    codes: frozenset[Column] = frozenset()
 
     @classmethod
     def read(
@@ -102,6 +105,20 @@ class ValidationData:
     def spreads(self) -> tuple[Spread, ...]:
         """The spread of the columns of each input; zeros for inputs that hold no numbers."""
         return tuple(spread_of(values, self.weights) for values in self.inputs)
+
+    @cached_property
+    def are_categories(self) -> tuple[NDArray[np.bool_], ...]:
+        """For each input `(n_columns,)` whether a column holds categories, not numbers.
+
+        Integers, booleans and texts are categories, and so are `codes` among floats.
+        """
+        found = [
+            np.full(len(names.columns), values.dtype.kind != "f")
+            for values, names in zip(self.inputs, self.columns, strict=True)
+        ]
+        for input_index, column in self.codes:
+            found[input_index][column] = True
+        return tuple(found)
 
     def only(self, rows: Integers) -> ValidationData:
         """The same data with only some of the rows."""

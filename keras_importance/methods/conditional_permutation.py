@@ -39,8 +39,8 @@ class ConditionalPermutation(PerturbationMethod):
     whole. A feature of a sequence is redrawn as a whole trajectory, given the trajectories of the
     others.
 
-    **Categories** are columns of integers or strings, and columns of 0 and 1 (with a residual added, a 0
-    could become 0.37). They are drawn anew for each repeat, from a multinomial logistic regression on
+    **Categories** are columns of strings, columns that the model uses as codes, integers that it doesn't
+    take as floats, and columns of 0 and 1 (with a residual added, a 0 could become 0.37). They are drawn anew for each repeat, from a multinomial logistic regression on
     the other features. If these have too many values, it uses the predictions of the linear regressions
     instead. If a group has such a column, a row of the drawn category gives it the values of all its
     columns of categories, so a one-hot group stays one-hot. The group's numbers get that row's

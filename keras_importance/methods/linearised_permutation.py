@@ -14,7 +14,7 @@ from keras_importance.engine.scores.sample import Replacement
 from keras_importance.engine.scores.scoring import LINEARISED
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.affordable_work import Work
-from keras_importance.methods.differentiation import false_zeros
+from keras_importance.methods.differentiation import false_zeros, partial_gradients
 from keras_importance.methods.permutation import PermutationImportance
 from keras_importance.results.scores import Scores
 
@@ -66,10 +66,15 @@ class LinearisedPermutation(PermutationImportance):
         started = evaluator.clock.now()
         scores = super().compute(evaluator, effort)
         importances, std_error = np.array(scores.importances), np.array(scores.std_error)
-        notes = {}
+        notes = partial_gradients(evaluator)
+        for name in notes:
+            index = evaluator.features.names.index(name)
+            importances[index], std_error[index] = math.nan, math.nan
         support = evaluator.gradient_support
         for index in np.flatnonzero(np.isnan(importances).any(axis=1)):
             feature = evaluator.features.features[index]
+            if feature.name in notes:
+                continue
             reasons = [support.why_no_gradient(input_index) for input_index, _ in feature.columns]
             known = [reason for reason in reasons if reason is not None]
             if known:

@@ -191,9 +191,16 @@ class UnusedSignalTest:
     def _elements_of(self, feature: Feature) -> Array:
         n_rows = self._data.n_rows
         parts = [self._column(*column).reshape(n_rows, -1) for column in feature.columns]
-        whole = all(part.dtype.kind in "iub" for part in parts) and len(parts) == 1 == parts[0].shape[1]
+        are_categories = all(self._data.are_categories[i][column] for i, column in feature.columns)
+        whole = are_categories and len(parts) == 1 == parts[0].shape[1]
         joined = np.concatenate(parts, axis=1)
-        return joined if whole else joined.astype(np.float64)
+        return _codes(joined) if whole else joined.astype(np.float64)
+
+
+def _codes(values: Array) -> Array:
+    """The values as codes 0, 1, ..., in sorted order, in the same shape."""
+    _, codes = np.unique(values, return_inverse=True)
+    return np.asarray(codes.reshape(values.shape))
 
 
 def _functions(elements: Array) -> Floats:
