@@ -133,7 +133,7 @@ def _shifted(inputs: Sequence[Array], columns: Iterable[Column]) -> list[Array]:
 
 
 def _others(values: Array, own: Array) -> Array:
-    """For each own value another one among the values, half of them away; itself if there is no other."""
+    """For each own value another one of the values, half of them away; itself if there is no other."""
     distinct = np.unique(values)
     at = np.searchsorted(distinct, own)
     return np.asarray(distinct[(at + max(1, len(distinct) // 2)) % len(distinct)])

@@ -68,8 +68,8 @@ class LinearisedPermutation(PermutationImportance):
         importances, std_error = np.array(scores.importances), np.array(scores.std_error)
         notes = partial_gradients(evaluator)
         for name in notes:
-            index = evaluator.features.names.index(name)
-            importances[index], std_error[index] = math.nan, math.nan
+            in_part = evaluator.features.names.index(name)
+            importances[in_part], std_error[in_part] = math.nan, math.nan
         support = evaluator.gradient_support
         for index in np.flatnonzero(np.isnan(importances).any(axis=1)):
             feature = evaluator.features.features[index]
