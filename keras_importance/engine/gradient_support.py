@@ -13,6 +13,7 @@ from keras_importance.statistics.arrays import Array, Integers
 
 # How often the model is asked at most about features whose gradient is 0.
 _MOST_QUESTIONS = 200
+_EXAMPLES = "a numpy_function, a rounding or stop_gradient"
 
 
 class GradientSupport:
@@ -42,7 +43,11 @@ class GradientSupport:
         response = self._response()
         if not response.depends_on(every_column):
             return None
-        return self._reason(response, f"input {columns.name!r}", every_column)
+        what = f"input {columns.name!r}"
+        return _whole(response, what, every_column) or (
+            f"the model has no gradient with respect to {what}: an operation in it (e.g. {_EXAMPLES}) "
+            "passes none"
+        )
 
     def why_zeros_are_no_gradients(self, features: Sequence[Feature]) -> list[str | None]:
         """For each feature why it has no gradient, although the backend returns 0 at every row.
@@ -61,7 +66,11 @@ class GradientSupport:
             if any(self._data.inputs[i].dtype.kind != "f" for i, _ in columns):
                 continue  # its input has no gradient, and that reason is known
             if not response.is_flat_here_alone(columns):
-                reasons[index] = self._reason(response, repr(features[index].name), columns)
+                name = repr(features[index].name)
+                reasons[index] = _whole(response, name, columns) or (
+                    f"the gradient with respect to {name} is 0 at every row, though the outputs change "
+                    f"with it: an operation in the model (e.g. {_EXAMPLES}) passes none, or is saturated"
+                )
         return reasons
 
     def why_part_has_none(self, feature: Feature) -> str | None:
@@ -79,13 +88,10 @@ class GradientSupport:
         # Anew each time: the weights may have changed.
         return Response(self._data, self._few_rows, self._outputs)
 
-    def _reason(self, response: Response, what: str, columns: Sequence[Column]) -> str:
-        if response.takes_as_whole_numbers(columns):
-            return f"the model turns {what} into whole numbers: no gradient"
-        return (
-            f"the model has no gradient with respect to {what}: an operation in it (e.g. a "
-            "numpy_function, a rounding or stop_gradient) passes none"
-        )
+
+def _whole(response: Response, what: str, columns: Sequence[Column]) -> str | None:
+    is_it = response.takes_as_whole_numbers(columns)
+    return f"the model turns {what} into whole numbers: no gradient" if is_it else None
 
 
 def _with_effect(features: Sequence[Feature], response: Response) -> list[int]:

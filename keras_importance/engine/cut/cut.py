@@ -144,12 +144,12 @@ def input_dependence(data: ValidationData, features: FeatureSet) -> list[Depende
 
 def _by_touched_inputs(features: FeatureSet) -> dict[frozenset[int], tuple[int, ...]]:
     """Indices of the features, by the inputs that their columns lie in."""
-    members: dict[frozenset[int], tuple[int, ...]] = {}
+    members: dict[frozenset[int], list[int]] = {}
     for index, feature in enumerate(features.features):
         touched = frozenset(input_index for input_index, _ in feature.columns)
-        members[touched] = (*members.get(touched, ()), index)
+        members.setdefault(touched, []).append(index)
     if len(members) <= _MAX_TOUCHED:
-        return members
+        return {touched: tuple(indices) for touched, indices in members.items()}
     return {frozenset(range(len(features.inputs))): tuple(range(len(features)))}
 
 
