@@ -35,7 +35,7 @@ ENGINE_FLOORS = (
     {"cut"},
     {"gradients", "twins"},
     {"scores"},
-    {"clock", "effort", "footprint", "model_outputs", "response", "shards"},
+    {"channels", "clock", "effort", "footprint", "model_outputs", "response", "shards"},
     {"column_use", "gradient_support"},
     {"evaluator"},
     {"__init__"},

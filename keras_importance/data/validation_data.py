@@ -36,6 +36,8 @@ class ValidationData:
             overlapping windows of one series, or copies of one row; None for independent rows.
         n_available: how many rows there were to sample from.
         codes: the columns of floats that the model uses as codes of categories.
+        columns_first: indices of the inputs whose columns the model takes along axis 1, not along the
+            last axis.
         in_written_order: whether the inputs stand in the order in which the user wrote them; Keras sorts
             the keys of a dict.
     """
@@ -49,6 +51,7 @@ class ValidationData:
     n_available: int
     in_written_order: bool
     codes: frozenset[Column] = frozenset()
+    columns_first: frozenset[int] = frozenset()
 
     @classmethod
     def read(
@@ -158,7 +161,18 @@ class ValidationData:
 
     def pack(self, leaves: Sequence[Any]) -> Any:
         """The nest in which the model takes its inputs, filled with one value for each input."""
-        return keras.tree.map_structure(lambda index: leaves[index], self.structure)
+        return keras.tree.map_structure(
+            lambda index: (
+                columns_moved_first(leaves[index]) if index in self.columns_first else leaves[index]
+            ),
+            self.structure,
+        )
+
+
+def columns_moved_first(values: Any) -> Any:
+    """The values `(n_rows, ..., n_columns)`, an array or a tensor, as `(n_rows, n_columns, ...)`."""
+    move = np.moveaxis if isinstance(values, np.ndarray) else keras.ops.moveaxis
+    return move(values, -1, 1)
 
 
 def _in_float_type(values: Array) -> Array:

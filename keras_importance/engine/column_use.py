@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_importance.data.columns import Column
+from keras_importance.data.columns_first import with_columns_last
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.cut.graph import Graph, inputs_in_order
@@ -62,10 +63,11 @@ def with_column_use(data: ValidationData, model: Any) -> ValidationData:
         return data
 
 
-def in_types_of(data: ValidationData, other: ValidationData) -> ValidationData:
-    """The rows with the types and the `codes` of other rows of the same inputs."""
+def in_form_of(data: ValidationData, other: ValidationData) -> ValidationData:
+    """The rows with the types, the axes and the `codes` of other rows of the same inputs."""
     if len(data.inputs) != len(other.inputs):
         return data
+    data = with_columns_last(data, other.columns_first)
     inputs = tuple(
         values.astype(like.dtype) if values.dtype.kind in "iub" and like.dtype.kind == "f" else values
         for values, like in zip(data.inputs, other.inputs, strict=True)

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from keras_importance.data.columns_first import named_along_first_axis, with_columns_last
 from keras_importance.data.named_features import named_features
 from keras_importance.data.training_data import TrainingData
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.engine.column_use import in_types_of, with_column_use
+from keras_importance.engine.channels import channels_first
+from keras_importance.engine.column_use import in_form_of, with_column_use
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.shards import joined_rows, joined_training_rows
 from keras_importance.methods.base import ImportanceMethod
@@ -58,9 +60,10 @@ def prepared_evaluator(
     )
     data = joined_rows(data, model, max_samples=max_samples, seed=seed)
     training_data = training_data and joined_training_rows(training_data, model)
-    data = with_column_use(data, model)
+    first = {*channels_first(data, model), *named_along_first_axis(features, data)}
+    data = with_column_use(with_columns_last(data, first), model)
     if training_data is not None:
-        training_data = replace(training_data, data=in_types_of(training_data.data, data))
+        training_data = replace(training_data, data=in_form_of(training_data.data, data))
     named = named_features(features, data)
     evaluator = Evaluator(model, data, named, metric, seed, training_data, in_parts=in_parts)
     evaluator.check()

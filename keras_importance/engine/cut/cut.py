@@ -112,7 +112,7 @@ def cuts(model: Any, data: ValidationData, features: FeatureSet) -> list[Cut]:
     """
     graph = Graph.of(model)
     inputs = None if graph is None else inputs_in_order(graph, data)
-    is_fixed = declared_batch(model) is not None
+    is_fixed = declared_batch(model) is not None or bool(data.columns_first)
     if graph is None or inputs is None or is_fixed or not all(map(_runs_alone, graph.calls)):
         return [whole_model(model, data, features)]
     dependences = input_dependence(data, features)

@@ -111,8 +111,10 @@ def inputs_in_order(graph: Graph, data: ValidationData) -> list[Any] | None:
             return None
     if len(inputs) != len(data.inputs):
         return None
-    for tensor, values in zip(inputs, data.inputs, strict=True):
+    for index, (tensor, values) in enumerate(zip(inputs, data.inputs, strict=True)):
         shape = values.shape[1:] or (1,)
+        if index in data.columns_first:
+            shape = (shape[-1], *shape[:-1])
         if len(tensor.shape) != len(shape) + 1:
             return None
         if any(known not in (None, size) for known, size in zip(tensor.shape[1:], shape, strict=True)):
