@@ -42,11 +42,11 @@ def with_column_use(data: ValidationData, model: Any) -> ValidationData:
 
     Whole numbers become floats where a Functional or Sequential model declares a float input: it would
     cast them itself. For an input that isn't declared they become floats if the model's outputs for a
-    few rows stay the same, and change when the values grow by a quarter.
+    few rows stay the same, and change with the fractions of the values.
 
-    A column of floats holds codes if it holds whole numbers alone, if a quarter more changes nothing in
-    the outputs for a few rows, and if another value does. A model whose layers all pass gradients isn't
-    asked. Where the model can't be asked, as before it is built, the type says what a column is:
+    A column of floats holds codes if it holds whole numbers alone, if all fractions are the same to the
+    model for a few rows, and if another whole number isn't. A model whose layers all pass gradients
+    isn't asked. Where the model can't be asked, as before it is built, the type says what a column is:
     integers and texts are categories, floats are numbers.
     """
     if not isinstance(model, keras.Model) or not model.built:

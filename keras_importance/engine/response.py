@@ -16,8 +16,8 @@ from keras_importance.statistics.arrays import Array, Integers
 _ROWS_OF_VALUES = 256
 # Larger whole numbers have no fractions in float32.
 _MOST_WHOLE = 2.0**20
-_STEP_FROM_WHOLE = 0.25
-_SMALL_STEP = 1e-3
+# Between them lies no whole number, and rounding changes nothing.
+_FRACTIONS = (0.25, 0.375)
 # A change is only missed for certain if a line would have changed by so many units in the last place.
 _RESOLUTION = 4.0
 
@@ -46,7 +46,8 @@ class Response:
     def takes_as_whole_numbers(self, columns: Sequence[Column]) -> bool:
         """Whether the model turns columns of whole floats into whole numbers, such as codes.
 
-        Then a quarter more changes nothing, and another value does. False for columns that it ignores.
+        Then all fractions are the same to it, and another whole number isn't. False for columns that it
+        ignores.
         """
         if not all(self.is_whole(column) for column in columns) or self.responds(columns):
             return False
@@ -54,23 +55,15 @@ class Response:
         after = self._of(traded)
         if not self._changes(self._before, after) or not self._is_resolved(columns, traded, after):
             return False
-        return not self._changes(after, self._of(_shifted(traded, columns)))
+        return not self._responds_at(traded, columns)
 
     def responds(self, columns: Iterable[Column]) -> bool:
-        """Whether the outputs change when the values of some columns of floats grow by a quarter."""
-        return self._changes(self._before, self._of(_shifted(self._own, columns)))
+        """Whether the outputs change between a quarter and three eighths above the values of columns."""
+        return self._responds_at(self._own, columns)
 
-    def is_flat_here_alone(self, columns: Sequence[Column]) -> bool:
-        """Whether small steps change nothing at the rows, but do with other values of the columns.
-
-        Then a gradient of 0 at the rows is right.
-        """
-        traded = self._traded(columns)
-        at_rows, elsewhere = (
-            self._changes(self._of(inputs), self._of(self._moved_a_little(inputs, columns)))
-            for inputs in (self._own, traded)
-        )
-        return elsewhere and not at_rows
+    def _responds_at(self, inputs: list[Array], columns: Iterable[Column]) -> bool:
+        lower, upper = (self._of(_shifted(inputs, columns, by)) for by in _FRACTIONS)
+        return self._changes(lower, upper)
 
     def is_whole(self, column: Column) -> bool:
         """Whether a column of floats holds whole numbers alone, as far as the first rows tell."""
@@ -86,7 +79,7 @@ class Response:
             for column in columns
         )
         return any(
-            float(np.max(np.abs(new - old), initial=0.0)) * _STEP_FROM_WHOLE
+            float(np.max(np.abs(new - old), initial=0.0)) * (_FRACTIONS[1] - _FRACTIONS[0])
             > _RESOLUTION * furthest * np.finfo(new.dtype).eps * float(np.max(np.abs(new), initial=0.0))
             for old, new in zip(self._before, after, strict=True)
             if new.dtype.kind == "f"
@@ -97,12 +90,6 @@ class Response:
         moved = _copied(self._own, columns)
         for column in columns:
             _column(moved, column)[...] = _others(_column(self._all, column), _column(self._own, column))
-        return moved
-
-    def _moved_a_little(self, inputs: list[Array], columns: Iterable[Column]) -> list[Array]:
-        moved = _copied(inputs, columns)
-        for column in columns:
-            _column(moved, column)[...] += _SMALL_STEP * np.ptp(_column(self._all, column))
         return moved
 
     def _of(self, inputs: list[Array]) -> list[Array]:
@@ -125,10 +112,10 @@ def _copied(inputs: Sequence[Array], columns: Iterable[Column]) -> list[Array]:
     return [values.copy() if index in touched else values for index, values in enumerate(inputs)]
 
 
-def _shifted(inputs: Sequence[Array], columns: Iterable[Column]) -> list[Array]:
+def _shifted(inputs: Sequence[Array], columns: Iterable[Column], by: float) -> list[Array]:
     moved = _copied(inputs, columns)
     for column in columns:
-        _column(moved, column)[...] += _STEP_FROM_WHOLE
+        _column(moved, column)[...] += by
     return moved
 
 
