@@ -38,6 +38,8 @@ ENGINE_FLOORS = (
     {"clock", "effort", "footprint", "gradient_support", "mixed_rows", "shards"},
     {"resolved_metrics"},
     {"row_checks"},
+    {"channels", "clock", "effort", "footprint", "model_outputs", "response", "shards"},
+    {"column_use", "gradient_support"},
     {"evaluator"},
     {"__init__"},
 )

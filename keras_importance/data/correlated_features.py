@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.data.features import Column, FeatureSet
+from keras_importance.data.columns import Column
+from keras_importance.data.features import FeatureSet
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.statistics.arrays import Floats
@@ -26,7 +27,7 @@ def correlated_groups(data: ValidationData) -> dict[str, list[Column]]:
     Hierarchical clustering with average linkage of the distances `1 - |Spearman correlation|`, cut at
     0.3. Time steps count like rows: the columns of a sequence are ranked over all of them. Columns with
     different numbers of time steps, or with none, are compared by their means over the steps. Columns
-    that are constant or hold integers or strings stay features of their own. Sample weights count.
+    that are constant or hold categories stay features of their own. Sample weights count.
 
     Returns:
         The columns of each group, by its name: `"a + b"`, or `"a + 4 more"`.
@@ -56,8 +57,7 @@ def _columns_of_numbers(data: ValidationData) -> list[Column]:
     return [
         (i, c)
         for i, values in enumerate(data.filled)
-        if values.dtype.kind == "f"
-        for c in range(len(data.columns[i].columns))
+        for c in np.flatnonzero(~data.are_categories[i]).tolist()
         if np.ptp(_steps(values, c)) > 0
     ]
 

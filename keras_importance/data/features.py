@@ -8,20 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from keras_importance.errors import InvalidArgumentError
-
-Column = tuple[int, int]
-"""Index of the input, and index of the column along the input's last axis."""
-
-
-@dataclass(frozen=True)
-class InputColumns:
-    """The name of one input of the model, and the names of its columns."""
-
-    name: str
-    columns: tuple[str, ...]
+from keras_importance.data.columns import Column, InputColumns, full_names
+from keras_importance.data.group_members import GroupMembers
+from keras_importance.errors import InvalidArgumentError, did_you_mean
+from keras_importance.statistics.arrays import Integers
 
 
 @dataclass(frozen=True)
@@ -47,35 +38,29 @@ class FeatureSet:
 
         Args:
             argument: None for one feature per column; a list of names, one for each column; or a dict
-                `{group: members}`, a member being a column's name, an input's name (all its
-                columns), an index, or `(input, index or name)`. Columns in no group stay features
-                of their own.
+                `{group: members}`, a member being a column's label or name, an input's name (all its
+                columns), an index, or `(input, label or index)`. Columns in no group stay features
+                of their own. A list of the columns' own names, in any order, changes nothing.
             inputs: the inputs of the model.
             in_written_order: whether they stand in the order in which the user wrote them.
 
         Raises:
-            InvalidArgumentError: for too few, too many or equal names, unknown members, and groups
-                that are empty or overlap.
+            InvalidArgumentError: for too few, too many or equal names, names of other columns, unknown
+                members, members that can be read in two ways, and groups that are empty or overlap.
         """
         inputs = tuple(inputs)
         argument = _plain(argument)
-        columns = [
-            (input_index, column)
-            for input_index, model_input in enumerate(inputs)
-            for column in range(len(model_input.columns))
-        ]
-        names = _column_names(inputs)
         if isinstance(argument, Mapping):
-            features = _groups(argument, dict(zip(columns, names, strict=True)), inputs)
+            features = _groups(argument, GroupMembers(inputs))
         else:
-            if argument is not None and not in_written_order:
-                raise InvalidArgumentError(
-                    "got a list of feature names and a dict of inputs, whose keys Keras sorts: "
-                    f"{', '.join(_input_names(inputs))}. Pass features as a dict such as "
-                    f"{{'my name': ({inputs[0].name!r}, 0)}}, or write the keys in this order."
-                )
+            names = full_names(inputs)
             if argument is not None:
-                names = _names(argument, len(columns))
+                names = _names(argument, inputs, in_written_order=in_written_order)
+            columns = (
+                (input_index, column)
+                for input_index, model_input in enumerate(inputs)
+                for column in range(len(model_input.columns))
+            )
             features = [Feature(name, (column,)) for name, column in zip(names, columns, strict=True)]
         features = [Feature(_writable(feature.name), feature.columns) for feature in features]
         _check_unique([feature.name for feature in features])
@@ -86,14 +71,16 @@ class FeatureSet:
         """Names of the features, in the order in which every result reports them."""
         return tuple(feature.name for feature in self.features)
 
-    def memberships(self) -> list[NDArray[np.bool_]]:
-        """For each input, `(n_features, n_columns)` whether the column belongs to the feature."""
-        n_columns = [len(model_input.columns) for model_input in self.inputs]
-        is_member = [np.zeros((len(self), n), bool) for n in n_columns]
+    def of_columns(self) -> list[Integers]:
+        """For each input `(n_columns,)` the index of the feature that each column belongs to.
+
+        It is 0 for a column of no feature.
+        """
+        owners = [np.zeros(len(model_input.columns), np.int64) for model_input in self.inputs]
         for index, feature in enumerate(self.features):
             for input_index, column in feature.columns:
-                is_member[input_index][index, column] = True
-        return is_member
+                owners[input_index][column] = index
+        return owners
 
     def __len__(self) -> int:
         return len(self.features)
@@ -109,42 +96,57 @@ def _writable(name: str) -> str:
     return name.encode("utf-8", "replace").decode()
 
 
-def _input_names(inputs: Sequence[InputColumns]) -> list[str]:
-    return [model_input.name for model_input in inputs]
+def _names(argument: Any, inputs: Sequence[InputColumns], *, in_written_order: bool) -> list[str]:
+    """A name for each column, from a list of names.
 
-
-def _column_names(inputs: Sequence[InputColumns]) -> list[str]:
-    if len(inputs) == 1:
-        return list(inputs[0].columns)
-    return [
-        model_input.name if len(model_input.columns) == 1 else f"{model_input.name}/{column}"
-        for model_input in inputs
-        for column in model_input.columns
-    ]
-
-
-def _names(argument: Any, n_columns: int) -> list[str]:
+    Raises:
+        InvalidArgumentError: for another type, another number of names, or the name of another column.
+    """
+    own = full_names(inputs)
     if isinstance(argument, (str, Set)) or not isinstance(argument, Iterable):
+        hint = did_you_mean(argument, ["correlated"])
         raise InvalidArgumentError(
-            f"got features={argument!r}. Pass None, 'correlated', a list with one name per input "
+            f"got features={argument!r}.{hint} Pass None, 'correlated', a list with one name per input "
             "column, or a dict of groups such as {'wind': [0, 1]}."
         )
     names = [str(name) for name in argument]
-    if len(names) != n_columns:
+    if len(names) != len(own):
         raise InvalidArgumentError(
-            f"got {len(names)} feature names for {n_columns} input columns. Pass one name per "
+            f"got {len(names)} feature names for {len(own)} input columns. Pass one name per "
             "column, or a dict of groups such as {'wind': [0, 1]}."
         )
+    labelled = _labelled_names(inputs)
+    if labelled and sorted(names) == sorted(own):
+        return own
+    if not in_written_order:
+        raise InvalidArgumentError(
+            "got a list of feature names and a dict of inputs, whose keys Keras sorts: "
+            f"{', '.join(model_input.name for model_input in inputs)}. Pass features as a dict such as "
+            f"{{'my name': ({inputs[0].name!r}, 0)}}, or write the keys in this order."
+        )
+    for name, column in zip(names, own, strict=True):
+        if name != column and name in labelled:
+            raise InvalidArgumentError(
+                f"got the feature name {name!r} for the column {column!r}, where another column is "
+                f"called {name!r}. Pass the names in the order of the columns ({', '.join(own[:8])}"
+                f"{', ...' if len(own) > 8 else ''}), or leave features out to keep their own names."
+            )
     return names
 
 
-def _groups(
-    argument: Mapping[Any, Any], name_of: Mapping[Column, str], inputs: Sequence[InputColumns]
-) -> list[Feature]:
+def _labelled_names(inputs: Sequence[InputColumns]) -> set[str]:
+    """The names of the columns that have labels in the user's data."""
+    has_label = [
+        model_input.labels is not None for model_input in inputs for _ in range(len(model_input.columns))
+    ]
+    return {name for name, is_it in zip(full_names(inputs), has_label, strict=True) if is_it}
+
+
+def _groups(argument: Mapping[Any, Any], members: GroupMembers) -> list[Feature]:
     features = []
     owner: dict[Column, str] = {}
-    for group, members in argument.items():
-        columns = tuple(dict.fromkeys(_columns_of_members(group, members, name_of, inputs)))
+    for group, of_group in argument.items():
+        columns = tuple(members.columns_of(group, of_group))
         if not columns:
             raise InvalidArgumentError(
                 f"got the empty group {group!r}. Give it at least one column, or leave it out."
@@ -152,84 +154,13 @@ def _groups(
         for column in columns:
             if column in owner:
                 raise InvalidArgumentError(
-                    f"got column {name_of[column]!r} in two groups, {owner[column]!r} and "
+                    f"got column {members.name_of[column]!r} in two groups, {owner[column]!r} and "
                     f"{group!r}. Groups must not overlap: keep it in one of them."
                 )
             owner[column] = str(group)
         features.append(Feature(str(group), columns))
-    alone = [Feature(name, (column,)) for column, name in name_of.items() if column not in owner]
+    alone = [Feature(name, (column,)) for column, name in members.name_of.items() if column not in owner]
     return sorted(features + alone, key=lambda feature: min(feature.columns))
-
-
-def _columns_of_members(
-    group: Any, members: Any, name_of: Mapping[Column, str], inputs: Sequence[InputColumns]
-) -> Iterable[Column]:
-    members = _plain(members)
-    if not isinstance(members, (str, int, np.integer, Iterable)):
-        members = [members]
-    is_single = isinstance(members, (str, int, np.integer)) or _is_input_and_column(members, inputs)
-    for member in [members] if is_single else members:
-        columns = _columns_of_member(member, name_of, inputs)
-        if not columns:
-            raise InvalidArgumentError(
-                f"got {member!r} in the group {group!r}, which is no column. "
-                f"{_known_columns(name_of, inputs)}"
-            )
-        yield from columns
-
-
-def _columns_of_member(
-    member: Any, name_of: Mapping[Column, str], inputs: Sequence[InputColumns]
-) -> list[Column]:
-    """The columns that a member of a group means; none for an unknown member."""
-    if isinstance(member, (bool, np.bool_)):
-        return []
-    if isinstance(member, (int, np.integer)):
-        if len(inputs) > 1:
-            return []
-        member = (0, member)
-    if isinstance(member, str):
-        by_name = [column for column, name in name_of.items() if name == member]
-        of_input = [column for column in name_of if inputs[column[0]].name == member]
-        return by_name or (of_input if len(inputs) > 1 else [])
-    if not (isinstance(member, tuple) and len(member) == 2):
-        return []
-    input_index = _position(member[0], _input_names(inputs))
-    if input_index is None:
-        return []
-    column = _position(member[1], inputs[input_index].columns)
-    return [] if column is None else [(input_index, column)]
-
-
-def _is_input_and_column(members: Any, inputs: Sequence[InputColumns]) -> bool:
-    """Whether `members` is one pair such as `("weather", 0)`, not a tuple of two members."""
-    return (
-        isinstance(members, tuple)
-        and len(members) == 2
-        and len(inputs) > 1
-        and members[0] in _input_names(inputs)
-        and isinstance(members[1], (int, np.integer))
-    )
-
-
-def _position(key: Any, names: Sequence[str]) -> int | None:
-    """The index of a name among `names`, or the index itself, counted from the end if negative.
-
-    None for an unknown name or an index out of range.
-    """
-    if isinstance(key, str):
-        return names.index(key) if key in names else None
-    if isinstance(key, (int, np.integer)) and -len(names) <= key < len(names):
-        return int(key) % len(names)
-    return None
-
-
-def _known_columns(name_of: Mapping[Column, str], inputs: Sequence[InputColumns]) -> str:
-    names = list(name_of.values())
-    shown = ", ".join(repr(name) for name in names[:12]) + (", ..." if len(names) > 12 else "")
-    if len(inputs) > 1:
-        return f"With several inputs, pass a column's name or (input, index). Columns: {shown}."
-    return f"Pass a name or an index from 0 to {len(names) - 1}. Columns: {shown}."
 
 
 def _check_unique(names: Sequence[str]) -> None:

@@ -14,10 +14,10 @@ from keras_importance.statistics.arrays import Array
 _MAX_LISTED = 8
 
 
-def column_names(leaf: Any) -> tuple[str, ...] | None:
-    """The names of a DataFrame's columns; None for a value without names."""
+def column_labels(leaf: Any) -> tuple[Any, ...] | None:
+    """The labels of a DataFrame's columns: texts, numbers, tuples; None for a value without labels."""
     columns = getattr(leaf, "columns", None)
-    return None if columns is None else tuple(str(column) for column in columns)
+    return None if columns is None else tuple(columns)
 
 
 def is_pandas(leaf: Any) -> bool:
@@ -34,7 +34,7 @@ def frame_values(frame: Any) -> Array:
     """
     if all(isinstance(dtype, np.dtype) and dtype.kind in "fiu" for dtype in frame.dtypes):
         return np.asarray(frame.to_numpy())
-    names = column_names(frame) or ()
+    names = tuple(map(str, column_labels(frame) or ()))
     columns = [frame.iloc[:, index] for index in range(len(names))]
     are_texts = [_holds_texts(column) for column in columns]
     if columns and all(are_texts):

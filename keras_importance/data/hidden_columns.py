@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.data.features import Column, InputColumns
+from keras_importance.data.columns import Column, InputColumns
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.statistics.arrays import Array, filled_columns
 
@@ -30,14 +31,14 @@ class HiddenColumns:
         """One model for each set of columns, which are hidden from it.
 
         Args:
-            data: the rows whose `usual_values` fill the hidden columns.
+            data: the rows whose `usual_values_of` fill the hidden columns.
             sets: for each model the columns that it doesn't see.
         """
         hidden = [np.zeros((len(sets), len(names.columns)), bool) for names in data.columns]
         for model, columns in enumerate(sets):
             for input_index, column in columns:
                 hidden[input_index][model, column] = True
-        return cls(tuple(hidden), tuple(map(usual_values, data.inputs)))
+        return cls(tuple(hidden), usual_values_of(data))
 
     def applied(self, model: int, data: ValidationData) -> ValidationData:
         """The rows as the model with this index sees them."""
@@ -52,19 +53,36 @@ class HiddenColumns:
         return data.with_inputs(tuple(seen))
 
 
-def usual_values(values: Array) -> Array:
-    """`(n_columns,)` means of columns of floats, and most frequent values of integers and texts.
+def usual_values_of(data: ValidationData) -> tuple[Array, ...]:
+    """For each input the `usual_values` of its columns."""
+    return tuple(map(usual_values, data.inputs, data.are_categories))
+
+
+def usual_values(values: Array, are_categories: NDArray[np.bool_]) -> Array:
+    """`(n_columns,)` means of columns of numbers, and most frequent values of categories.
 
     Missing values, NaN or infinite, don't count in the means.
+
+    Args:
+        values: `(n_rows, ..., n_columns)` or `(n_rows,)` values of an input.
+        are_categories: `(n_columns,)` whether a column holds categories.
     """
     columns = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
-    if values.dtype.kind == "f":
+    if not are_categories.any():
         return np.asarray(filled_columns(columns).mean(axis=0, dtype=np.float64), values.dtype)
-    most_frequent = []
-    for column in columns.T:
-        distinct, counts = np.unique(column, return_counts=True)
-        most_frequent.append(distinct[np.argmax(counts)])
-    return np.array(most_frequent, values.dtype)
+    usual = np.empty(columns.shape[1], values.dtype)
+    for index, column in enumerate(columns.T):
+        usual[index] = (
+            _most_frequent(column)
+            if are_categories[index]
+            else np.mean(filled_columns(column), dtype=np.float64)
+        )
+    return usual
+
+
+def _most_frequent(column: Array) -> Any:
+    distinct, counts = np.unique(column, return_counts=True)
+    return distinct[np.argmax(counts)]
 
 
 def without_columns(data: ValidationData, columns: Sequence[Column]) -> ValidationData:
@@ -72,5 +90,6 @@ def without_columns(data: ValidationData, columns: Sequence[Column]) -> Validati
     (values,), (names,) = data.inputs, data.columns
     dropped = {column for _, column in columns}
     kept = [column for column in range(len(names.columns)) if column not in dropped]
-    kept_names = InputColumns(names.name, tuple(names.columns[column] for column in kept))
+    labels = None if names.labels is None else tuple(names.labels[column] for column in kept)
+    kept_names = InputColumns(names.name, tuple(names.columns[column] for column in kept), labels)
     return replace(data, inputs=(values[..., kept],), columns=(kept_names,))

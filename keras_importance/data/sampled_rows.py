@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_importance.data.arrays import as_input, as_numpy, check_fits_when_dense, is_sparse, mapped
 from keras_importance.data.dependent_rows import ROWS_TO_COMPARE
-from keras_importance.data.frames import column_names
+from keras_importance.data.frames import column_labels
 from keras_importance.data.loaders import ACCEPTED, Batch, batches
 from keras_importance.data.reservoir import Reservoir
 from keras_importance.data.unequal_lengths import Padding, common_shape, padded, steps_of
@@ -36,12 +36,12 @@ class SampledRows:
         positions: `(n_rows,)` indices of the rows in the source.
         n_seen: how many rows the source has.
         first_rows: for each input the first rows of the source.
-        column_names: for each input the names of its columns; None where the source gives none.
         batch_size: how many rows the first batch of the source has.
         steps: for each input `(n_rows,)` how many steps a row had before it was padded to the longest
             row; None where all rows have the same number.
         is_padded_before: whether they are padded before their steps.
         is_ragged: whether an input is a ragged tensor in the source.
+        column_labels: for each input the labels of its columns; None where the source gives none.
     """
 
     x: Any
@@ -50,11 +50,11 @@ class SampledRows:
     positions: Integers
     n_seen: int
     first_rows: tuple[Array, ...]
-    column_names: tuple[tuple[str, ...] | None, ...]
     batch_size: int
     steps: tuple[Integers | None, ...]
     is_padded_before: bool
     is_ragged: bool
+    column_labels: tuple[tuple[Any, ...] | None, ...]
 
 
 def sampled_rows(
@@ -71,7 +71,7 @@ def sampled_rows(
     Raises:
         InvalidArgumentError: for generators, unknown types, no rows, and rows that don't match.
     """
-    names: tuple[tuple[str, ...] | None, ...] = ()
+    labels: tuple[tuple[Any, ...] | None, ...] = ()
     heads: list[list[Array]] = []
     batch_size = 0
     is_ragged = False
@@ -81,7 +81,7 @@ def sampled_rows(
             _check_inputs(x)
             is_ragged |= any(hasattr(leaf, "row_lengths") for leaf in keras.tree.flatten(x))
             if reservoir.n_seen == 0:
-                names = tuple(column_names(leaf) for leaf in keras.tree.flatten(x))
+                labels = tuple(column_labels(leaf) for leaf in keras.tree.flatten(x))
             for part in _parts_of_sparse((x, y, weight), reservoir.size):
                 batch, steps_of_rows = _as_arrays(part, reservoir.padding)
                 n_in_batch = len(keras.tree.flatten(batch[0])[0])
@@ -104,7 +104,7 @@ def sampled_rows(
         positions,
         reservoir.n_seen,
         first_rows=tuple(_concatenated(parts) for parts in zip(*heads, strict=True)),
-        column_names=names,
+        column_labels=labels,
         steps=tuple(None if len(np.unique(of_rows)) == 1 else of_rows for of_rows in steps_of_rows),
         is_padded_before=reservoir.padding.is_before,
         is_ragged=is_ragged,

@@ -9,10 +9,11 @@ from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_importance.data.arrays import mapped
+from keras_importance.data.columns import Column, InputColumns
 from keras_importance.data.dependent_rows import block_length, overlapping_window, repeated_rows
-from keras_importance.data.features import Column, InputColumns
 from keras_importance.data.reservoir import Reservoir
 from keras_importance.data.sampled_rows import SampledRows, sampled_rows
 from keras_importance.data.spread import Spread, spread_of
@@ -49,6 +50,9 @@ class ValidationData:
         is_padded_before: whether rows are padded before their steps.
         is_ragged: whether an input was given as a ragged tensor.
         n_available: how many rows there were to sample from.
+        codes: the columns of floats that the model uses as codes of categories.
+        columns_first: indices of the inputs whose columns the model takes along axis 1, not along the
+            last axis.
         in_written_order: whether the inputs stand in the order in which the user wrote them; Keras sorts
             the keys of a dict.
         batch_size: how many rows a batch has in which `fit` validates, or the source comes.
@@ -71,6 +75,8 @@ class ValidationData:
     batch_size: int = 32
     value_weights: Any = None
     output_masks: Mapping[str, Array] = field(default_factory=dict)
+    codes: frozenset[Column] = frozenset()
+    columns_first: frozenset[int] = frozenset()
 
     @classmethod
     def read(
@@ -177,6 +183,20 @@ class ValidationData:
             for column in np.flatnonzero(n_missing)
         }
 
+    @cached_property
+    def are_categories(self) -> tuple[NDArray[np.bool_], ...]:
+        """For each input `(n_columns,)` whether a column holds categories, not numbers.
+
+        Integers, booleans and texts are categories, and so are `codes` among floats.
+        """
+        found = [
+            np.full(len(names.columns), values.dtype.kind != "f")
+            for values, names in zip(self.inputs, self.columns, strict=True)
+        ]
+        for input_index, column in self.codes:
+            found[input_index][column] = True
+        return tuple(found)
+
     def only(self, rows: Integers) -> ValidationData:
         """The same data with only some of the rows."""
         parts = {name: getattr(self, name) for name in _OF_ROWS}
@@ -216,7 +236,18 @@ class ValidationData:
 
     def pack(self, leaves: Sequence[Any]) -> Any:
         """The nest in which the model takes its inputs, filled with one value for each input."""
-        return keras.tree.map_structure(lambda index: leaves[index], self.structure)
+        return keras.tree.map_structure(
+            lambda index: (
+                columns_moved_first(leaves[index]) if index in self.columns_first else leaves[index]
+            ),
+            self.structure,
+        )
+
+
+def columns_moved_first(values: Any) -> Any:
+    """The values `(n_rows, ..., n_columns)`, an array or a tensor, as `(n_rows, n_columns, ...)`."""
+    move = np.moveaxis if isinstance(values, np.ndarray) else keras.ops.moveaxis
+    return move(values, -1, 1)
 
 
 def _in_float_type(values: Array) -> Array:
@@ -252,9 +283,11 @@ def _named_columns(
     """The names of each input and of its columns; by default `input_<index>` and `x<index>`."""
     names = _input_names(rows.x, input_names)
     return tuple(
-        InputColumns(name or f"input_{index}", columns or _default_names(values, name))
-        for index, (name, columns, values) in enumerate(
-            zip(names, rows.column_names, inputs, strict=True)
+        InputColumns.labelled(name or f"input_{index}", labels)
+        if labels
+        else _default_columns(values, name, index)
+        for index, (name, labels, values) in enumerate(
+            zip(names, rows.column_labels, inputs, strict=True)
         )
     )
 
@@ -267,11 +300,12 @@ def _input_names(x: Any, given: Sequence[str | None]) -> list[str | None]:
     return list(given) if len(given) == len(paths) else [None] * len(paths)
 
 
-def _default_names(values: Array, input_name: str | None) -> tuple[str, ...]:
+def _default_columns(values: Array, name: str | None, index: int) -> InputColumns:
+    """The columns of an array; a single column has the input's name as its label."""
     n_columns = values.shape[-1] if values.ndim > 1 else 1
-    if n_columns == 1 and input_name:
-        return (input_name,)
-    return tuple(f"x{index}" for index in range(n_columns))
+    if n_columns == 1 and name:
+        return InputColumns.labelled(name, (name,))
+    return InputColumns(name or f"input_{index}", tuple(f"x{column}" for column in range(n_columns)))
 
 
 def _blocks(rows: SampledRows, window: int, leaves: Sequence[Array | None]) -> Integers | None:

@@ -59,7 +59,7 @@ def _check(weights: Array, n_rows: int) -> None:
     if weights.ndim == 0 or len(weights) != n_rows or weights.dtype.kind not in "fiub":
         raise NotEvaluableRowsError(
             f"got {{rows}} with sample weights of shape {weights.shape} for {n_rows} rows. Pass a "
-            f"weight for each row, {(n_rows,)}, or weights for each step or each output, of as many rows."
+            f"weight for each row, {(n_rows,)}, or as many rows of weights of steps or outputs."
         )
     if not np.all(np.isfinite(weights)) or np.any(weights < 0):
         raise NotEvaluableRowsError(

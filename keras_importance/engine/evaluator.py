@@ -184,7 +184,7 @@ class Evaluator:
     @cached_property
     def gradient_support(self) -> GradientSupport:
         """Which inputs and features have a gradient, and why others have none."""
-        return GradientSupport(self.data, self.outputs.few_rows, self.outputs.of)
+        return GradientSupport(self.data, self.outputs, self.gradients, self.rng())
 
     # --- scores ---------------------------------------------------------------------------------
 

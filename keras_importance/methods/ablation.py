@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from keras_importance.data.hidden_columns import usual_values
+from keras_importance.data.hidden_columns import usual_values_of
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.scores.sample import Replacement
 from keras_importance.methods.perturbation import PerturbationMethod
@@ -15,8 +15,9 @@ class AblationImportance(PerturbationMethod):
 
         importance_j = E score(f(X with X_j its mean), Y) - E score(f(X), Y)
 
-    The neutral value is the feature's mean over the validation rows (and time steps). For integers and
-    texts it is the most frequent value. The importance is in units of the metric. It is 0 for a feature
+    The neutral value is the feature's mean over the validation rows (and time steps). For categories it
+    is the most frequent value: columns that the model uses as codes, and integers and texts where the
+    model doesn't take them as floats. The importance is in units of the metric. It is 0 for a feature
     that the network ignores. For a correct linear model and squared error it is `b_j² Var(x_j)`, half of
     permutation importance. It is the cheapest of the methods that replace values: it needs one pass per
     feature and draws nothing at random.
@@ -42,5 +43,5 @@ class AblationImportance(PerturbationMethod):
 
     def replacement(self, data: ValidationData) -> Replacement:
         """The usual value, for all rows."""
-        usual = (np.broadcast_to(usual_values(values), values.shape) for values in data.inputs)
+        usual = map(np.broadcast_to, usual_values_of(data), (values.shape for values in data.inputs))
         return Replacement(donated=(None,) * len(data.inputs), kept=tuple(usual))

@@ -39,17 +39,15 @@ class ConditionalPermutation(PerturbationMethod):
     whole. A feature of a sequence is redrawn as a whole trajectory, given the trajectories of the
     others.
 
-    **Categories** are columns of integers or strings, and columns of 0 and 1 (with a residual added, a 0
-    could become 0.37). They are drawn anew for each repeat, from a multinomial logistic regression on
-    the other features. If these have too many values, it uses the predictions of the linear regressions
-    instead. If a group has such a column, a row of the drawn category gives it the values of all its
-    columns of categories, so a one-hot group stays one-hot. The group's numbers get that row's
-    residuals. Beyond 50 categories, or combinations of categories, neighbours in sorted order are merged
-    into one class; within it, categories are drawn by their frequency. Values that never repeat, as in
-    long sequences of integers, then depend little on the other features.
-
-    The standard error takes into account that each row is both scored and a donor. It holds for
-    independent draws as well. It ignores that the regressions are estimated.
+    **Categories** are texts, columns that the model uses as codes, integers that it doesn't take as
+    floats, and columns of 0 and 1 (with a residual added, a 0 could become 0.37). They are drawn anew
+    for each repeat, from a multinomial logistic regression on the other features. If these have too
+    many values, it uses the predictions of the linear regressions instead. If a group has such a column,
+    a row of the drawn category gives it the values of all its columns of categories, so a one-hot group
+    stays one-hot. The group's numbers get that row's residuals. Beyond 50 categories, or combinations of
+    categories, neighbours in sorted order are merged into one class; within it, categories are drawn by
+    their frequency. Values that never repeat, as in long sequences of integers, then depend little on
+    the other features.
 
     Source: Strobl et al. (2008), BMC Bioinformatics 9:307; Candès et al. (2018), JRSS B 80(3), for the
     conditional draw; Chamma, Engemann & Thirion (2023), NeurIPS 36, for the residuals.

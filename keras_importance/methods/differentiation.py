@@ -252,9 +252,10 @@ def _notes(evaluator: Evaluator, has_gradient: Sequence[bool]) -> dict[str, str]
         for index, is_there in enumerate(has_gradient)
         if not is_there
     }
+    notes = partial_gradients(evaluator)
     if not reasons:
-        return {}
-    return {
+        return notes
+    return notes | {
         feature.name: reason
         for feature in evaluator.features.features
         for input_index, _ in feature.columns
@@ -272,6 +273,17 @@ def _notes_of_missing(evaluator: Evaluator, importances: Floats) -> dict[str, st
     }
 
 
+def partial_gradients(evaluator: Evaluator) -> dict[str, str]:
+    """For each feature that has a gradient in some of its columns alone the reason, by its name."""
+    if not evaluator.data.codes:
+        return {}
+    support = evaluator.gradient_support
+    reasons = {
+        feature.name: support.why_part_has_none(feature) for feature in evaluator.features.features
+    }
+    return {name: reason for name, reason in reasons.items() if reason is not None}
+
+
 def false_zeros(evaluator: Evaluator, importances: Floats) -> dict[int, str]:
     """For each feature whose importance is 0 only for lack of a gradient the reason, by feature index.
 
@@ -279,8 +291,7 @@ def false_zeros(evaluator: Evaluator, importances: Floats) -> dict[int, str]:
         evaluator: the model and the validation rows.
         importances: `(n_features, n_repeats)` importances.
     """
-    features = evaluator.features.features
-    zero = np.flatnonzero(np.all(importances == 0, axis=1))
-    support = evaluator.gradient_support
-    reasons = {int(index): support.why_zero_is_no_gradient(features[index]) for index in zero}
-    return {index: reason for index, reason in reasons.items() if reason is not None}
+    zero = np.flatnonzero(np.all(importances == 0, axis=1)).tolist()
+    features = [evaluator.features.features[index] for index in zero]
+    reasons = evaluator.gradient_support.why_zeros_are_no_gradients(features)
+    return {index: why for index, why in zip(zero, reasons, strict=True) if why is not None}

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_importance.data.features import Column
+from keras_importance.data.columns import Column
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.statistics.arrays import Array, Floats, Integers
 from keras_importance.statistics.influence import influence_standard_error

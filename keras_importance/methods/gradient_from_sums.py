@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_importance.data.features import Column
+from keras_importance.data.columns import Column
 from keras_importance.data.spread import Spread
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.gradients.moments import Moments

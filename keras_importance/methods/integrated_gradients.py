@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_importance.arguments import whole_number
-from keras_importance.data.hidden_columns import usual_values
+from keras_importance.data.hidden_columns import usual_values_of
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.gradients.differentiator import Scalars
@@ -42,8 +42,8 @@ class IntegratedGradients(DifferentiatingMethod):
 
     Gradient importance measures the effect of a small step at the row. Integrated gradients measure the
     effect along the whole path, also where the network is saturated. Points on the path are mixtures of
-    a row and the mean, which the network may never have seen. Integers keep their value along the path.
-    They have no gradient; their features get NaN and a note.
+    a row and the mean, which the network may never have seen. Categories keep their value along the
+    path. They have no gradient; their features get NaN and a note.
 
     `direction` is the signed mean of the gradients along the path, times the standard deviation.
 
@@ -111,17 +111,22 @@ class IntegratedGradients(DifferentiatingMethod):
 
 
 def _origin(data: ValidationData) -> list[Array]:
-    """For each input the start of the path: the means of floats; for others 0, which is not used."""
-    return [usual_values(values) if values.dtype.kind == "f" else np.zeros(1) for values in data.inputs]
+    """For each input the start of the path: the means of numbers; for categories a value not used."""
+    return [
+        usual if usual.dtype.kind == "f" else np.zeros(1)  # texts can't be subtracted
+        for usual in usual_values_of(data)
+    ]
 
 
 def _mixed(data: ValidationData, origin: Sequence[Array], fraction: float) -> tuple[Array, ...]:
-    """The inputs at a fraction of the path from the origin to the rows; only floats change."""
+    """The inputs at a fraction of the path from the origin to the rows; only numbers change."""
     return tuple(
-        (usual + fraction * (values - usual)).astype(values.dtype)
-        if values.dtype.kind == "f"
-        else values
-        for values, usual in zip(data.inputs, origin, strict=True)
+        values
+        if are_categories.all()
+        else np.where(are_categories, values, (usual + fraction * (values - usual)).astype(values.dtype))
+        if are_categories.any()
+        else (usual + fraction * (values - usual)).astype(values.dtype)
+        for values, usual, are_categories in zip(data.inputs, origin, data.are_categories, strict=True)
     )
 
 

@@ -14,7 +14,7 @@ from keras_importance.engine.scores.sample import Replacement
 from keras_importance.engine.scores.scoring import LINEARISED
 from keras_importance.errors import NotEvaluableError
 from keras_importance.methods.affordable_work import Work
-from keras_importance.methods.differentiation import WHY_MISSING, false_zeros
+from keras_importance.methods.differentiation import WHY_MISSING, false_zeros, partial_gradients
 from keras_importance.methods.permutation import PermutationImportance
 from keras_importance.results.scores import Scores
 
@@ -66,10 +66,16 @@ class LinearisedPermutation(PermutationImportance):
         started = evaluator.clock.now()
         scores = super().compute(evaluator, effort)
         importances, std_error = np.array(scores.importances), np.array(scores.std_error)
-        notes = self.notes_of_few_rows(evaluator)
+        in_part = partial_gradients(evaluator)
+        for name in in_part:
+            position = evaluator.features.names.index(name)
+            importances[position], std_error[position] = math.nan, math.nan
+        notes = {**self.notes_of_few_rows(evaluator), **in_part}
         support, missing = evaluator.gradient_support, evaluator.data.missing
         for index in np.flatnonzero(np.isnan(importances).any(axis=1)):
             feature = evaluator.features.features[index]
+            if feature.name in in_part:
+                continue
             reasons = [support.why_no_gradient(input_index) for input_index, _ in feature.columns]
             known = [reason for reason in reasons if reason is not None]
             if any(column in missing for column in feature.columns):

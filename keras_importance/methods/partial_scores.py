@@ -150,7 +150,17 @@ class PartialScores:
             if scores.baseline.ndim == 1:
                 worsening = weighted_mean(worsening, self._weights)
             self._by_screen[scores.indices] = scale * worsening
+        self._by_screen[self._without_gradient] = math.nan
         self.screened = self._by_screen.mean(axis=1)
+
+    @property
+    def _without_gradient(self) -> list[int]:
+        """Indices of the features with columns of codes, where a gradient of 0 says nothing."""
+        codes = self._evaluator.data.codes
+        if not codes:
+            return []
+        features = self._evaluator.features.features
+        return [index for index, feature in enumerate(features) if not codes.isdisjoint(feature.columns)]
 
     def scores(self, reason: str, previous: ImportanceResult | None = None) -> Scores:
         """The scores of all features, each from the best source that there is.

@@ -10,10 +10,13 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_importance.data.columns_first import named_along_first_axis, with_columns_last
 from keras_importance.data.named_features import named_features
 from keras_importance.data.training_data import TrainingData
 from keras_importance.data.unequal_lengths import PaddingValues
 from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.channels import channels_first
+from keras_importance.engine.column_use import in_form_of, with_column_use
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.keras_internals import layers_of
 from keras_importance.engine.shards import joined_rows, joined_training_rows, tell_failure
@@ -76,11 +79,16 @@ def prepared_evaluator(
             data = replace(data, batch_size=batch_size)
         if keeps_batches:
             data = whole_batches(data, max_samples)
-        joined = joined_rows(data, model, max_samples=max_samples, seed=seed)
-        named = named_features(features, joined)
-        return Evaluator(model, joined, named, metric, seed, training_data, in_parts=in_parts)
+        data = joined_rows(data, model, max_samples=max_samples, seed=seed)
+        first = {*channels_first(data, model), *named_along_first_axis(features, data)}
+        data = with_column_use(with_columns_last(data, first), model)
+        training = joined_training
+        if training is not None:
+            training = replace(training, data=in_form_of(training.data, data))
+        named = named_features(features, data)
+        return Evaluator(model, data, named, metric, seed, training, in_parts=in_parts)
 
-    training_data = training_data and joined_training_rows(training_data, model)
+    joined_training = training_data and joined_training_rows(training_data, model)
     evaluator = evaluator_of()
     if evaluator.mixed_rows.may_be_mixed:
         evaluator = evaluator_of(keeps_batches=True)

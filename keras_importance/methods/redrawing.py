@@ -6,7 +6,8 @@ from collections.abc import Collection
 
 import numpy as np
 
-from keras_importance.data.features import Column, FeatureSet
+from keras_importance.data.columns import Column
+from keras_importance.data.features import FeatureSet
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.scores.sample import Replacement
 from keras_importance.methods.regression_table import ColumnResiduals, RegressionTable, with_columns

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_importance.data.features import Column, Feature, FeatureSet
+from keras_importance.data.columns import Column
+from keras_importance.data.features import Feature, FeatureSet
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.statistics.arrays import Array, Floats, Integers
 from keras_importance.statistics.category_draws import classes
@@ -27,8 +28,8 @@ class RegressionTable:
     """All inputs as one table of numbers, whose columns are called elements.
 
     A column of numbers has one element per time step. A column of categories has one indicator (0 or 1)
-    per time step and category. Columns of categories are columns of integers or strings, and columns of
-    0 and 1.
+    per time step and category. Columns of categories are those of
+    `ValidationData.are_categories`, and columns of 0 and 1.
 
     Attributes:
         values: `(n_rows, n_elements)` the table.
@@ -53,7 +54,9 @@ class RegressionTable:
             for column in feature.columns
         }
         categories = {
-            column: _codes(values) for column, values in steps.items() if _holds_categories(values)
+            column: _codes(values)
+            for column, values in steps.items()
+            if data.are_categories[column[0]][column[1]] or _are_zeros_and_ones(values)
         }
         n_codes = sum(codes.shape[1] for codes in categories.values())
         at_most = int(np.clip(_MAX_ELEMENTS // max(1, n_codes), 2, _MAX_INDICATORS))
@@ -138,10 +141,8 @@ def _steps_of(values: Array, column: int) -> Array:
     return with_columns(values)[..., column].reshape(len(values), -1)
 
 
-def _holds_categories(values: Array) -> bool:
-    """True for integers and strings, and for floats that are 0, 1 or missing, with both 0 and 1."""
-    if values.dtype.kind != "f":
-        return True
+def _are_zeros_and_ones(values: Array) -> bool:
+    """Whether all values are 0, 1 or missing, with both 0 and 1 present."""
     present = values[np.isfinite(values)]
     are_binary = bool(np.all((present == 0) | (present == 1)))
     return are_binary and present.size > 0 and bool(present.min() < present.max())

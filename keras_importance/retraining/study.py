@@ -10,7 +10,8 @@ from typing import Any
 
 import keras
 
-from keras_importance.data.features import Column, FeatureSet
+from keras_importance.data.columns import Column
+from keras_importance.data.features import FeatureSet
 from keras_importance.data.hidden_columns import HiddenColumns, without_columns
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.keras_internals import has_sublayers, layers_of

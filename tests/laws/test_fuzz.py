@@ -38,7 +38,8 @@ from keras_importance import (
     UselessFeatureDetector,
     compute_importance,
 )
-from keras_importance.data.features import FeatureSet, InputColumns
+from keras_importance.data.columns import InputColumns
+from keras_importance.data.features import FeatureSet
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.methods import METHODS, methods_from_argument
 from keras_importance.statistics.arrays import generator

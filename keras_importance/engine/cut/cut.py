@@ -27,7 +27,7 @@ from keras_importance.engine.cut.dependence import (
     dependence_after,
     dependence_after_move,
 )
-from keras_importance.engine.cut.graph import Graph, LayerCall
+from keras_importance.engine.cut.graph import Graph, LayerCall, inputs_in_order
 from keras_importance.engine.cut.linear_layers import LinearForm, linear_form
 from keras_importance.engine.keras_internals import is_of_keras
 
@@ -111,8 +111,8 @@ def cuts(model: Any, data: ValidationData, features: FeatureSet) -> list[Cut]:
     one input aren't run anew for a feature of another input. The cuts are exact, up to rounding.
     """
     graph = Graph.of(model)
-    inputs = None if graph is None else _inputs_in_order(model, graph, data)
-    is_fixed = declared_batch(model) is not None
+    inputs = None if graph is None else inputs_in_order(graph, data)
+    is_fixed = declared_batch(model) is not None or bool(data.columns_first)
     if graph is None or inputs is None or is_fixed or not all(map(_runs_alone, graph.calls)):
         return [whole_model(model, data, features)]
     dependences = input_dependence(data, features)
@@ -136,8 +136,7 @@ def cuts(model: Any, data: ValidationData, features: FeatureSet) -> list[Cut]:
 def input_dependence(data: ValidationData, features: FeatureSet) -> list[Dependence]:
     """For each input, the index of the feature that each element of a row belongs to."""
     dependences = []
-    for values, masks in zip(data.inputs, features.memberships(), strict=True):
-        of_columns = np.argmax(masks, axis=0) if len(masks) else np.zeros(masks.shape[1], np.int64)
+    for values, of_columns in zip(data.inputs, features.of_columns(), strict=True):
         in_row = np.broadcast_to(of_columns, values.shape[1:] or (1,))
         dependences.append(in_row.astype(np.int64))
     return dependences
@@ -145,12 +144,12 @@ def input_dependence(data: ValidationData, features: FeatureSet) -> list[Depende
 
 def _by_touched_inputs(features: FeatureSet) -> dict[frozenset[int], tuple[int, ...]]:
     """Indices of the features, by the inputs that their columns lie in."""
-    members: dict[frozenset[int], tuple[int, ...]] = {}
+    members: dict[frozenset[int], list[int]] = {}
     for index, feature in enumerate(features.features):
         touched = frozenset(input_index for input_index, _ in feature.columns)
-        members[touched] = (*members.get(touched, ()), index)
+        members.setdefault(touched, []).append(index)
     if len(members) <= _MAX_TOUCHED:
-        return members
+        return {touched: tuple(indices) for touched, indices in members.items()}
     return {frozenset(range(len(features.inputs))): tuple(range(len(features)))}
 
 
@@ -167,27 +166,6 @@ def _known_dependence(
 
 
 # --- the model's side ---------------------------------------------------------------------------
-
-
-def _inputs_in_order(model: Any, graph: Graph, data: ValidationData) -> list[Any] | None:
-    """The symbolic input for each input of the data; None where they can't be matched."""
-    inputs: list[Any] = list(graph.inputs)
-    if isinstance(data.structure, dict):
-        names = [tensor.name for tensor in inputs]
-        nest = getattr(model, "input", None)
-        if sorted(data.structure) == sorted(names):
-            inputs = [inputs[names.index(name)] for name in sorted(data.structure)]
-        elif not isinstance(nest, dict) or sorted(nest) != sorted(data.structure):
-            return None
-    if len(inputs) != len(data.inputs):
-        return None
-    for tensor, values in zip(inputs, data.inputs, strict=True):
-        shape = values.shape[1:] or (1,)
-        if len(tensor.shape) != len(shape) + 1:
-            return None
-        if any(known not in (None, size) for known, size in zip(tensor.shape[1:], shape, strict=True)):
-            return None
-    return inputs
 
 
 def _runs_alone(call: LayerCall) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.keras_internals import inbound_call, is_overridden
 
 
@@ -52,11 +53,13 @@ class Graph:
         inputs: symbolic inputs, in the order of the model's own.
         outputs: symbolic outputs, flat.
         calls: the calls between them.
+        nest: the nest of the inputs.
     """
 
     inputs: tuple[Any, ...]
     outputs: tuple[Any, ...]
     calls: tuple[LayerCall, ...]
+    nest: Any = None
 
     @classmethod
     def of(cls, model: Any) -> Graph | None:
@@ -65,7 +68,8 @@ class Graph:
             return None
         try:
             inputs, outputs = tuple(model.inputs), tuple(model.outputs)
-            return cls(inputs, outputs, tuple(_sorted_calls(inputs, outputs)))
+            nest = getattr(model, "input", None)
+            return cls(inputs, outputs, tuple(_sorted_calls(inputs, outputs)), nest)
         except (AttributeError, TypeError, IndexError):
             # Keras keeps the calls in private attributes: where they change, models are run whole.
             return None
@@ -93,6 +97,29 @@ class Graph:
                 needed.append(call)
                 missing |= {id(tensor) for tensor in call.inputs} - given
         return needed[::-1]
+
+
+def inputs_in_order(graph: Graph, data: ValidationData) -> list[Any] | None:
+    """The symbolic input for each input of the data; None where they can't be matched."""
+    inputs: list[Any] = list(graph.inputs)
+    if isinstance(data.structure, dict):
+        names = [tensor.name for tensor in inputs]
+        nest = graph.nest
+        if sorted(data.structure) == sorted(names):
+            inputs = [inputs[names.index(name)] for name in sorted(data.structure)]
+        elif not isinstance(nest, dict) or sorted(nest) != sorted(data.structure):
+            return None
+    if len(inputs) != len(data.inputs):
+        return None
+    for index, (tensor, values) in enumerate(zip(inputs, data.inputs, strict=True)):
+        shape = values.shape[1:] or (1,)
+        if index in data.columns_first:
+            shape = (shape[-1], *shape[:-1])
+        if len(tensor.shape) != len(shape) + 1:
+            return None
+        if any(known not in (None, size) for known, size in zip(tensor.shape[1:], shape, strict=True)):
+            return None
+    return inputs
 
 
 def _sorted_calls(inputs: Iterable[Any], outputs: Iterable[Any]) -> list[LayerCall]:

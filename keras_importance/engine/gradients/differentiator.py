@@ -205,7 +205,7 @@ class Differentiator:
         n_rows = data.n_rows
         size = declared_batch(self._compiler.model) or size or self.rows_at_once
         weights = unit_weights(data.weights, n_rows)
-        inputs = _in_types_of(self._compiler.model, data.inputs)
+        inputs = data.inputs
         chunks = []
         for start in range(0, n_rows, size):
             padded = np.arange(start, start + size)
@@ -336,15 +336,3 @@ def _in_logits(slopes: Array, outputs: Array) -> Array:
     elif is_probability:
         slopes = outputs * (1 - outputs) * slopes
     return slopes.reshape(len(slopes), -1)
-
-
-def _in_types_of(model: Any, leaves: Sequence[Array]) -> list[Array]:
-    """The inputs, with integers as floats where the model declares floats and would cast them itself."""
-    declared = getattr(model, "inputs", None) or []
-    if len(declared) != len(leaves):
-        return list(leaves)
-    float_type = keras.config.floatx()
-    return [
-        leaf.astype(float_type) if leaf.dtype.kind in "iub" and "float" in str(tensor.dtype) else leaf
-        for leaf, tensor in zip(leaves, declared, strict=True)
-    ]

@@ -343,8 +343,11 @@ class CutScorer:
 
 def _by_width(cut: Cut) -> list[Integers]:
     """Groups features whose element counts at every linear entry round up to the same power of two."""
+    members = np.array(cut.features, np.int64)
     widths = [
-        np.array([np.sum(entry.dependence == feature) for feature in cut.features])
+        np.bincount(entry.dependence[entry.dependence >= 0].ravel(), minlength=members.max() + 1)[
+            members
+        ]
         for entry in cut.entries
         if entry.form is not None
     ]

@@ -110,13 +110,19 @@ class Columns:
     @classmethod
     def of(cls, entry: Entry, features: Iterable[int], n_features: int) -> Columns:
         """The elements of the given features, padded to as many as the widest has."""
-        of_feature = {feature: np.flatnonzero(entry.dependence == feature) for feature in features}
-        width = max([1, *map(len, of_feature.values())])
+        is_given = np.zeros(n_features, bool)
+        is_given[list(features)] = True
+        element = np.flatnonzero(entry.dependence >= 0)
+        element = element[is_given[entry.dependence[element]]]
+        element = element[np.argsort(entry.dependence[element], kind="stable")]
+        owner = entry.dependence[element]
+        counts = np.bincount(owner, minlength=n_features)
+        at = np.arange(len(element)) - (np.cumsum(counts) - counts)[owner]
+        width = max(1, int(counts.max(initial=0)))
         elements = np.zeros((n_features + 1, width), np.int64)
         is_real = np.zeros((n_features + 1, width), np.float32)
-        for feature, own in of_feature.items():
-            elements[feature, : len(own)] = own
-            is_real[feature, : len(own)] = 1
+        elements[owner, at] = element
+        is_real[owner, at] = 1
         return cls(elements, is_real)
 
 
