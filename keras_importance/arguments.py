@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,22 @@ def fraction(name: str, value: Any, *, example: str, below: float = math.inf) ->
     if not is_number or not 0 < value < below:
         raise InvalidArgumentError(f"got {name}={value!r}. Pass {example}.")
     return float(value)
+
+
+def number_or_numbers(name: str, value: Any) -> float | dict[str, float] | None:
+    """None, the value if it is a number, or a dict of numbers by the name of an input."""
+    if value is None or _is_number(value):
+        return value
+    if isinstance(value, Mapping) and value and all(map(_is_number, value.values())):
+        return dict(value)
+    raise InvalidArgumentError(
+        f"got {name}={value!r}. Pass a number such as -999, a dict of numbers by the name of the input, "
+        "or None."
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def path(name: str, value: Any) -> str:

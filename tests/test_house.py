@@ -35,7 +35,7 @@ ENGINE_FLOORS = (
     {"cut"},
     {"gradients", "twins"},
     {"scores"},
-    {"clock", "effort", "footprint", "gradient_support", "model_outputs", "shards"},
+    {"clock", "effort", "footprint", "gradient_support", "masks", "model_outputs", "shards"},
     {"evaluator"},
     {"__init__"},
 )

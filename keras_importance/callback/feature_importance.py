@@ -63,6 +63,10 @@ class FeatureImportance(keras.callbacks.Callback):
             of a compiled metric, a `keras.metrics.Metric`, or a callable `(y_true, y_pred)` on NumPy
             arrays that returns one value per row, or one number. A larger importance always means a more
             useful feature.
+        mask_value: the number that padded steps of sequences hold in all their columns; or a dict of such
+            numbers by the name of the input. Padded steps are never replaced, and count for nothing.
+            None where the model masks them itself, by `Masking`, `Embedding(mask_zero=True)`, a layer
+            with a `compute_mask` of its own, or `mask=` in the call of a recurrent layer.
         log_dir: directory of the training's TensorBoard runs; the run `<log_dir>/importance` is
             written. None writes nothing.
         every: epochs from one evaluation to the next; the last epoch is always evaluated.
@@ -94,6 +98,7 @@ class FeatureImportance(keras.callbacks.Callback):
         methods: Any = ("gradient", "permutation"),
         features: Any = None,
         metric: Any = "loss",
+        mask_value: Any = None,
         log_dir: str | os.PathLike[str] | None = None,
         every: int = 1,
         max_samples: int | None = 5000,
@@ -128,6 +133,7 @@ class FeatureImportance(keras.callbacks.Callback):
             self.on_verdict = arguments.function("on_verdict", on_verdict)
             self.log_dir = None if log_dir is None else arguments.path("log_dir", log_dir)
             self.add_to_logs = arguments.flag("add_to_logs", add_to_logs)
+            self.mask_value = arguments.number_or_numbers("mask_value", mask_value)
         self.validation_data = validation_data
         self.features = features
         self.metric = metric

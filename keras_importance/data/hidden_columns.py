@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_importance.data.features import Column, InputColumns
+from keras_importance.data.padding import Valid, awake, of_values, valid_values
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.statistics.arrays import Array
 
@@ -37,28 +38,37 @@ class HiddenColumns:
         for model, columns in enumerate(sets):
             for input_index, column in columns:
                 hidden[input_index][model, column] = True
-        return cls(tuple(hidden), tuple(map(usual_values, data.inputs)))
+        return cls(tuple(hidden), tuple(map(usual_values, data.inputs, data.valid)))
 
     def applied(self, model: int, data: ValidationData) -> ValidationData:
-        """The rows as the model with this index sees them."""
+        """The rows as the model with this index sees them; padded steps stay as they are."""
         seen = []
-        for values, hidden, fill in zip(data.inputs, self.hidden, self.fill, strict=True):
-            is_flat = values.ndim == 1
-            seen.append(
-                np.where(hidden[model, 0], fill[0], values)
-                if is_flat
-                else np.where(hidden[model], fill, values)
-            )
+        of_inputs = zip(data.inputs, data.valid, self.hidden, self.fill, strict=True)
+        for values, valid, hidden, fill in of_inputs:
+            if values.ndim == 1:
+                seen.append(np.where(hidden[model, 0], fill[0], values))
+                continue
+            is_hidden = hidden[model] if valid is None else hidden[model] & of_values(values, valid)
+            seen.append(np.where(is_hidden, fill, values))
         return data.with_inputs(tuple(seen))
 
 
-def usual_values(values: Array) -> Array:
-    """`(n_columns,)` means of columns of floats, and most frequent values of integers and texts."""
-    columns = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
-    if values.dtype.kind == "f":
+def usual_values(values: Array, valid: Valid | None = None) -> Array:
+    """`(n_columns,)` means of columns of floats, and most frequent values of integers and texts.
+
+    Args:
+        values: an input.
+        valid: `(n_rows, n_steps)` its steps that count; None if all count.
+    """
+    if values.dtype.kind == "f" and valid is None:
+        columns = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
         return np.asarray(columns.mean(axis=0, dtype=np.float64), values.dtype)
+    of_columns = valid_values(values, valid)
+    if values.dtype.kind == "f":
+        means = np.array([column.mean(dtype=np.float64) for column in of_columns], values.dtype)
+        return awake(means, values, valid)
     most_frequent = []
-    for column in columns.T:
+    for column in of_columns:
         distinct, counts = np.unique(column, return_counts=True)
         most_frequent.append(distinct[np.argmax(counts)])
     return np.array(most_frequent, values.dtype)
@@ -70,4 +80,7 @@ def without_columns(data: ValidationData, columns: Sequence[Column]) -> Validati
     dropped = {column for _, column in columns}
     kept = [column for column in range(len(names.columns)) if column not in dropped]
     kept_names = InputColumns(names.name, tuple(names.columns[column] for column in kept))
-    return replace(data, inputs=(values[..., kept],), columns=(kept_names,))
+    (valid,) = data.valid
+    if valid is not None and values.ndim == 2:
+        valid = valid[:, kept]
+    return replace(data, inputs=(values[..., kept],), columns=(kept_names,), valid=(valid,))

@@ -14,6 +14,7 @@ from keras_importance.data.arrays import mapped
 from keras_importance.data.dependent_rows import block_length, overlapping_window, repeated_rows
 from keras_importance.data.features import InputColumns
 from keras_importance.data.frames import listed
+from keras_importance.data.padding import Valid
 from keras_importance.data.reservoir import Reservoir
 from keras_importance.data.sampled_rows import SampledRows, sampled_rows
 from keras_importance.data.spread import Spread, spread_of
@@ -36,6 +37,8 @@ class ValidationData:
         n_available: how many rows there were to sample from.
         in_written_order: whether the inputs stand in the order in which the user wrote them; Keras sorts
             the keys of a dict.
+        valid: for each input `(n_rows, n_steps)`, True for the steps that count; None where all count.
+            Read data have no padding: the model says later what it masks.
     """
 
     inputs: tuple[Array, ...]
@@ -46,6 +49,7 @@ class ValidationData:
     blocks: Integers | None
     n_available: int
     in_written_order: bool
+    valid: tuple[Valid | None, ...]
 
     @classmethod
     def read(
@@ -86,6 +90,7 @@ class ValidationData:
             blocks=_blocks(rows, window, [*inputs, *keras.tree.flatten(targets)]),
             n_available=rows.n_seen,
             in_written_order=not isinstance(rows.x, dict) or list(rows.x) == sorted(rows.x),
+            valid=(None,) * len(inputs),
         )
 
     @property
@@ -101,13 +106,16 @@ class ValidationData:
     @cached_property
     def spreads(self) -> tuple[Spread, ...]:
         """The spread of the columns of each input; zeros for inputs that hold no numbers."""
-        return tuple(spread_of(values, self.weights) for values in self.inputs)
+        pairs = zip(self.inputs, self.valid, strict=True)
+        return tuple(spread_of(values, self.weights, valid) for values, valid in pairs)
 
     def only(self, rows: Integers) -> ValidationData:
         """The same data with only some of the rows."""
-        nests = (self.inputs, self.targets, self.weights, self.blocks)
-        inputs, targets, weights, blocks = mapped(lambda leaf: leaf[rows], nests)
-        return replace(self, inputs=inputs, targets=targets, weights=weights, blocks=blocks)
+        nests = (self.inputs, self.targets, self.weights, self.blocks, self.valid)
+        inputs, targets, weights, blocks, valid = mapped(lambda leaf: leaf[rows], nests)
+        return replace(
+            self, inputs=inputs, targets=targets, weights=weights, blocks=blocks, valid=valid
+        )
 
     def followed_by(self, other: ValidationData) -> ValidationData:
         """These rows, then the rows of `other`, which must have the same inputs and targets.
@@ -132,6 +140,7 @@ class ValidationData:
             targets=targets,
             weights=np.concatenate(weights) if is_weighted else None,
             blocks=_joined_blocks(self, other),
+            valid=_joined_valid(self, other),
             n_available=self.n_available + other.n_available,
         )
 
@@ -252,3 +261,16 @@ def _joined_blocks(first: ValidationData, second: ValidationData) -> Integers | 
         return None
     parts = [np.arange(data.n_rows) if data.blocks is None else data.blocks for data in (first, second)]
     return np.concatenate([parts[0], parts[1] + int(parts[0].max()) + 1])
+
+
+def _joined_valid(first: ValidationData, second: ValidationData) -> tuple[Valid | None, ...]:
+    """For each input the valid steps of both, one after the other."""
+    joined = []
+    for index, pair in enumerate(zip(first.valid, second.valid, strict=True)):
+        leaves = [data.inputs[index] for data in (first, second)]
+        of_both = [
+            np.ones(leaf.shape[:2], bool) if valid is None else valid
+            for leaf, valid in zip(leaves, pair, strict=True)
+        ]
+        joined.append(None if pair == (None, None) else np.concatenate(of_both))
+    return tuple(joined)

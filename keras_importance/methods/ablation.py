@@ -42,5 +42,8 @@ class AblationImportance(PerturbationMethod):
 
     def replacement(self, data: ValidationData) -> Replacement:
         """The usual value, for all rows."""
-        usual = (np.broadcast_to(usual_values(values), values.shape) for values in data.inputs)
+        usual = (
+            np.broadcast_to(usual_values(values, valid), values.shape)
+            for values, valid in zip(data.inputs, data.valid, strict=True)
+        )
         return Replacement(donated=(None,) * len(data.inputs), kept=tuple(usual))

@@ -10,6 +10,7 @@ from keras_importance.data.named_features import named_features
 from keras_importance.data.training_data import TrainingData
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.evaluator import Evaluator
+from keras_importance.engine.masks import with_valid_steps
 from keras_importance.engine.shards import joined_rows, joined_training_rows
 from keras_importance.methods.base import ImportanceMethod
 
@@ -29,6 +30,7 @@ def prepared_evaluator(
     steps: int | None = None,
     training_data: TrainingData | None = None,
     in_parts: bool = False,
+    mask_value: Any = None,
 ) -> Evaluator:
     """The model and its validation rows as an evaluator, with every check made that is possible by now.
 
@@ -43,6 +45,7 @@ def prepared_evaluator(
         steps: how many batches to read of a dataset; None for all.
         training_data: the rows that `fit` trains on, if a method trains networks of its own.
         in_parts: whether a time budget may ask for parts of the rows.
+        mask_value: the user's `mask_value` argument.
 
     Raises:
         InvalidArgumentError: for arguments that don't fit the model or one another.
@@ -55,7 +58,10 @@ def prepared_evaluator(
         seed=seed,
     )
     data = joined_rows(data, model, max_samples=max_samples, seed=seed)
-    training_data = training_data and joined_training_rows(training_data, model)
+    data = with_valid_steps(data, model, mask_value)
+    if training_data is not None:
+        training_data = joined_training_rows(training_data, model)
+        training_data.data = with_valid_steps(training_data.data, model, mask_value)
     named = named_features(features, data)
     evaluator = Evaluator(model, data, named, metric, seed, training_data, in_parts=in_parts)
     evaluator.check()

@@ -40,11 +40,13 @@ class Rows(NamedTuple):
         inputs: one tensor `(n_rows, ...)` for each input.
         targets: a nest of tensors `(n_rows, ...)`.
         weights: `(n_rows,)` sample weights; None for equal ones.
+        valid: for each input `(n_rows, n_steps)` whether a step counts; None where all count.
     """
 
     inputs: Tensors
     targets: Any
     weights: Any = None
+    valid: Any = None
 
 
 class Batches(NamedTuple):

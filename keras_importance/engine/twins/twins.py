@@ -132,7 +132,7 @@ class Twins:
         self._hidden_columns, self._batch_size = hidden_columns, batch_size
         self._starts = tuple(starts)
         weights = None if data.weights is None else data.weights.astype(keras.config.floatx())
-        self._rows = Rows(*programs.on_device([list(data.inputs), data.targets, weights]))
+        self._rows = Rows(*programs.on_device(_nests(data, weights)))
         self._n_twins = len(hidden_columns.hidden[0])
         self._has_trained = False
         self._blocks = self._arranged()
@@ -222,10 +222,16 @@ class Twins:
 
     def _scored(self, block: _Block, data: ValidationData) -> Any:
         """For each metric, scores `(n_twins, n_rows)` or outputs, of a block with its padding."""
-        rows = Rows(*self._programs.on_device([list(data.inputs), data.targets]))
+        rows = Rows(*self._programs.on_device(_nests(data, None)))
         with self._programs.traced():
             computed = self._programs.scores(block.state, block.hidden, rows)
         return keras.tree.map_structure(ops.convert_to_numpy, computed)
+
+
+def _nests(data: ValidationData, weights: Any) -> list[Any]:
+    """The arrays of `Rows`."""
+    is_padded = any(valid is not None for valid in data.valid)
+    return [list(data.inputs), data.targets, weights, list(data.valid) if is_padded else None]
 
 
 def _alone(function: Callable[[Any], Any], stacked: Any) -> Any:
