@@ -59,7 +59,7 @@ def fraction(name: str, value: Any, *, example: str, below: float = math.inf) ->
 def number_or_numbers(name: str, value: Any) -> float | dict[str, float] | None:
     """None, the value if it is a number, or a dict of numbers by the name of an input."""
     if value is None or _is_number(value):
-        return value
+        return None if value is None else float(value)
     if isinstance(value, Mapping) and value and all(map(_is_number, value.values())):
         return dict(value)
     raise InvalidArgumentError(

@@ -63,7 +63,7 @@ class FeatureImportance(keras.callbacks.Callback):
             of a compiled metric, a `keras.metrics.Metric`, or a callable `(y_true, y_pred)` on NumPy
             arrays that returns one value per row, or one number. A larger importance always means a more
             useful feature.
-        mask_value: the number that padded steps of sequences hold in all their columns; or a dict of such
+        mask_value: the number that padded steps of sequences hold in all their columns; or a dict of
             numbers by the name of the input. Padded steps are never replaced, and count for nothing.
             None where the model masks them itself, by `Masking`, `Embedding(mask_zero=True)`, a layer
             with a `compute_mask` of its own, or `mask=` in the call of a recurrent layer.
@@ -181,8 +181,8 @@ class FeatureImportance(keras.callbacks.Callback):
     ) -> Confirmation:
         """Retrains without the useless features, and tests whether the loss stays as low.
 
-        See `keras_importance.retraining.confirmation.confirm` for the arguments. Features and seed are
-        taken from this callback, and so is `verbose` if it is None.
+        See `keras_importance.retraining.confirmation.confirm` for the arguments. Features, mask value
+        and seed are taken from this callback, and so is `verbose` if it is None.
 
         Raises:
             ValueError: without useless features, or for arguments that can't be used.
@@ -196,6 +196,7 @@ class FeatureImportance(keras.callbacks.Callback):
                 validation_data=validation_data,
                 validation_split=validation_split,
                 features=self.features,
+                mask_value=self.mask_value,
                 fit_kwargs=fit_kwargs,
                 n_seeds=n_seeds,
                 min_share=min_share,

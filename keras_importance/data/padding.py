@@ -1,7 +1,8 @@
 """Padding: which steps of sequences count, and how rows of unequal lengths lend one another values.
 
-A step is valid if it counts, and padded if the model masks it. The steps of an input lie along its second
-axis: those of `(n_rows, n_steps, n_columns)` have columns, those of `(n_rows, n_steps)` are columns.
+A step is valid if it counts, and padded if the model masks it. The steps of an input lie along its
+second axis. Those of `(n_rows, n_steps, n_columns)` have columns, those of `(n_rows, n_steps)` are
+columns themselves.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Steps:
 
     @cached_property
     def lending(self) -> Integers:
-        """`(n_rows, n_steps)` the step that a row lends to a step of rank `k`; -1 if it lends nothing."""
+        """`(n_rows, n_steps)` the step that a row lends to a step of rank `k`; -1 for none."""
         n_valid = self.valid.sum(axis=1, keepdims=True)
         valid_first = np.argsort(~self.valid, axis=1, kind="stable")
         nth = np.arange(self.valid.shape[1]) % np.maximum(n_valid, 1)
@@ -67,6 +68,19 @@ class Steps:
         return new if step is None else new[(slice(None),) * donors.ndim + (0,)]
 
 
+def lent(values: Array, valid: Valid | None, donors: Integers) -> Array:
+    """The rows of an input with the values of their donors, at valid steps.
+
+    Args:
+        values: the input.
+        valid: its steps that count; None if all count.
+        donors: `(n_rows,)` indices of the donors.
+    """
+    if valid is None:
+        return values[donors]
+    return Steps(valid).lent(awake(values, values, valid), donors)
+
+
 def over_columns(valid: Array, n_axes: int) -> Array:
     """The steps with further axes of length 1, up to `n_axes` axes, to go with values of an input."""
     return valid.reshape(*valid.shape, *[1] * (n_axes - valid.ndim))
@@ -79,7 +93,7 @@ def of_values(values: Array, valid: Valid | None) -> Valid:
     return np.broadcast_to(over_columns(valid, values.ndim), values.shape)
 
 
-def valid_or_none(valid: Array) -> Valid | None:
+def valid_or_none(valid: Any) -> Valid | None:
     """The steps that count; None if all count."""
     return None if np.all(valid) else np.asarray(valid, bool)
 
@@ -87,7 +101,7 @@ def valid_or_none(valid: Array) -> Valid | None:
 def valid_values(values: Array, valid: Valid | None) -> list[Array]:
     """For each column of an input its values at valid steps, of all rows, as one axis.
 
-    A column without a valid step has the valid values of all columns, or all its values if there are none.
+    A column without a valid step has the valid values of all columns, or all values if there are none.
     """
     n_columns = values.shape[-1] if values.ndim > 1 else 1
     columns = values.reshape(-1, n_columns)
@@ -109,6 +123,8 @@ def filled(values: Array, valid: Valid, weights: Floats | None) -> Floats:
         valid: `(n_rows, n_steps)` the steps that count.
         weights: `(n_rows,)` weights of the rows; None for equal ones.
     """
+    if valid.all():
+        return values
     heights = valid * (np.ones(len(values)) if weights is None else weights)[:, None]
     sums = np.sum(heights * np.where(valid, values, 0), axis=0, dtype=np.float64)
     totals = heights.sum(axis=0)
@@ -171,7 +187,7 @@ def padded_alike(
 def steps_unlike(values: Array, padding: Any) -> Valid | None:
     """The steps with a column that isn't equal to a value; None if these are all steps."""
     differs = ~_equal(values, padding)
-    return valid_or_none(differs.reshape(*values.shape[:2], -1).any(axis=-1))
+    return valid_or_none(np.any(differs.reshape(*values.shape[:2], -1), axis=-1))
 
 
 def _equal(values: Array, padding: Any) -> Array:
@@ -217,13 +233,12 @@ def padding_of_inputs(
     for name in meant:
         if name not in names:
             raise InvalidArgumentError(
-                f"got mask_value for the input {name!r}, which the model doesn't have. Pass a number, or "
-                f"a dict of numbers by input: {known}."
+                f"got mask_value for the input {name!r}, which the model doesn't have. Pass a number, "
+                f"or a dict of numbers by input: {known}."
             )
         if inputs[names.index(name)].ndim < 2:
             raise InvalidArgumentError(
-                f"got mask_value for the input {name!r} of shape {inputs[names.index(name)].shape}, which "
-                "has no steps. Pass mask_value as a dict that names sequences alone, such as "
-                f"{{{names[0]!r}: 0}}."
+                f"got mask_value for the input {name!r} of shape {inputs[names.index(name)].shape}, "
+                "which has no steps. Pass a dict that names sequences alone, such as {'series': 0}."
             )
     return [meant.get(name) for name in names]

@@ -72,5 +72,5 @@ def _spread_of_padded(x: Floats, w: Floats, counts: Array) -> Spread:
 
     mean = np.mean(w * row_means(x), axis=0)
     q = row_means(np.square(x - mean))
-    moments = [np.mean(moment, axis=0) for moment in (w * q, w**2 * q, w**2 * q**2)]
-    return Spread(mean, *moments, float(np.mean(w**2)))
+    variance, q_mean, q_squared = (np.mean(each, axis=0) for each in (w * q, w**2 * q, w**2 * q**2))
+    return Spread(mean, variance, q_mean, q_squared, float(np.mean(w**2)))

@@ -113,9 +113,7 @@ class ValidationData:
         """The same data with only some of the rows."""
         nests = (self.inputs, self.targets, self.weights, self.blocks, self.valid)
         inputs, targets, weights, blocks, valid = mapped(lambda leaf: leaf[rows], nests)
-        return replace(
-            self, inputs=inputs, targets=targets, weights=weights, blocks=blocks, valid=valid
-        )
+        return replace(self, inputs=inputs, targets=targets, weights=weights, blocks=blocks, valid=valid)
 
     def followed_by(self, other: ValidationData) -> ValidationData:
         """These rows, then the rows of `other`, which must have the same inputs and targets.

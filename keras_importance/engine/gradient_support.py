@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_importance.data.features import Column, Feature
+from keras_importance.data.padding import lent, valid_values
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.statistics.arrays import Array, Integers
 
@@ -26,7 +27,8 @@ class GradientSupport:
         self, data: ValidationData, few_rows: Integers, outputs: Callable[[list[Array]], Any]
     ) -> None:
         self._data = data
-        self._inputs = [values[few_rows] for values in data.inputs]
+        few = data.only(few_rows)
+        self._inputs, self._valid = list(few.inputs), few.valid
         self._outputs = outputs
 
     def why_no_gradient(self, input_index: int) -> str | None:
@@ -54,16 +56,16 @@ class GradientSupport:
     def _is_whole(self, column: Column) -> bool:
         """Whether a column of floats holds whole numbers alone."""
         input_index, column_index = column
-        values = self._data.inputs[input_index]
-        values = values if values.ndim == 1 else values[..., column_index]
+        valid = self._data.valid[input_index]
+        values = valid_values(self._data.inputs[input_index], valid)[column_index]
         return values.dtype.kind == "f" and bool(np.all(values == np.rint(values)))
 
     def _depends_on(self, feature: Feature) -> bool:
-        """Whether the outputs change when a few rows trade their values of a feature."""
+        """Whether the outputs change when a few rows trade their values of a feature at valid steps."""
         moved = [values.copy() for values in self._inputs]
         for input_index, column_index in feature.columns:
-            values = self._inputs[input_index]
+            values, valid = self._inputs[input_index], self._valid[input_index]
             column = ... if values.ndim == 1 else (..., column_index)
-            moved[input_index][column] = np.roll(values[column], 1, axis=0)
+            moved[input_index][column] = lent(values, valid, np.roll(np.arange(len(values)), 1))[column]
         before, after = (keras.tree.flatten(self._outputs(inputs)) for inputs in (self._inputs, moved))
         return any(not np.array_equal(*pair) for pair in zip(before, after, strict=True))

@@ -43,7 +43,7 @@ def with_valid_steps(data: ValidationData, model: Any, mask_value: Any = None) -
     paddings = padding_of_inputs(mask_value, data.inputs, data.columns)
     if not any(values.ndim > 1 for values in data.inputs):
         return data
-    masked = (None,) * len(data.inputs)
+    masked: tuple[Valid | None, ...] = (None,) * len(data.inputs)
     if any(padding is None for padding in paddings):
         masked = _masked_steps(model, data)
     valid = tuple(
@@ -58,12 +58,12 @@ def _masked_steps(model: Any, data: ValidationData) -> tuple[Valid | None, ...]:
     masking = [layer for layer in layers_of(model) if _makes_masks(layer)]
     if not masking and not any(map(_takes_mask, layers_of(model))):
         return (None,) * len(data.inputs)
-    if model.built:
-        try:
-            return _Listener(model, data, masking).valid_steps()
-        except Exception:  # noqa: BLE001 (a model that can't be listened to is judged by its layers)
-            pass
-    return _by_layers(masking, model, data)
+    if not model.built:
+        return _by_layers(masking, model, data)
+    try:
+        return _Listener(model, data, masking).valid_steps()
+    except Exception:  # noqa: BLE001 (a model that can't be listened to is judged by its layers)
+        return _by_layers(masking, model, data)
 
 
 def _makes_masks(layer: Any) -> bool:
@@ -168,7 +168,7 @@ class _Listener:
         return same or [i for i in candidates if self._goes_step_by_step(index, call, few, i)]
 
     def _goes_step_by_step(self, index: int, call: _Heard, few: list[Array], moved: int) -> bool:
-        """Whether an early part of an input, traded between rows, changes just the same part of a call."""
+        """Whether early steps of an input, traded between rows, change just the same steps of a call."""
         n_steps = call.mask.shape[1]
         early = slice(0, max(1, n_steps // 2))
         inputs = list(few)
@@ -187,9 +187,7 @@ def _is_same(values: Array, given: Array) -> bool:
 
 
 @contextmanager
-def _listening(
-    layers: Sequence[Any], hear: Callable[..., Any], calls: list[_Heard]
-) -> Iterator[None]:
+def _listening(layers: Sequence[Any], hear: Callable[..., Any], calls: list[_Heard]) -> Iterator[None]:
     """A context in which calls of layers are noted, if `hear(layer, values, mask)` returns a mask."""
 
     def called(layer: Any, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 import numpy as np
 
 from keras_importance.data.features import Column, FeatureSet
+from keras_importance.data.padding import Steps
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.scores.sample import Replacement
 from keras_importance.methods.regression_table import ColumnResiduals, RegressionTable, with_columns
@@ -34,7 +35,7 @@ def conditional_replacement(
     """
     table = RegressionTable.of(data, features)
     fitted = residuals(table.values, table.of_features, data.weights, data.blocks)
-    drafts = _Drafts(data.inputs, n_repeats, table.inputs_drawn(features.features))
+    drafts = _Drafts(data, n_repeats, table.inputs_drawn(features.features))
     for feature, elements in zip(features.features, table.of_features, strict=True):
         codes = table.codes_of(feature)
         if codes is None:
@@ -57,13 +58,15 @@ class _Drafts:
     """A replacement that is filled in column by column. A column that isn't filled in keeps its values.
 
     Args:
-        inputs: the inputs.
+        data: the rows.
         n_repeats: how many times categories are drawn.
         drawn: indices of the inputs that have a column drawn at random. Their kept values differ from
             repeat to repeat.
     """
 
-    def __init__(self, inputs: tuple[Array, ...], n_repeats: int, drawn: Collection[int]) -> None:
+    def __init__(self, data: ValidationData, n_repeats: int, drawn: Collection[int]) -> None:
+        inputs = data.inputs
+        self._steps = [None if valid is None else Steps(valid) for valid in data.valid]
         self._is_flat = [values.ndim == 1 for values in inputs]
         self._values = [with_columns(values) for values in inputs]
         self._kept = [
@@ -81,11 +84,23 @@ class _Drafts:
 
     def draw(self, column: Column, rows: Integers) -> None:
         """Gives a column of categories the values of the drawn rows `(n_repeats, n_rows)`."""
-        self._kept_column(column)[...] = self._values[column[0]][..., column[1]][rows]
+        input_index, column_index = column
+        values, steps = self._values[input_index], self._steps[input_index]
+        if steps is not None and values.ndim == 2:  # a column is a step
+            drawn = steps.lent(values, rows, column_index)
+        else:
+            drawn = self._of_rows(values[..., column_index], steps, rows)
+        self._kept_column(column)[...] = drawn
 
     def move(self, column: Column, residual: ColumnResiduals, rows: Integers) -> None:
         """Lets a column of numbers keep its mean given the others, and get residuals of drawn rows."""
-        self._kept_column(column)[...] += residual.donated[rows] - residual.own
+        steps = self._steps[column[0]] if residual.own.ndim > 1 else None
+        self._kept_column(column)[...] += self._of_rows(residual.donated, steps, rows) - residual.own
+
+    @staticmethod
+    def _of_rows(values: Array, steps: Steps | None, rows: Integers) -> Array:
+        """A column's values of the drawn rows; at valid steps those of their valid steps."""
+        return values[rows] if steps is None else steps.lent(values, rows)
 
     def replacement(self) -> Replacement:
         """The replacement, in the shapes of the inputs."""

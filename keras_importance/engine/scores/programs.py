@@ -70,7 +70,7 @@ def replacing(values: Values, block: Block) -> list[Any]:
     for own, donated, kept, steps in zip(
         values.inputs, values.donated, every_kept, every_steps, strict=True
     ):
-        lending = None if steps is None else _lending_steps(steps, block)
+        lending: Any = None if steps is None else _lending_steps(steps, block)
         parts = [] if donated is None else [_lent(donated, lending, block)]
         if kept is not None:
             has_draws = len(kept.shape) > len(own.shape)
@@ -78,7 +78,7 @@ def replacing(values: Values, block: Block) -> list[Any]:
         value = sum(parts[1:], parts[0])
         if steps is not None:
             is_replaced = gather(steps.valid, block.row)[None]
-            if donated is not None:
+            if donated is not None:  # a donor without a valid step lends nothing
                 is_replaced = ops.logical_and(is_replaced, lending >= 0)
             shape = (*is_replaced.shape, *[1] * (len(own.shape) - 2))
             value = ops.where(ops.reshape(is_replaced, shape), value, gather(own, block.row)[None])

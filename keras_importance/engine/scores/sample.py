@@ -22,8 +22,8 @@ class Replacement:
         x_new[i] = kept[i] + donated[donor(i)]
 
     Padded steps keep their own values, and valid steps get the donor's values of valid steps; see
-    `data.padding.Steps`. For permutation, `donated` holds the inputs and nothing is kept. For ablation, `kept` holds the means
-    and nothing is donated.
+    `data.padding.Steps`. For permutation, `donated` holds the inputs and nothing is kept. For ablation,
+    `kept` holds the means and nothing is donated.
 
     Attributes:
         donated: for each input an array `(n_rows, ...)` like the input; None if donors give nothing.
@@ -58,7 +58,7 @@ class ScoreRequest:
 
 
 class ValidSteps(NamedTuple):
-    """Tensors `(n_rows, n_steps)` of `data.padding.Steps`, for all rows: which steps are replaced, by which.
+    """Tensors `(n_rows, n_steps)` of `data.padding.Steps` for all rows: what is replaced by what.
 
     Attributes:
         valid: whether a step counts.
