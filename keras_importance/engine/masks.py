@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -24,6 +25,12 @@ from keras_importance.engine.cut.block_sizes import declared_batch
 from keras_importance.engine.keras_internals import get_keras_mask, is_of_keras, layers_of
 from keras_importance.statistics.arrays import Array
 
+_GIVEN_MASKS = (
+    keras.layers.RNN,
+    keras.layers.Bidirectional,
+    keras.layers.TimeDistributed,
+    keras.layers.GlobalAveragePooling1D,
+)
 _FEW_ROWS = 32
 _ROWS_AT_ONCE = 1024
 
@@ -55,15 +62,16 @@ def with_valid_steps(data: ValidationData, model: Any, mask_value: Any = None) -
 
 def _masked_steps(model: Any, data: ValidationData) -> tuple[Valid | None, ...]:
     """For each input the steps that a model counts; None where it counts all, or masks none."""
-    masking = [layer for layer in layers_of(model) if _makes_masks(layer)]
-    if not masking and not any(map(_takes_mask, layers_of(model))):
+    layers = layers_of(model)
+    masking, masked = list(filter(_makes_masks, layers)), list(filter(_takes_mask, layers))
+    if not masking and not masked:
         return (None,) * len(data.inputs)
     if not model.built:
-        return _by_layers(masking, model, data)
+        return _by_layers(masking, layers, data)
     try:
-        return _Listener(model, data, masking).valid_steps()
+        return _Listener(model, data, masking, masked).valid_steps()
     except Exception:  # noqa: BLE001 (a model that can't be listened to is judged by its layers)
-        return _by_layers(masking, model, data)
+        return _by_layers(masking, layers, data)
 
 
 def _makes_masks(layer: Any) -> bool:
@@ -76,10 +84,9 @@ def _makes_masks(layer: Any) -> bool:
 
 def _takes_mask(layer: Any) -> bool:
     """Whether a layer may be given a mask by the user, as in `LSTM(8)(x, mask=mask)`."""
-    return isinstance(layer, (keras.layers.RNN, keras.layers.Bidirectional, *_POOLING))
-
-
-_POOLING = (keras.layers.GlobalAveragePooling1D,)
+    if is_of_keras(type(layer)):
+        return isinstance(layer, _GIVEN_MASKS)
+    return "mask" in inspect.signature(layer.call).parameters
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,20 +108,24 @@ class _Listener:
     Args:
         model: a built model.
         data: the rows.
-        masking: the layers that make masks. Without any, masks are those that the user passes to layers.
+        masking: the layers that make masks.
+        masked: the layers that may be given a mask.
     """
 
-    def __init__(self, model: Any, data: ValidationData, masking: Sequence[Any]) -> None:
+    def __init__(
+        self, model: Any, data: ValidationData, masking: Sequence[Any], masked: Sequence[Any]
+    ) -> None:
         self._data, self._compiler = data, Compiler(model)
         self._batch = declared_batch(model)
-        hear = _own_mask if masking else _given_mask
-        layers = masking or [layer for layer in layers_of(model) if _takes_mask(layer)]
+        self._n_made = 0
 
         def heard(call: Inference, inputs: list[Any]) -> list[tuple[Any, Any]]:
-            calls: list[_Heard] = []
-            with _listening(layers, hear, calls):
+            made: list[_Heard] = []
+            given: list[_Heard] = []
+            with _listening(masking, _own_mask, made), _listening(masked, _given_mask, given):
                 call(data.pack(inputs))
-            return [(one.values, one.mask) for one in calls]
+            self._n_made = len(made)
+            return [(each.values, each.mask) for each in (*made, *given)]
 
         def masks(call: Inference, inputs: list[Any]) -> list[Any]:
             return [mask for _, mask in heard(call, inputs)]
@@ -165,7 +176,10 @@ class _Listener:
             i for i, values in enumerate(few) if values.ndim > 1 and values.shape[:2] == call.mask.shape
         ]
         same = [i for i in candidates if _is_same(call.values, few[i])]
-        return same or [i for i in candidates if self._goes_step_by_step(index, call, few, i)]
+        if same or (self._n_made and index >= self._n_made):
+            # A mask given to a later layer is one that was made before.
+            return same
+        return [i for i in candidates if self._goes_step_by_step(index, call, few, i)]
 
     def _goes_step_by_step(self, index: int, call: _Heard, few: list[Array], moved: int) -> bool:
         """Whether early steps of an input, traded between rows, change just the same steps of a call."""
@@ -216,7 +230,9 @@ def _given_mask(layer: Any, values: Any, mask: Any) -> Any:  # noqa: ARG001 (wha
     return mask
 
 
-def _by_layers(masking: Sequence[Any], model: Any, data: ValidationData) -> tuple[Valid | None, ...]:
+def _by_layers(
+    masking: Sequence[Any], layers: Sequence[Any], data: ValidationData
+) -> tuple[Valid | None, ...]:
     """For each input the steps that layers would count, where there is no doubt which layer gets it.
 
     Masking gets the only input of `(n_rows, n_steps, n_columns)`. Embeddings, if all of them mask zeros,
@@ -225,7 +241,7 @@ def _by_layers(masking: Sequence[Any], model: Any, data: ValidationData) -> tupl
     of_masking = {
         float(layer.mask_value) for layer in masking if isinstance(layer, keras.layers.Masking)
     }
-    embeddings = [layer for layer in layers_of(model) if isinstance(layer, keras.layers.Embedding)]
+    embeddings = [layer for layer in layers if isinstance(layer, keras.layers.Embedding)]
     with_columns = [i for i, values in enumerate(data.inputs) if values.ndim > 2]
     tokens = [
         i
