@@ -155,10 +155,9 @@ def mean_of_valid_steps(weights, sentinel=0.0, n_steps=N_STEPS):
 
 
 def test_permutation_in_rows_of_unequal_lengths_is_the_closed_form(rng):
-    """With `y = f(x)` and independent steps of variance 1, the mean of a row's steps is replaced by one of
-    its donor's steps: `E = b² (Var(own mean) + Var(lent mean))`.
+    """The mean of a row's steps is replaced by a mean of its donor's steps.
 
-    A row of one step: `1 + 1`. A row of two steps: `1/2 + 1/2` from a donor of two; `1/2 + 1` from a donor
+    With `y = f(x)` and independent steps of variance 1, `E = b² (Var(own mean) + Var(lent mean))`. A row of one step: `1 + 1`. A row of two steps: `1/2 + 1/2` from a donor of two; `1/2 + 1` from a donor
     of one, which lends its step twice.
     """
     n_rows, weights = 3000, np.array([2.0, 1.0, 0.0])
@@ -381,14 +380,16 @@ def trainable():
             layers.Dense(1),
         ]
     )
-    model.compile(keras.optimizers.Adam(0.1), "mse")
+    model.compile(keras.optimizers.Adam(0.03), "mse")
     return model
 
 
 def test_noise_in_padded_rows_is_never_useful_and_lofo_of_it_is_zero(useful_series):
     """Twins see padded steps as the model does: without the noise column they learn the same."""
     x, y = useful_series
-    importance = FeatureImportance(methods=["permutation", LOFOImportance()], time_budget=None, every=15)
+    importance = FeatureImportance(
+        methods=["permutation", LOFOImportance(n_seeds=3)], time_budget=None, every=15
+    )
     trainable().fit(
         x[:200],
         y[:200],
