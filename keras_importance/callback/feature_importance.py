@@ -13,7 +13,7 @@ from keras_importance.callback.caveats import caveats
 from keras_importance.callback.evaluation import evaluate
 from keras_importance.callback.fit_run import FitRun
 from keras_importance.callback.logs import as_logs
-from keras_importance.callback.new_run import new_run
+from keras_importance.callback.new_run import new_run, with_padding
 from keras_importance.callback.resume import begin_history, misses_evaluation
 from keras_importance.engine.backends.backend import why_no_fit
 from keras_importance.engine.footprint import no_footprint
@@ -256,6 +256,10 @@ class FeatureImportance(keras.callbacks.Callback):
                 self._evaluate(run, epoch - 1, is_last=False)
 
     def _evaluate(self, run: FitRun, epoch: int, *, is_last: bool) -> None:
+        if not run.knows_padding:
+            with no_footprint(self.model):
+                run.evaluator = with_padding(self, run.evaluator)
+            run.knows_padding = True
         evaluate(run, epoch, is_last=is_last)
 
     def _end_run(self) -> None:

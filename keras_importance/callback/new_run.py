@@ -13,6 +13,7 @@ from keras_importance.data.loaders import check_is_batched
 from keras_importance.data.running_fit import fit_arguments
 from keras_importance.data.training_data import TrainingData
 from keras_importance.engine.evaluator import Evaluator
+from keras_importance.engine.masks import with_valid_steps
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.methods.preparation import prepared_evaluator
 from keras_importance.reporting.console import ConsoleWriter
@@ -48,6 +49,26 @@ def new_run(settings: Settings, model: Any, n_epochs: int | None, history: Impor
         budget=Budget(settings.time_budget, n_epochs, picture_seconds),
         schedule=Schedule(settings.every, n_epochs, first_too=settings.add_to_logs),
         history=history,
+        knows_padding=bool(model.built),
+    )
+
+
+def with_padding(settings: Settings, evaluator: Evaluator) -> Evaluator:
+    """The evaluator of a model that its training has built, on rows that know the steps it masks.
+
+    Before it was built, its layers told what it masks where there was no doubt.
+    """
+    data = with_valid_steps(evaluator.data, evaluator.model, settings.mask_value)
+    if all(valid is None for valid in (*data.valid, *evaluator.data.valid)):
+        return evaluator
+    return Evaluator(
+        evaluator.model,
+        data,
+        evaluator.features,
+        settings.metric,
+        settings.seed,
+        evaluator.training_data,
+        in_parts=settings.time_budget is not None,
     )
 
 

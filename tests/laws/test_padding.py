@@ -358,6 +358,36 @@ def test_a_mask_that_masks_nothing_is_no_padding(series):
     assert with_valid_steps(data, MASKED["sequential"]()).valid == (None,)
 
 
+class TwoTexts(keras.Model):
+    """Of two texts it masks the first alone, which can't be told before it is built."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = layers.Embedding(9, 2, mask_zero=True), layers.Embedding(9, 2)
+        self.rnns, self.dense = [layers.GRU(2), layers.GRU(2)], layers.Dense(1)
+
+    def call(self, x):
+        texts = [self.first(x["first"]), self.second(x["second"])]
+        return self.dense(sum(rnn(text) for rnn, text in zip(self.rnns, texts, strict=True)))
+
+
+def test_a_model_that_is_built_in_training_masks_what_it_masks_later(rng):
+    length = np.arange(N_ROWS) % (N_STEPS + 1)
+    tokens = padded(rng.integers(1, 9, (N_ROWS, N_STEPS, 1)), length)[..., 0]
+    x, y = {"first": tokens, "second": tokens[::-1]}, rng.normal(size=(N_ROWS, 1))
+    model = TwoTexts()
+    model.compile("sgd", "mse")
+    texts = {"a": "first", "b": "second"}
+    importance = FeatureImportance(methods="permutation", features=texts, time_budget=None, detectors=())
+    model.fit(x, y, validation_data=(x, y), verbose=0, callbacks=[importance])
+    expected = importances(model, x, y, "permutation", features=texts).importances_mean
+    found = importance.results["permutation"].importances_mean
+    assert found == pytest.approx(expected, rel=1e-5)
+    data = with_valid_steps(ValidationData.read((x, y)), model)
+    assert np.array_equal(data.valid[0], tokens != 0)
+    assert data.valid[1] is None
+
+
 # --- training beside the model --------------------------------------------------------------------
 
 
