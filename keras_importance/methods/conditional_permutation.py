@@ -48,8 +48,8 @@ class ConditionalPermutation(PerturbationMethod):
     into one class; within it, categories are drawn by their frequency. Values that never repeat, as in
     long sequences of integers, then depend little on the other features.
 
-    **Padded steps** of sequences keep their values. The `k`-th valid step of a row gets the residual of its
-    donor's `k`-th valid step. In the regressions a padded number is the mean of its step.
+    **Padded steps** of sequences keep their values. The `k`-th valid step of a row gets the residual of
+    its donor's `k`-th valid step. In the regressions a padded number is the mean of its step.
 
     The standard error takes into account that each row is both scored and a donor. It holds for
     independent draws as well. It ignores that the regressions are estimated.
