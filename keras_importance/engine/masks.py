@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,12 +25,6 @@ from keras_importance.engine.cut.block_sizes import declared_batch
 from keras_importance.engine.keras_internals import get_keras_mask, is_of_keras, layers_of
 from keras_importance.statistics.arrays import Array
 
-_GIVEN_MASKS = (
-    keras.layers.RNN,
-    keras.layers.Bidirectional,
-    keras.layers.TimeDistributed,
-    keras.layers.GlobalAveragePooling1D,
-)
 _FEW_ROWS = 32
 _ROWS_AT_ONCE = 1024
 
@@ -83,10 +77,10 @@ def _makes_masks(layer: Any) -> bool:
 
 
 def _takes_mask(layer: Any) -> bool:
-    """Whether a layer may be given a mask by the user, as in `LSTM(8)(x, mask=mask)`."""
-    if is_of_keras(type(layer)):
-        return isinstance(layer, _GIVEN_MASKS)
-    return "mask" in inspect.signature(layer.call).parameters
+    """Whether a layer is called with masks. Models hand theirs on; BatchNormalization uses none here."""
+    if isinstance(layer, (keras.Model, keras.layers.BatchNormalization)):
+        return False
+    return any(name.endswith("mask") for name in inspect.signature(layer.call).parameters)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,12 +112,15 @@ class _Listener:
         self._data, self._compiler = data, Compiler(model)
         self._batch = declared_batch(model)
         self._n_made = 0
+        self._used_lengths: set[int] = set()
 
         def heard(call: Inference, inputs: list[Any]) -> list[tuple[Any, Any]]:
             made: list[_Heard] = []
             given: list[_Heard] = []
             with _listening(masking, _own_mask, made), _listening(masked, _given_mask, given):
-                call(data.pack(inputs))
+                outputs = call(data.pack(inputs))
+            used = [*(each.mask for each in given), *map(get_keras_mask, keras.tree.flatten(outputs))]
+            self._used_lengths = {mask.shape[1] for mask in used if mask is not None}
             self._n_made = len(made)
             return [(each.values, each.mask) for each in (*made, *given)]
 
@@ -170,8 +167,11 @@ class _Listener:
         """Indices of the inputs whose steps a call's mask is about.
 
         The input's values are the call's argument; or each step of the argument is made from the same
-        step of the input, and perhaps of further inputs.
+        step of the input, and perhaps of further inputs. A mask that no layer takes, and that no output
+        carries to the loss, masks nothing.
         """
+        if call.mask.shape[1] not in self._used_lengths:
+            return []
         candidates = [
             i for i, values in enumerate(few) if values.ndim > 1 and values.shape[:2] == call.mask.shape
         ]
@@ -202,16 +202,16 @@ def _is_same(values: Array, given: Array) -> bool:
 
 @contextmanager
 def _listening(layers: Sequence[Any], hear: Callable[..., Any], calls: list[_Heard]) -> Iterator[None]:
-    """A context in which calls of layers are noted, if `hear(layer, values, mask)` returns a mask."""
+    """A context in which calls of layers are noted, with the masks of `hear(layer, values, arguments)`."""
 
     def called(layer: Any, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         values = args[0] if args else next(iter(kwargs.values()), None)
-        if hasattr(values, "shape"):
-            mask = hear(layer, values, kwargs.get("mask"))
-            if mask is not None and hasattr(mask, "shape") and len(mask.shape) >= 2:
+        first = keras.tree.flatten(values)[0]  # of a layer of several tensors, such as attention
+        if hasattr(first, "shape"):
+            for mask in hear(layer, first, kwargs):
                 axes = tuple(range(2, len(mask.shape)))
-                mask = keras.ops.cast(mask, "bool")
-                calls.append(_Heard(values, keras.ops.any(mask, axis=axes) if axes else mask))
+                is_valid = keras.ops.cast(mask, "bool")
+                calls.append(_Heard(first, keras.ops.any(is_valid, axis=axes) if axes else is_valid))
         return call(*args, **kwargs)
 
     with ExitStack() as stack:
@@ -222,12 +222,20 @@ def _listening(layers: Sequence[Any], hear: Callable[..., Any], calls: list[_Hea
         yield
 
 
-def _own_mask(layer: Any, values: Any, mask: Any) -> Any:  # noqa: ARG001 (the mask that it makes counts)
-    return layer.compute_mask(values, get_keras_mask(values))
+def _own_mask(layer: Any, values: Any, arguments: Mapping[str, Any]) -> list[Any]:  # noqa: ARG001
+    """The mask that a layer makes."""
+    return _of_steps([layer.compute_mask(values, get_keras_mask(values))])
 
 
-def _given_mask(layer: Any, values: Any, mask: Any) -> Any:  # noqa: ARG001 (what the user passed)
-    return mask
+def _given_mask(layer: Any, values: Any, arguments: Mapping[str, Any]) -> list[Any]:  # noqa: ARG001
+    """The masks that a layer is called with."""
+    return _of_steps([value for name, value in arguments.items() if name.endswith("mask")])
+
+
+def _of_steps(masks: Any) -> list[Any]:
+    """The masks of steps among some arguments."""
+    leaves = keras.tree.flatten(masks)
+    return [mask for mask in leaves if len(getattr(mask, "shape", ())) >= 2]
 
 
 def _by_layers(

@@ -352,6 +352,25 @@ def test_a_model_without_masks_has_no_padding(series):
     assert with_valid_steps(data, functional(lambda x: layers.GRU(2)(x))).valid == (None,)
 
 
+def test_a_mask_that_no_layer_takes_masks_nothing(rng):
+    """Flatten drops the mask of an embedding: 0 is a category like any other."""
+    model = keras.Sequential(
+        [keras.Input((1,)), layers.Embedding(4, 2, mask_zero=True), layers.Flatten(), layers.Dense(1)]
+    )
+    data = ValidationData.read((rng.integers(0, 4, (N_ROWS, 1)), np.zeros((N_ROWS, 1))))
+    assert with_valid_steps(data, model).valid == (None,)
+
+
+def test_a_mask_of_the_output_is_one_of_the_loss(series):
+    """Masked steps of a sequence of outputs count for nothing in the loss."""
+    values, length = series
+    data = ValidationData.read((padded(values, length, -1.0), np.zeros((N_ROWS, N_STEPS, 1))))
+    (valid,) = with_valid_steps(
+        data, functional(lambda x: layers.Dense(1)(layers.Masking(-1.0)(x)))
+    ).valid
+    assert np.array_equal(valid, np.arange(N_STEPS) < length[:, None])
+
+
 def test_a_mask_that_masks_nothing_is_no_padding(series):
     values, _ = series
     data = ValidationData.read((values, np.zeros((N_ROWS, 1))))
