@@ -119,8 +119,9 @@ class _Listener:
             given: list[_Heard] = []
             with _listening(masking, _own_mask, made), _listening(masked, _given_mask, given):
                 outputs = call(data.pack(inputs))
-            used = [*(each.mask for each in given), *map(get_keras_mask, keras.tree.flatten(outputs))]
-            self._used_lengths = {mask.shape[1] for mask in used if mask is not None}
+            of_outputs = list(map(get_keras_mask, keras.tree.flatten(outputs)))
+            used = [*(each.mask for each in given), *_of_steps(of_outputs)]
+            self._used_lengths = {mask.shape[1] for mask in used}
             self._n_made = len(made)
             return [(each.values, each.mask) for each in (*made, *given)]
 
@@ -202,7 +203,7 @@ def _is_same(values: Array, given: Array) -> bool:
 
 @contextmanager
 def _listening(layers: Sequence[Any], hear: Callable[..., Any], calls: list[_Heard]) -> Iterator[None]:
-    """A context in which calls of layers are noted, with the masks of `hear(layer, values, arguments)`."""
+    """A context in which calls of layers are noted, with the masks that `hear` returns for them."""
 
     def called(layer: Any, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         values = args[0] if args else next(iter(kwargs.values()), None)
