@@ -62,6 +62,22 @@ def _meant_as_per_cent(value: float) -> str:
     return f" Did you mean {value / 100:g} ({value:g}%)?" if 1 < value < 100 else ""
 
 
+def number_or_numbers(name: str, value: Any) -> float | dict[str, float] | None:
+    """None, the value if it is a number, or a dict of numbers by the name of an input."""
+    if value is None or _is_number(value):
+        return None if value is None else float(value)
+    if isinstance(value, Mapping) and value and all(map(_is_number, value.values())):
+        return dict(value)
+    raise InvalidArgumentError(
+        f"got {name}={value!r}. Pass a number such as -999, a dict of numbers by the name of the input, "
+        "or None."
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+
+
 def path(name: str, value: Any) -> str:
     """The value as text, if it is a path."""
     if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_importance.arguments import verbosity, whole_number, whole_number_or_none
+from keras_importance.arguments import number_or_numbers, verbosity, whole_number, whole_number_or_none
 from keras_importance.engine.effort import Effort
 from keras_importance.engine.footprint import no_footprint
 from keras_importance.errors import speaking_as, warn
@@ -20,6 +20,7 @@ def compute_importance(
     methods: Any = ("gradient", "permutation"),
     features: Any = None,
     metric: Any = "loss",
+    mask_value: Any = None,
     max_samples: int | None = None,
     seed: int = 0,
     verbose: int = 0,
@@ -35,6 +36,8 @@ def compute_importance(
             `FeatureImportance`.
         metric: `"loss"`, the name of a compiled metric, a `keras.metrics.Metric` or a callable
             `(y_true, y_pred)` that returns one value per row or one number.
+        mask_value: the number that padded steps of sequences hold, for models that mask them by means
+            that can't be seen; see `FeatureImportance`.
         max_samples: how many rows to use at most, drawn at random; None for all.
         seed: seed of everything drawn at random.
         verbose: 1 shows a progress bar for methods that take longer than a few seconds.
@@ -50,6 +53,7 @@ def compute_importance(
         max_samples = whole_number_or_none("max_samples", max_samples, at_least=2)
         seed = whole_number("seed", seed, at_least=0)
         verbose = verbosity(verbose)
+        mask_value = number_or_numbers("mask_value", mask_value)
         evaluator = prepared_evaluator(
             model,
             validation_data,
@@ -58,6 +62,7 @@ def compute_importance(
             metric=metric,
             max_samples=max_samples,
             seed=seed,
+            mask_value=mask_value,
         )
         padding = evaluator.why_padding_matters()
         if padding is not None:

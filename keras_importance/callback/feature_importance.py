@@ -14,7 +14,7 @@ from keras_importance.callback.caveats import caveats
 from keras_importance.callback.evaluation import evaluate
 from keras_importance.callback.fit_run import FitRun
 from keras_importance.callback.logs import as_logs
-from keras_importance.callback.new_run import new_run
+from keras_importance.callback.new_run import new_run, with_padding
 from keras_importance.callback.resume import begin_history, misses_evaluation
 from keras_importance.data.running_fit import fit_arguments
 from keras_importance.engine.backends.backend import why_no_fit
@@ -66,6 +66,10 @@ class FeatureImportance(keras.callbacks.Callback):
             of a compiled metric, a `keras.metrics.Metric`, or a callable `(y_true, y_pred)` on NumPy
             arrays that returns one value per row, or one number. A larger importance always means a more
             useful feature.
+        mask_value: the number that padded steps of sequences hold in all their columns; or a dict of
+            numbers by the name of the input. Padded steps are never replaced, and count for nothing.
+            None where the model masks them itself, by `Masking`, `Embedding(mask_zero=True)`, a layer
+            with a `compute_mask` of its own, or `mask=` in the call of a recurrent layer.
         log_dir: directory of the training's TensorBoard runs; the run `<log_dir>/importance` is
             written. None writes nothing.
         every: epochs from one evaluation to the next; the last epoch is always evaluated.
@@ -97,6 +101,7 @@ class FeatureImportance(keras.callbacks.Callback):
         methods: Any = ("gradient", "permutation"),
         features: Any = None,
         metric: Any = "loss",
+        mask_value: Any = None,
         log_dir: str | os.PathLike[str] | None = None,
         every: int = 1,
         max_samples: int | None = 5000,
@@ -132,6 +137,7 @@ class FeatureImportance(keras.callbacks.Callback):
             self.on_verdict = arguments.function("on_verdict", on_verdict)
             self.log_dir = None if log_dir is None else arguments.path("log_dir", log_dir)
             self.add_to_logs = arguments.flag("add_to_logs", add_to_logs)
+            self.mask_value = arguments.number_or_numbers("mask_value", mask_value)
         self.validation_data = validation_data
         self.features = features
         self.metric = metric
@@ -185,8 +191,8 @@ class FeatureImportance(keras.callbacks.Callback):
     ) -> Confirmation:
         """Retrains without the useless features, and tests whether the loss stays as low.
 
-        See `keras_importance.retraining.confirmation.confirm` for the arguments. Features and seed are
-        taken from this callback, and so is `verbose` if it is None.
+        See `keras_importance.retraining.confirmation.confirm` for the arguments. Features, mask value
+        and seed are taken from this callback, and so is `verbose` if it is None.
 
         Raises:
             ValueError: without useless features, or for arguments that can't be used.
@@ -200,6 +206,7 @@ class FeatureImportance(keras.callbacks.Callback):
                 validation_data=validation_data,
                 validation_split=validation_split,
                 features=self.features,
+                mask_value=self.mask_value,
                 fit_kwargs=fit_kwargs,
                 n_seeds=n_seeds,
                 min_share=min_share,
@@ -277,6 +284,10 @@ class FeatureImportance(keras.callbacks.Callback):
                 self._evaluate(run, epoch - 1, is_last=False)
 
     def _evaluate(self, run: FitRun, epoch: int, *, is_last: bool) -> None:
+        if not run.knows_padding:
+            with no_footprint(self.model):
+                run.evaluator = with_padding(self, run.evaluator)
+            run.knows_padding = True
         evaluate(run, epoch, is_last=is_last)
 
     def _end_run(self) -> None:

@@ -46,6 +46,7 @@ class FitRun:
         budget: how many seconds evaluations may take.
         schedule: which epochs are evaluated.
         history: all results and verdicts so far.
+        knows_padding: whether the model was built when its padding was looked for.
         epoch: the current epoch, 0-based; None before the first.
         epoch_started: when the current epoch began, by `time.perf_counter`, in seconds.
         epoch_seconds: duration of the last finished epoch.
@@ -66,6 +67,7 @@ class FitRun:
     budget: Budget
     schedule: Schedule
     history: ImportanceHistory
+    knows_padding: bool = True
     epoch: int | None = None
     epoch_started: float = 0.0
     epoch_seconds: float = 0.0

@@ -14,6 +14,7 @@ from keras_importance.data.running_fit import FitArguments, fit_arguments
 from keras_importance.data.training_data import TrainingData
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.keras_internals import has_own_step
+from keras_importance.engine.masks import with_valid_steps
 from keras_importance.errors import (
     InvalidArgumentError,
     Naming,
@@ -79,6 +80,26 @@ def new_run(
         budget=Budget(settings.time_budget, n_epochs, picture_seconds),
         schedule=Schedule(settings.every, n_epochs, first_too=settings.add_to_logs),
         history=history,
+        knows_padding=bool(model.built),
+    )
+
+
+def with_padding(settings: Settings, evaluator: Evaluator) -> Evaluator:
+    """The evaluator of a model that its training has built, on rows that know the steps it masks.
+
+    Before it was built, its layers told what it masks where there was no doubt.
+    """
+    data = with_valid_steps(evaluator.data, evaluator.model, settings.mask_value)
+    if all(valid is None for valid in (*data.valid, *evaluator.data.valid)):
+        return evaluator
+    return Evaluator(
+        evaluator.model,
+        data,
+        evaluator.features,
+        settings.metric,
+        settings.seed,
+        evaluator.training_data,
+        in_parts=settings.time_budget is not None,
     )
 
 
@@ -113,6 +134,7 @@ def _evaluator(settings: Settings, model: Any) -> tuple[Evaluator | None, Failur
                 training_data=training_data,
                 in_parts=settings.time_budget is not None,
                 batch_size=None if fit is None else fit.rows_in_batch,
+                mask_value=settings.mask_value,
             )
         others = [method for method in settings.methods if method.name not in failures]
         return evaluator, {**failures, **why_not_evaluable(others, evaluator)}

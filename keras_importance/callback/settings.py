@@ -18,6 +18,7 @@ class Settings(Protocol):
     methods: tuple[ImportanceMethod, ...]
     features: Any
     metric: Any
+    mask_value: Any
     log_dir: str | None
     every: int
     max_samples: int | None

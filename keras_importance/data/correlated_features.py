@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from keras_importance.data.columns import Column
 from keras_importance.data.features import FeatureSet
+from keras_importance.data.padding import of_values, valid_values
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.statistics.arrays import Floats
@@ -26,8 +27,9 @@ def correlated_groups(data: ValidationData) -> dict[str, list[Column]]:
 
     Hierarchical clustering with average linkage of the distances `1 - |Spearman correlation|`, cut at
     0.3. Time steps count like rows: the columns of a sequence are ranked over all of them. Columns with
-    different numbers of time steps, or with none, are compared by their means over the steps. Columns
-    that are constant or hold categories stay features of their own. Sample weights count.
+    different numbers of time steps, or with none, are compared by their means over the steps. Padded
+    steps don't count. Columns that are constant or hold categories stay features of their own. Sample
+    weights count.
 
     Returns:
         The columns of each group, by its name: `"a + b"`, or `"a + 4 more"`.
@@ -58,7 +60,7 @@ def _columns_of_numbers(data: ValidationData) -> list[Column]:
         (i, c)
         for i, values in enumerate(data.filled)
         for c in np.flatnonzero(~data.are_categories[i]).tolist()
-        if np.ptp(_steps(values, c)) > 0
+        if np.ptp(valid_values(values, data.valid[i])[c]) > 0
     ]
 
 
@@ -73,26 +75,48 @@ def _correlations(data: ValidationData, columns: list[Column]) -> Floats:
     weights = np.ones(data.n_rows) if data.weights is None else data.weights
     root = np.sqrt(weights / weights.sum())[:, None]
     steps = [_steps(data.filled[i], c) for i, c in columns]
+    counted = [_steps(of_values(data.inputs[i], data.valid[i]), c) for i, c in columns]
     lengths = np.array([values.shape[1] for values in steps])
-    means = _unit([values.mean(axis=1, keepdims=True) for values in steps], root)
+    means = _unit(
+        [_mean_of_counted(*pair) for pair in zip(steps, counted, strict=True)],
+        [np.asarray(is_counted.any(axis=1, keepdims=True)) for is_counted in counted],
+        root,
+    )
     correlations = means.T @ means
     for length in np.unique(lengths[lengths > 1]):
         alike = np.flatnonzero(lengths == length)
-        flat = _unit([steps[index] for index in alike], root)
+        flat = _unit([steps[index] for index in alike], [counted[index] for index in alike], root)
         correlations[np.ix_(alike, alike)] = flat.T @ flat
     return correlations
 
 
-def _unit(columns: list[NDArray[Any]], root: Floats) -> Floats:
+def _mean_of_counted(values: NDArray[Any], counted: NDArray[np.bool_]) -> NDArray[Any]:
+    """`(n_rows, 1)` means over the steps that count; any value for a row without one."""
+    if counted.all():
+        return np.asarray(values.mean(axis=1, keepdims=True))
+    n_counted = counted.sum(axis=1, keepdims=True)
+    return np.asarray(np.where(counted, values, 0).sum(axis=1, keepdims=True) / np.maximum(n_counted, 1))
+
+
+def _unit(columns: list[NDArray[Any]], counted: list[NDArray[np.bool_]], root: Floats) -> Floats:
     """`(n_rows * n_steps, n_columns)` ranks, centred, times the roots of the weights, of length 1.
 
     Args:
         columns: `(n_rows, n_steps)` values of each column.
+        counted: the same shapes, which values count; all others become 0.
         root: `(n_rows, 1)` roots of the weights.
     """
-    ranked = np.stack([ranks(values.ravel()) for values in columns], axis=1)
+    # Last in the order, values that don't count change no other rank.
+    ranked = np.stack(
+        [
+            ranks(np.where(is_counted, values, np.inf).ravel())
+            for values, is_counted in zip(columns, counted, strict=True)
+        ],
+        axis=1,
+    )
     weight = np.repeat(root, columns[0].shape[1], axis=1).reshape(-1, 1)
-    ranked -= np.average(ranked, axis=0, weights=weight[:, 0] ** 2)
+    weight = weight * np.stack([is_counted.ravel() for is_counted in counted], axis=1)
+    ranked -= np.average(ranked, axis=0, weights=weight**2)
     ranked *= weight
     length = np.sqrt(np.einsum("np,np->p", ranked, ranked))
     return np.asarray(ranked / np.where(length > 0, length, 1.0))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_importance.data.padding import Valid, of_values
 from keras_importance.statistics.arrays import (
     Array,
     Floats,
@@ -21,7 +22,7 @@ class Spread:
     """Weighted moments of columns, with weights `w` of mean 1.
 
     `q_i` is the mean over time steps of row `i`'s squared distance from the mean of the column. The
-    moments are means over the rows `i`.
+    moments are means over the rows `i`. Padded steps don't count, nor do rows without a valid step.
 
     Attributes:
         mean: `(n_columns,)` weighted mean of the values.
@@ -45,10 +46,10 @@ class Spread:
         return Spread(**columns, weight_squared=parts[0].weight_squared)
 
 
-def spread_of(values: Array, weights: Floats | None) -> Spread:
+def spread_of(values: Array, weights: Floats | None, valid: Valid | None = None) -> Spread:
     """The spread of the columns of an input; zeros for an input that holds no numbers.
 
-    Missing values, NaN or infinite, don't count.
+    Missing values, NaN or infinite, and padded steps don't count.
     """
     n_rows, n_columns = len(values), values.shape[-1] if values.ndim > 1 else 1
     if values.dtype.kind not in "fiub":
@@ -58,7 +59,30 @@ def spread_of(values: Array, weights: Floats | None) -> Spread:
     x = values.reshape(n_rows, -1, n_columns).astype(np.float64)
     present = np.isfinite(x)
     x = filled_columns(x, w)
+    if valid is not None:
+        return _spread_of_padded(x, w, of_values(values, valid).reshape(x.shape))
     mean = np.einsum("n,nsc->c", w, x) / x[..., 0].size
     # A filled value adds nothing: the moments are those of the present values.
     q = np.square(x - mean).mean(axis=1) / present_fraction(present, w)
     return Spread(mean, w @ q / n_rows, w**2 @ q / n_rows, w**2 @ q**2 / n_rows, float(np.mean(w**2)))
+
+
+def _spread_of_padded(x: Floats, w: Floats, counts: Array) -> Spread:
+    """The spread over the values that count; row `i`'s mean is one over its own valid steps.
+
+    Args:
+        x: `(n_rows, n_steps, n_columns)` values.
+        w: `(n_rows,)` weights of the rows.
+        counts: whether each value counts.
+    """
+    n_counted = counts.sum(axis=1)
+    w = w[:, None] * (n_counted > 0)
+    w = w / np.maximum(w.mean(axis=0), np.finfo(float).tiny)
+
+    def row_means(of_values: Floats) -> Floats:
+        return np.asarray(np.where(counts, of_values, 0).sum(axis=1) / np.maximum(n_counted, 1))
+
+    mean = np.mean(w * row_means(x), axis=0)
+    q = row_means(np.square(x - mean))
+    variance, q_mean, q_squared = (np.mean(each, axis=0) for each in (w * q, w**2 * q, w**2 * q**2))
+    return Spread(mean, variance, q_mean, q_squared, float(np.mean(w**2)))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from keras_importance.data.arrays import mapped
 from keras_importance.data.columns import Column, InputColumns
 from keras_importance.data.dependent_rows import block_length, overlapping_window, repeated_rows
+from keras_importance.data.padding import Valid
 from keras_importance.data.reservoir import Reservoir
 from keras_importance.data.sampled_rows import SampledRows, sampled_rows
 from keras_importance.data.spread import Spread, spread_of
@@ -30,7 +31,7 @@ from keras_importance.statistics.arrays import (
     n_blocks,
 )
 
-_OF_ROWS = ("inputs", "targets", "weights", "blocks", "steps", "value_weights", "output_masks")
+_OF_ROWS = ("inputs", "targets", "weights", "blocks", "steps", "valid", "value_weights", "output_masks")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +60,8 @@ class ValidationData:
         value_weights: sample weights that are more than one number a row: an array `(n_rows, n_steps)`,
             or a nest with an array for each output. None where there are none.
         output_masks: the Keras masks of the model's outputs for these rows; see `Truth`.
+        valid: for each input `(n_rows, n_steps)`, True for the steps that count; None where all count.
+            Read data have no padding: the model says later what it masks.
     """
 
     inputs: tuple[Array, ...]
@@ -70,6 +73,7 @@ class ValidationData:
     steps: tuple[Integers | None, ...]
     is_padded_before: bool
     is_ragged: bool
+    valid: tuple[Valid | None, ...]
     n_available: int
     in_written_order: bool
     batch_size: int = 32
@@ -131,6 +135,7 @@ class ValidationData:
             in_written_order=not isinstance(rows.x, dict) or list(rows.x) == sorted(rows.x),
             batch_size=rows.batch_size,
             value_weights=value_weights,
+            valid=(None,) * len(inputs),
         )
 
     @property
@@ -160,7 +165,8 @@ class ValidationData:
     @cached_property
     def spreads(self) -> tuple[Spread, ...]:
         """The spread of the columns of each input; zeros for inputs that hold no numbers."""
-        return tuple(spread_of(values, self.weights) for values in self.inputs)
+        pairs = zip(self.inputs, self.valid, strict=True)
+        return tuple(spread_of(values, self.weights, valid) for values, valid in pairs)
 
     @cached_property
     def filled(self) -> tuple[Array, ...]:
@@ -227,6 +233,7 @@ class ValidationData:
             weights=np.concatenate(weights) if is_weighted else None,
             blocks=_joined_blocks(self, other),
             steps=_joined_steps(self, other),
+            valid=_joined_valid(self, other),
             n_available=self.n_available + other.n_available,
         )
 
@@ -342,3 +349,16 @@ def _joined_blocks(first: ValidationData, second: ValidationData) -> Integers | 
         return None
     parts = [np.arange(data.n_rows) if data.blocks is None else data.blocks for data in (first, second)]
     return np.concatenate([parts[0], parts[1] + int(parts[0].max()) + 1])
+
+
+def _joined_valid(first: ValidationData, second: ValidationData) -> tuple[Valid | None, ...]:
+    """For each input the valid steps of both, one after the other."""
+    joined = []
+    for index, pair in enumerate(zip(first.valid, second.valid, strict=True)):
+        leaves = [data.inputs[index] for data in (first, second)]
+        of_both = [
+            np.ones(leaf.shape[:2], bool) if valid is None else valid
+            for leaf, valid in zip(leaves, pair, strict=True)
+        ]
+        joined.append(None if pair == (None, None) else np.concatenate(of_both))
+    return tuple(joined)

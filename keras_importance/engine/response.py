@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_importance.data.columns import Column
+from keras_importance.data.padding import of_values
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.statistics.arrays import Array, Integers
 
@@ -36,6 +37,7 @@ class Response:
     ) -> None:
         self._all = [values[:_ROWS_OF_VALUES] for values in data.inputs]
         self._own = [values[few_rows] for values in data.inputs]
+        self._valid = [None if valid is None else valid[few_rows] for valid in data.valid]
         self._outputs = outputs
         self._before = self._of(self._own)
 
@@ -89,8 +91,16 @@ class Response:
         """The few rows, with other values of some columns."""
         moved = _copied(self._own, columns)
         for column in columns:
-            _column(moved, column)[...] = _others(_column(self._all, column), _column(self._own, column))
+            own = _column(self._own, column)
+            _column(moved, column)[...] = np.where(
+                self._counts(column), _others(_column(self._all, column), own), own
+            )
         return moved
+
+    def _counts(self, column: Column) -> Any:
+        """Whether each value of a column counts: padded steps must stay as they are."""
+        values, valid = self._own[column[0]], self._valid[column[0]]
+        return True if valid is None else _column([of_values(values, valid)], (0, column[1]))
 
     def _of(self, inputs: list[Array]) -> list[Array]:
         return [np.asarray(output) for output in keras.tree.flatten(self._outputs(inputs))]

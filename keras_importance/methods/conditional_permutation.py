@@ -48,6 +48,11 @@ class ConditionalPermutation(PerturbationMethod):
     categories, neighbours in sorted order are merged into one class; within it, categories are drawn by
     their frequency. Values that never repeat, as in long sequences of integers, then depend little on
     the other features.
+    **Padded steps** of sequences keep their values. The `k`-th valid step of a row gets the residual of
+    its donor's `k`-th valid step. In the regressions a padded number is the mean of its step.
+
+    The standard error takes into account that each row is both scored and a donor. It holds for
+    independent draws as well. It ignores that the regressions are estimated.
 
     Source: Strobl et al. (2008), BMC Bioinformatics 9:307; Candès et al. (2018), JRSS B 80(3), for the
     conditional draw; Chamma, Engemann & Thirion (2023), NeurIPS 36, for the residuals.

@@ -26,11 +26,13 @@ class PartShape(NamedTuple):
         n_steps: number of steps of the inputs.
         width: number of columns of a part.
         is_whole: whether a part is all of its feature.
+        is_padded: whether an input of a part has padded steps.
     """
 
     n_steps: int
     width: int
     is_whole: bool
+    is_padded: bool = False
 
 
 Members = list[tuple[int, tuple[Column, ...]]]
@@ -79,7 +81,8 @@ def _all_parts(evaluator: Evaluator) -> dict[PartShape, Members]:
         for column in feature.columns:
             by_steps.setdefault(steps[column[0]], []).append(column)
         for n_steps, columns in by_steps.items():
-            shape = PartShape(n_steps, len(columns), len(by_steps) == 1)
+            is_padded = any(evaluator.data.valid[index] is not None for index, _ in columns)
+            shape = PartShape(n_steps, len(columns), len(by_steps) == 1, is_padded)
             parts.setdefault(shape, []).append((index, tuple(columns)))
     return parts
 

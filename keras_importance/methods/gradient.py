@@ -22,6 +22,9 @@ class GradientImportance(DifferentiatingMethod):
     effects of opposite sign don't cancel. Rescaling an input, with the inverse scale on its weights,
     changes nothing. In a one-hot block only differences between categories count.
 
+    Padded steps count for nothing: the mean is over the valid steps of a row, then over the rows that
+    have any. `S_j` and the map by steps are over valid steps as well.
+
     Several outputs `m` are combined into the length `sqrt(sum_m g_m²)` of their gradients. Beyond 16
     outputs the length is estimated with random signs, 1.6% too low on average. For a classifier trained
     with categorical cross-entropy, the log-probability of the true class is differentiated. The
@@ -64,7 +67,9 @@ class GradientImportance(DifferentiatingMethod):
         parts = parts_of(evaluator)
         singles: set[PartShape] = set()
         if self.aggregation == "mean" and data.blocks is None:
-            singles = {shape for shape in parts if shape.width == 1 and shape.is_whole}
+            singles = {
+                shape for shape in parts if shape.width == 1 and shape.is_whole and not shape.is_padded
+            }
         passes: list[InputGradients] = []
         if singles != parts.keys():
             passes = [evaluator.gradients(scalar, data) for scalar in scalars]

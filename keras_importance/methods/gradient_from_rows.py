@@ -17,6 +17,7 @@ from keras_importance.methods.feature_parts import (
     PartShape,
     columns_of_parts,
 )
+from keras_importance.methods.padded_steps import CountedSteps, gradient_part
 from keras_importance.statistics.arrays import (
     Array,
     Floats,
@@ -54,13 +55,17 @@ class ScorerFromRows:
             unit_weights(self.data.weights, self.data.n_rows),
         )
         x = columns_of_parts(self.data.filled, members, *size).astype(np.float64)
-        x -= weighted_mean(x.mean(axis=1), weights, axis=0)
+        if not shape.is_padded:
+            x -= weighted_mean(x.mean(axis=1), weights, axis=0)
         if self.data.missing:
             # A filled value adds nothing: the spread is that of the present values.
             values = columns_of_parts(self.data.inputs, members, *size)
             flat = np.isfinite(values).reshape(*size, -1)
             x /= np.sqrt(present_fraction(flat, weights)).reshape(x.shape[2:])
         g = np.stack([columns_of_parts(gradients.arrays, members, *size) for gradients in self.passes])
+        if shape.is_padded:
+            steps = CountedSteps.of(self.data, shape, members)
+            return gradient_part(x, g, steps, members, sums_squares=self.aggregation == "rms")
         covariance = np.einsum("n,nsfv,nsfw->fvw", weights, x, x, optimize=True) / x[..., 0, 0].size
         squares = np.einsum("mnsfv,fvw,mnsfw->nsf", g, covariance, g, optimize=True, dtype=np.float64)
         aggregate = _AGGREGATES[self.aggregation](np.maximum(squares, 0.0), weights)

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_importance.arguments import whole_number
 from keras_importance.data.hidden_columns import usual_values_of
+from keras_importance.data.padding import Valid, awake, of_values
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.gradients.differentiator import Scalars
@@ -21,6 +22,7 @@ from keras_importance.methods.feature_parts import (
     PartShape,
     columns_of_parts,
 )
+from keras_importance.methods.padded_steps import CountedSteps
 from keras_importance.statistics.arrays import Array, Floats, unit_weights, weighted_mean
 
 Gradients = list[list[Array | None]]
@@ -34,11 +36,12 @@ class IntegratedGradients(DifferentiatingMethod):
         a_itj = (x_itj - m_j) mean_s g_itj(m + (s - 1/2) / n_steps · (x_i - m)),    s = 1..n_steps
 
     over rows `i` and time steps `t`. `g` is the gradient of the output and `m` holds the means of the
-    columns. The path from `m` to the row is straight and has `n_steps` equal steps. The attributions `a`
-    of a row sum to its output minus the output at `m`, up to the error of the finite steps. The
-    importance is in units of the output (or of the log-probability, see `of`). For a linear model it is
-    `|b_j| mean |x_j - m_j|`. It is 0 for a feature that the network ignores. The attributions of a
-    group's columns are summed before the size is taken.
+    columns. Padded steps count for nothing, and keep their values on the path. The path from `m` to the
+    row is straight and has `n_steps` equal steps. The attributions `a` of a row sum to its output minus
+    the output at `m`, up to the error of the finite steps. The importance is in units of the output (or
+    of the log-probability, see `of`). For a linear model it is `|b_j| mean |x_j - m_j|`. It is 0 for a
+    feature that the network ignores. The attributions of a group's columns are summed before the size is
+    taken.
 
     Gradient importance measures the effect of a small step at the row. Integrated gradients measure the
     effect along the whole path, also where the network is saturated. Points on the path are mixtures of
@@ -83,8 +86,10 @@ class IntegratedGradients(DifferentiatingMethod):
         gradients = self._on_the_way(evaluator, data, scalars, origin)
         attributions: Gradients = [
             [
-                None if gradient is None else gradient * (values - usual)
-                for gradient, values, usual in zip(of_scalar, data.inputs, origin, strict=True)
+                None if gradient is None else gradient * _moved(values, usual, valid)
+                for gradient, values, usual, valid in zip(
+                    of_scalar, data.inputs, origin, data.valid, strict=True
+                )
             ]
             for of_scalar in gradients
         ]
@@ -119,15 +124,32 @@ def _origin(data: ValidationData) -> list[Array]:
 
 
 def _mixed(data: ValidationData, origin: Sequence[Array], fraction: float) -> tuple[Array, ...]:
-    """The inputs at a fraction of the path from the origin to the rows; only numbers change."""
+    """The inputs at a fraction of the path from the origin to the rows; only numbers change.
+
+    Padded steps keep their values. No valid step comes to hold the value of padding, which would mask
+    it.
+    """
+    of_inputs = zip(data.inputs, origin, data.are_categories, data.valid, strict=True)
     return tuple(
         values
         if are_categories.all()
-        else np.where(are_categories, values, (usual + fraction * (values - usual)).astype(values.dtype))
+        else np.where(are_categories, values, _between(values, usual, valid, fraction))
         if are_categories.any()
-        else (usual + fraction * (values - usual)).astype(values.dtype)
-        for values, usual, are_categories in zip(data.inputs, origin, data.are_categories, strict=True)
+        else _between(values, usual, valid, fraction)
+        for values, usual, are_categories, valid in of_inputs
     )
+
+
+def _between(values: Array, usual: Array, valid: Valid | None, fraction: float) -> Array:
+    mixed: Array = (usual + fraction * (values - usual)).astype(values.dtype)
+    if valid is None:
+        return mixed
+    return np.where(of_values(values, valid), awake(mixed, values, valid), values)
+
+
+def _moved(values: Array, usual: Array, valid: Valid | None) -> Array:
+    """How far the path moves the values: from the origin to the row, and nowhere at padded steps."""
+    return values - usual if valid is None else np.where(of_values(values, valid), values - usual, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +177,8 @@ class _Attributions:
         """The scores of parts of one shape."""
         added = (self._added_up(leaves, shape, members) for leaves in self.attributions)
         sizes = np.sqrt(sum(map(np.square, added)))
+        if shape.is_padded:
+            return self._scored_padded(shape, members, sizes)
         by_step = weighted_mean(sizes, self.data.weights, axis=0)
         score = by_step.mean(axis=0)
         return FeaturePart(
@@ -164,6 +188,29 @@ class _Attributions:
             * (sizes.mean(axis=1) - score),
             by_step=by_step,
             direction=self._direction(shape, members),
+        )
+
+    def _scored_padded(self, shape: PartShape, members: Members, sizes: Floats) -> FeaturePart:
+        """The scores of parts of padded sequences, over valid steps.
+
+        Args:
+            shape: the shape of the parts.
+            members: the parts.
+            sizes: `(n_rows, n_steps, n_parts)` sizes of the attributions.
+        """
+        steps = CountedSteps.of(self.data, shape, members)
+        of_rows = steps.row_means(sizes)
+        score = steps.mean(of_rows)
+        direction = np.full(len(members), math.nan)
+        if shape.width == 1:
+            slope = steps.mean(steps.row_means(self._added_up(self.gradients[0], shape, members)))
+            direction = np.sqrt(self._variance(members)) * slope
+        return FeaturePart(
+            features=[feature for feature, _ in members],
+            score=score,
+            influence=steps.rows * (of_rows - score),
+            by_step=steps.by_step(sizes),
+            direction=direction,
         )
 
     def _added_up(self, leaves: Sequence[Array | None], shape: PartShape, members: Members) -> Array:
@@ -177,5 +224,9 @@ class _Attributions:
             return np.full(len(members), math.nan)
         gradients = self._added_up(self.gradients[0], shape, members).mean(axis=1)
         slope = weighted_mean(gradients, self.data.weights, axis=0)
-        variance = [self.data.spreads[index].variance[column] for _, ((index, column),) in members]
-        return np.asarray(np.sqrt(variance) * slope)
+        return np.asarray(np.sqrt(self._variance(members)) * slope)
+
+    def _variance(self, members: Members) -> Floats:
+        """`(n_parts,)` variances of the columns of parts of a single column."""
+        columns = [column for _, (column,) in members]
+        return np.array([self.data.spreads[index].variance[column] for index, column in columns])

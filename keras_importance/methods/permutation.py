@@ -22,6 +22,9 @@ class PermutationImportance(PerturbationMethod):
     own donor, all rows donate equally often, and all features and epochs use the same donors. A feature
     of a sequence is replaced by the donor's whole trajectory, a group by all the donor's columns.
 
+    Steps that the model masks are padding: they keep their values. A row's valid steps get the values of
+    the donor's valid steps in their order, from the start again where the donor is shorter.
+
     The standard error takes into account that each row is both scored and a donor. The usual error bar,
     the standard deviation over repeats, ignores the noise of the validation rows, and its intervals
     cover the true value far too rarely.

@@ -19,6 +19,7 @@ from keras_importance.engine.channels import channels_first
 from keras_importance.engine.column_use import in_form_of, with_column_use
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.keras_internals import layers_of
+from keras_importance.engine.masks import with_valid_steps
 from keras_importance.engine.shards import joined_rows, joined_training_rows, tell_failure
 from keras_importance.errors import is_wrong_argument
 from keras_importance.methods.base import ImportanceMethod
@@ -40,6 +41,7 @@ def prepared_evaluator(
     training_data: TrainingData | None = None,
     in_parts: bool = False,
     batch_size: int | None = None,
+    mask_value: Any = None,
 ) -> Evaluator:
     """The model and its validation rows as an evaluator, with every check made that is possible by now.
 
@@ -55,6 +57,7 @@ def prepared_evaluator(
         training_data: the rows that `fit` trains on, if a method trains networks of its own.
         in_parts: whether a time budget may ask for parts of the rows.
         batch_size: how many rows of arrays `fit` validates at once; None for all rows.
+        mask_value: the user's `mask_value` argument.
 
     Raises:
         InvalidArgumentError: for arguments that don't fit the model or one another.
@@ -81,10 +84,12 @@ def prepared_evaluator(
             data = whole_batches(data, max_samples)
         data = joined_rows(data, model, max_samples=max_samples, seed=seed)
         first = {*channels_first(data, model), *named_along_first_axis(features, data)}
-        data = with_column_use(with_columns_last(data, first), model)
+        data = with_valid_steps(with_columns_last(data, first), model, mask_value)
+        data = with_column_use(data, model)
         training = joined_training
         if training is not None:
-            training = replace(training, data=in_form_of(training.data, data))
+            training_rows = in_form_of(training.data, data)
+            training = replace(training, data=with_valid_steps(training_rows, model, mask_value))
         named = named_features(features, data)
         return Evaluator(model, data, named, metric, seed, training, in_parts=in_parts)
 

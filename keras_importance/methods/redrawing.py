@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_importance.data.columns import Column
 from keras_importance.data.features import FeatureSet
+from keras_importance.data.padding import Steps
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.scores.sample import Replacement
 from keras_importance.methods.regression_table import ColumnResiduals, RegressionTable, with_columns
@@ -66,8 +67,10 @@ class _Drafts:
     """
 
     def __init__(self, data: ValidationData, n_repeats: int, drawn: Collection[int]) -> None:
-        self._is_flat = [values.ndim == 1 for values in data.inputs]
-        self._values = [with_columns(values) for values in data.inputs]
+        inputs = data.inputs
+        self._steps = [None if valid is None else Steps(valid) for valid in data.valid]
+        self._is_flat = [values.ndim == 1 for values in inputs]
+        self._values = [with_columns(values) for values in inputs]
         self._kept = [
             np.broadcast_to(values, (n_repeats, *values.shape) if i in drawn else values.shape).copy()
             for i, values in enumerate(map(with_columns, data.filled))
@@ -83,12 +86,24 @@ class _Drafts:
 
     def draw(self, column: Column, rows: Integers) -> None:
         """Gives a column of categories the values of the drawn rows `(n_repeats, n_rows)`."""
-        self._kept_column(column)[...] = self._values[column[0]][..., column[1]][rows]
+        input_index, column_index = column
+        values, steps = self._values[input_index], self._steps[input_index]
+        if steps is not None and values.ndim == 2:  # a column is a step
+            drawn = steps.lent(values, rows, column_index)
+        else:
+            drawn = self._of_rows(values[..., column_index], steps, rows)
+        self._kept_column(column)[...] = drawn
 
     def move(self, column: Column, residual: ColumnResiduals, rows: Integers) -> None:
         """Lets a column of numbers keep its mean given the others, and get residuals of drawn rows."""
+        steps = self._steps[column[0]] if residual.own.ndim > 1 else None
         donated = self._or_missing(column, residual.donated)
-        self._kept_column(column)[...] += donated[rows] - residual.own
+        self._kept_column(column)[...] += self._of_rows(donated, steps, rows) - residual.own
+
+    @staticmethod
+    def _of_rows(values: Array, steps: Steps | None, rows: Integers) -> Array:
+        """A column's values of the drawn rows; at valid steps those of their valid steps."""
+        return values[rows] if steps is None else steps.lent(values, rows)
 
     def replacement(self) -> Replacement:
         """The replacement, in the shapes of the inputs."""

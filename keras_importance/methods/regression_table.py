@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_importance.data.columns import Column
 from keras_importance.data.features import Feature, FeatureSet
+from keras_importance.data.padding import filled, of_values
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.statistics.arrays import Array, Floats, Integers
 from keras_importance.statistics.category_draws import classes
@@ -30,6 +31,10 @@ class RegressionTable:
     A column of numbers has one element per time step. A column of categories has one indicator (0 or 1)
     per time step and category. Columns of categories are those of
     `ValidationData.are_categories`, and columns of 0 and 1.
+
+    A padded number is the mean of its step over the rows that are valid there. So it says nothing about
+    other columns at this step. From step to step the regressions are weaker than over valid rows alone:
+    a little less of a feature counts as known from the others. Padded categories are a category.
 
     Attributes:
         values: `(n_rows, n_elements)` the table.
@@ -53,17 +58,21 @@ class RegressionTable:
             for feature in features.features
             for column in feature.columns
         }
+        counted = {
+            column: _steps_of(of_values(data.inputs[column[0]], data.valid[column[0]]), column[1])
+            for column in steps
+        }
         categories = {
             column: _codes(values)
             for column, values in steps.items()
-            if data.are_categories[column[0]][column[1]] or _are_zeros_and_ones(values)
+            if data.are_categories[column[0]][column[1]] or _are_zeros_and_ones(values[counted[column]])
         }
         n_codes = sum(codes.shape[1] for codes in categories.values())
         at_most = int(np.clip(_MAX_ELEMENTS // max(1, n_codes), 2, _MAX_INDICATORS))
         elements = [
             _indicators(categories[column], at_most)
             if column in categories
-            else _steps_of(data.filled[column[0]], column[1])
+            else filled(_steps_of(data.filled[column[0]], column[1]), counted[column], data.weights)
             for column in steps
         ]
         ends = np.cumsum([0, *(values.shape[1] for values in elements)])

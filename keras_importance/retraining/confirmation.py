@@ -36,6 +36,7 @@ def confirm(
     validation_data: Any = None,
     validation_split: float = 0.2,
     features: Any = None,
+    mask_value: Any = None,
     fit_kwargs: Mapping[str, Any] | None = None,
     n_seeds: int = 3,
     min_share: float = 0.01,
@@ -68,6 +69,7 @@ def confirm(
         validation_split: fraction of the rows of `x` that are used for the comparison, taken from their
             end; only without `validation_data`.
         features: as for `FeatureImportance`. The useless features must be among them.
+        mask_value: as for `FeatureImportance`.
         fit_kwargs: further arguments of `fit`, such as `epochs` and `batch_size`.
         n_seeds: how many pairs are trained, 3 or more for a decision.
         min_share: share of the explained loss that may be lost.
@@ -98,13 +100,14 @@ def confirm(
     )
     with no_footprint(None):
         model, (loss,) = check_models(study)
+        study = study.with_valid_steps(model, mask_value)
         study = in_lock_step_where_possible(study, model, None)
         outcomes = run_study(
             study, n_seeds=n_seeds, n_jobs=n_jobs, checkpoint=None, verbose=bool(verbose)
         )
         _check_none_failed(outcomes)
         result = outcomes.importance(loss)
-        constant_loss = _constant_loss(model, data.only(fold.held_out), named, seed)
+        constant_loss = _constant_loss(model, study.data.only(fold.held_out), named, seed)
     losses = _mean_losses(outcomes, loss)
     increase, error = float(result.importances_mean[0]), float(result.std_error[0])
     return Confirmation(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_importance.arguments import verbosity, whole_number, whole_number_or_none
+from keras_importance.arguments import number_or_numbers, verbosity, whole_number, whole_number_or_none
 from keras_importance.data.named_features import named_features
 from keras_importance.data.training_data import X_AND_Y
 from keras_importance.data.validation_data import ValidationData
@@ -35,6 +35,7 @@ def lofo_importance(
     cv: Any = 5,
     metric: Any = "loss",
     features: Any = None,
+    mask_value: Any = None,
     fit_kwargs: Mapping[str, Any] | None = None,
     n_jobs: int | None = None,
     n_seeds: int = 1,
@@ -81,6 +82,7 @@ def lofo_importance(
             drawn at random; copies of a row, and neighbouring windows, stay in the same fold.
         metric: as for `FeatureImportance`; or a list of several, measured on the same trainings.
         features: as for `FeatureImportance`; the columns of a group are left out together.
+        mask_value: as for `FeatureImportance`; padded steps keep their values.
         fit_kwargs: further arguments of `fit`, such as `epochs`, `batch_size`, `callbacks`. Callbacks
             are copied for each training. Callbacks that watch `val_...` need a `validation_split` here:
             held-out rows are used for scoring only.
@@ -112,6 +114,7 @@ def lofo_importance(
         seed = whole_number("seed", seed, at_least=0)
         warm_start = whole_number_or_none("warm_start", warm_start, at_least=1)
         verbose = verbosity(verbose)
+        mask_value = number_or_numbers("mask_value", mask_value)
         check_build_model(build_model)
         metrics = checked_metrics(metric)
         check_n_jobs(n_jobs)
@@ -129,6 +132,7 @@ def lofo_importance(
             warm_start,
         )
         model, resolved_metrics = check_models(study)
+        study = study.with_valid_steps(model, mask_value)
         study = in_lock_step_where_possible(study, model, lock_step)
         outcomes = run_study(
             study,

@@ -15,6 +15,7 @@ from keras_importance.data.features import FeatureSet
 from keras_importance.data.hidden_columns import HiddenColumns, without_columns
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.keras_internals import has_sublayers, layers_of
+from keras_importance.engine.masks import with_valid_steps
 from keras_importance.retraining.fingerprints import fingerprint
 from keras_importance.retraining.folds import Fold
 from keras_importance.retraining.trials import ModelKey, Trial
@@ -101,7 +102,12 @@ class Study:
             model.optimizer, model.loss,
             self.seed, n_seeds, self.warm_start, self.lock_step, keras.backend.backend(),
         )  # fmt: skip
-        return fingerprint(told)
+        padded = [valid for valid in data.valid if valid is not None]
+        return fingerprint((*told, padded) if padded else told)
+
+    def with_valid_steps(self, model: Any, mask_value: Any = None) -> Study:
+        """The same study, whose rows know the steps that a model doesn't mask; see `engine.masks`."""
+        return replace(self, data=with_valid_steps(self.data, model, mask_value))
 
     # --- what a trial needs -----------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from keras_importance.data.hidden_columns import HiddenColumns
+from keras_importance.data.padding import padded_alike
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.metrics.metric import Metric
 from keras_importance.engine.twins.held_out_scores import few_rows, held_out_scores, resolved_metrics
@@ -98,7 +99,9 @@ class RefitTrainer:
         fit_kwargs = {"verbose": 0, **self.study.fit_kwargs}
         validation_data = fit_kwargs.pop("validation_data", None)
         if validation_data is not None:
-            fit_kwargs["validation_data"] = _packed(view(ValidationData.read(validation_data)))
+            data, of_study = ValidationData.read(validation_data), self.study.data
+            valid = padded_alike(data.inputs, of_study.inputs, of_study.valid)
+            fit_kwargs["validation_data"] = _packed(view(replace(data, valid=valid)))
         # Each training gets copies of the callbacks, because callbacks have state.
         fit_kwargs["callbacks"] = copy.deepcopy(fit_kwargs.get("callbacks"))
         return fit_kwargs

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from keras_importance.data.features import Feature
+from keras_importance.data.padding import filled, lent, of_values
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.statistics.arrays import Array, Floats, Integers, generator
@@ -122,10 +123,11 @@ class UnusedSignalTest:
         inputs = list(self._data.inputs)
         for input_index, column in self._evaluator.features.features[index].columns:
             values = inputs[input_index].copy()
+            new = lent(values, self._data.valid[input_index], self._donors)
             if values.ndim == 1:
-                values = values[self._donors]
+                values = new
             else:
-                values[..., column] = values[self._donors][..., column]
+                values[..., column] = new[..., column]
             inputs[input_index] = values
         return self._data.with_inputs(tuple(inputs))
 
@@ -161,13 +163,13 @@ class UnusedSignalTest:
     @cached_property
     def _inverse(self) -> Floats:
         """`(n_rows, n_rows)` inverse `(Z Z' + ridge I)^-1`; see `_without_others`."""
-        every = np.concatenate(self._regressors, axis=1)
+        every = np.concatenate([*self._regressors, *self._lengths], axis=1)
         gram = every @ every.T
         return np.asarray(np.linalg.inv(gram + self._ridge * np.eye(len(gram))))
 
     @cached_property
     def _ridge(self) -> float:
-        n_columns = sum(own.shape[1] for own in self._regressors)
+        n_columns = sum(own.shape[1] for own in [*self._regressors, *self._lengths])
         return float(_RIDGE * self._data.n_rows + _RIDGE_PER_COLUMN * n_columns)
 
     @cached_property
@@ -188,17 +190,34 @@ class UnusedSignalTest:
         """For each feature `(n_rows, n_elements)` finite values; integers if it is one category."""
         return [self._elements_of(feature) for feature in self._evaluator.features.features]
 
+    @cached_property
+    def _lengths(self) -> list[Floats]:
+        """For each input with padding, functions of a row's number of valid steps.
+
+        Every feature of the input shows it, so it is known from the others.
+        """
+        n_valid = [valid.sum(axis=1)[:, None] for valid in self._data.valid if valid is not None]
+        return [_standardised(np.concatenate([n, n**2, _one_hot(n)], axis=1)) for n in n_valid]
+
     def _column(self, input_index: int, column: int) -> Array:
-        """`(n_rows, n_steps)` values of a column; codes of the categories in place of texts."""
-        values = self._data.inputs[input_index]
-        values = values if values.ndim == 1 else values[..., column]
-        codes = values if values.dtype.kind in "fiub" else _codes(values)
-        return codes.reshape(self._data.n_rows, -1)
+        """`(n_rows, n_steps)` values of a column; codes of the categories in place of texts.
+
+        Padded numbers are the mean of their step.
+        """
+        values, valid = self._data.inputs[input_index], self._data.valid[input_index]
+        of_column = (values if values.ndim == 1 else values[..., column]).reshape(len(values), -1)
+        if values.dtype.kind not in "fiub":
+            return _codes(of_column)
+        if valid is None or values.dtype.kind != "f":
+            return of_column
+        counted = of_values(values, valid)[..., column].reshape(len(values), -1)
+        return filled(of_column, counted, self._data.weights)
 
     def _elements_of(self, feature: Feature) -> Array:
         columns = [self._column(*column) for column in feature.columns]
-        if len(columns) == 1 == columns[0].shape[1] and columns[0].dtype.kind != "f":
-            return columns[0]
+        (index, column), is_single = feature.columns[0], len(columns) == 1 == columns[0].shape[1]
+        if is_single and self._data.are_categories[index][column]:
+            return columns[0] if columns[0].dtype.kind != "f" else _codes(columns[0])
         are_texts = [self._data.inputs[index].dtype.kind not in "fiub" for index, _ in feature.columns]
         at_most = max(1, min(_MAX_CATEGORIES, _MAX_INDICATORS // max(1, sum(are_texts))))
         parts = [

@@ -271,17 +271,23 @@ def made(kind: Any) -> tuple[Any, tuple[Any, Any]]:
 
 
 def permuted_by_hand(model: Any, x: Any, y: Any, metric: str) -> dict[str, float]:
-    """How much worse `model.evaluate` is with each column taken from the donors of the rows."""
+    """How much worse `model.evaluate` is with each column taken from the donors of the rows.
+
+    Padded steps keep their values.
+    """
     import numpy as np
     from kinds import as_dataset, holds_texts
 
     from keras_importance.data.features import FeatureSet
+    from keras_importance.data.padding import lent
     from keras_importance.data.validation_data import ValidationData
+    from keras_importance.engine.masks import with_valid_steps
     from keras_importance.methods.preparation import input_names
     from keras_importance.statistics.arrays import generator
     from keras_importance.statistics.donors import Donors
 
     data = ValidationData.read((x, y), input_names=input_names(model))
+    data = with_valid_steps(data, model)
     donors = Donors.draw(data.n_rows, 5, generator(0, "evaluation"))
     sign = -1 if metric == "auc" else 1
 
@@ -298,7 +304,8 @@ def permuted_by_hand(model: Any, x: Any, y: Any, metric: str) -> dict[str, float
         for donor in donors.rows:
             leaves = [np.array(leaf) for leaf in data.inputs]
             for place, column in feature.columns:
-                leaves[place][..., column] = data.inputs[place][donor][..., column]
+                moved = lent(data.inputs[place], data.valid[place], donor)
+                leaves[place][..., column] = moved[..., column]
             found.append(score(leaves) - plain)
         means[feature.name] = float(np.mean(found))
     return means

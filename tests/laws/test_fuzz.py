@@ -40,7 +40,9 @@ from keras_importance import (
 )
 from keras_importance.data.columns import InputColumns
 from keras_importance.data.features import FeatureSet
+from keras_importance.data.padding import lent
 from keras_importance.data.validation_data import ValidationData
+from keras_importance.engine.masks import with_valid_steps
 from keras_importance.methods import METHODS, methods_from_argument
 from keras_importance.statistics.arrays import generator
 from keras_importance.statistics.donors import Donors
@@ -386,7 +388,10 @@ def check_ignored(result: Any, case: Case) -> None:
 def check_by_hand(
     result: Any, case: Case, model: Any, weight: Any, arguments: dict[str, Any], n_repeats: int
 ) -> None:
-    """Permutation importance is that of a loop over features and repeats, with the same donors."""
+    """Permutation importance is that of a loop over features and repeats, with the same donors.
+
+    Valid steps get the values of valid steps; masked ones keep theirs.
+    """
     leaves, targets = case.leaves(), case.targets()
     w = np.ones(case.n_rows) if weight is None else np.asarray(weight).reshape(-1)
     rows = np.flatnonzero(w)
@@ -399,6 +404,7 @@ def check_by_hand(
     if isinstance(features, str):
         return
     data = ValidationData.read((case.nest(leaves), targets[0]), input_names=case.names)
+    valid = with_valid_steps(data, model).valid
     sets = [one.columns for one in FeatureSet.from_argument(features, data.columns).features]
     assert sorted(column for one in sets for column in one) == columns
     seed, n = arguments["seed"], len(rows)
@@ -416,7 +422,9 @@ def check_by_hand(
         moved = [np.concatenate([leaf] * n_repeats) for leaf in leaves]
         for number, column in one:
             place = ... if leaves[number].ndim == 1 else (..., column)
-            moved[number][place] = np.concatenate([leaves[number][place][rows] for rows in donors.rows])
+            moved[number][place] = np.concatenate(
+                [lent(leaves[number], valid[number], rows)[place] for rows in donors.rows]
+            )
         expected = np.average(loss(moved, n_repeats) - baseline, axis=1, weights=w)
         scale = 1 + np.abs(baseline).max()
         np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-5 * scale)

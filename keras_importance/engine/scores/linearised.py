@@ -159,8 +159,8 @@ def _only(values: Values, indices: Sequence[int]) -> Values:
     def some(tensors: list[Any]) -> list[Any]:
         return [tensors[index] for index in indices]
 
-    kept = None if values.kept is None else some(values.kept)
-    return Values(some(values.inputs), some(values.donated), kept)
+    kept, steps = (None if part is None else some(part) for part in (values.kept, values.steps))
+    return Values(some(values.inputs), some(values.donated), kept, steps)
 
 
 def _effects(_call: Inference, linearisation: _Linearisation, block: Block) -> Prepared:

@@ -15,7 +15,7 @@ from keras_importance.data.truth import Truth
 from keras_importance.engine.backends.backend import Inference, gather
 from keras_importance.engine.cut.cut import Cut, Entry
 from keras_importance.engine.metrics.metric import Metric
-from keras_importance.engine.scores.sample import Block, Slots, Values
+from keras_importance.engine.scores.sample import Block, Slots, ValidSteps, Values
 from keras_importance.statistics.arrays import Integers
 
 # Up to so many elements of a feature are added one after another, more by a matrix product.
@@ -62,17 +62,46 @@ def prepared(cut: Cut, call: Inference, values: Values, block: Block) -> Prepare
 
 
 def replacing(values: Values, block: Block) -> list[Any]:
-    """For each input `(n_repeats, n_rows, ...)` replacing values of a block: `kept + donated`."""
-    every_kept = values.kept or [None] * len(values.inputs)
+    """For each input `(n_repeats, n_rows, ...)` replacing values of a block: `kept + donated`.
+
+    Padded steps have the row's own values.
+    """
+    n_inputs = len(values.inputs)
+    every_kept, every_steps = values.kept or [None] * n_inputs, values.steps or [None] * n_inputs
     new = []
-    for own, donated, kept in zip(values.inputs, values.donated, every_kept, strict=True):
-        parts = [] if donated is None else [gather(donated, block.donor)]
+    for own, donated, kept, steps in zip(
+        values.inputs, values.donated, every_kept, every_steps, strict=True
+    ):
+        lending: Any = None if steps is None else _lending_steps(steps, block)
+        parts = [] if donated is None else [_lent(donated, lending, block)]
         if kept is not None:
             has_draws = len(kept.shape) > len(own.shape)
             parts.append(_draws(kept, block) if has_draws else gather(kept, block.row)[None])
         value = sum(parts[1:], parts[0])
+        if steps is not None:
+            is_replaced = gather(steps.valid, block.row)[None]
+            if donated is not None:  # a donor without a valid step lends nothing
+                is_replaced = ops.logical_and(is_replaced, lending >= 0)
+            shape = (*is_replaced.shape, *[1] * (len(own.shape) - 2))
+            value = ops.where(ops.reshape(is_replaced, shape), value, gather(own, block.row)[None])
         new.append(ops.broadcast_to(value, (*block.donor.shape, *own.shape[1:])))
     return new
+
+
+def _lending_steps(steps: ValidSteps, block: Block) -> Any:
+    """`(n_repeats, n_rows, n_steps)` the step of the donor that lends its value; -1 for no step."""
+    n_steps = steps.valid.shape[1]
+    position = block.donor[:, :, None] * n_steps + gather(steps.rank, block.row)[None]
+    return gather(ops.reshape(steps.lending, (-1,)), position)
+
+
+def _lent(donated: Any, lending: Any, block: Block) -> Any:
+    """`(n_repeats, n_rows, ...)` values of the donors, at the lending steps if there is padding."""
+    if lending is None:
+        return gather(donated, block.donor)
+    n_rows, n_steps = donated.shape[:2]
+    flat = ops.reshape(donated, (n_rows * n_steps, *donated.shape[2:]))
+    return gather(flat, block.donor[:, :, None] * n_steps + ops.maximum(lending, 0))
 
 
 def _draws(kept: Any, block: Block) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_importance.data.arrays import mapped
+from keras_importance.data.padding import Steps, awake
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.statistics.arrays import Array, Integers
@@ -20,8 +21,9 @@ class Replacement:
 
         x_new[i] = kept[i] + donated[donor(i)]
 
-    For permutation, `donated` holds the inputs and nothing is kept. For ablation, `kept` holds the means
-    and nothing is donated.
+    Padded steps keep their own values, and valid steps get the donor's values of valid steps; see
+    `data.padding.Steps`. For permutation, `donated` holds the inputs and nothing is kept. For ablation,
+    `kept` holds the means and nothing is donated.
 
     Attributes:
         donated: for each input an array `(n_rows, ...)` like the input; None if donors give nothing.
@@ -55,6 +57,20 @@ class ScoreRequest:
     features: Integers | None = None
 
 
+class ValidSteps(NamedTuple):
+    """Tensors `(n_rows, n_steps)` of `data.padding.Steps` for all rows: what is replaced by what.
+
+    Attributes:
+        valid: whether a step counts.
+        rank: how many valid steps the row has before this one.
+        lending: the step that a row lends to a step of this rank; -1 if it lends nothing.
+    """
+
+    valid: Any
+    rank: Any
+    lending: Any
+
+
 class Values(NamedTuple):
     """Tensors of all rows: the inputs, and a `Replacement` of them.
 
@@ -62,11 +78,13 @@ class Values(NamedTuple):
         inputs: for each input the values `(n_rows, ...)`.
         donated: for each input `Replacement.donated`; None if donors give nothing.
         kept: for each input `Replacement.kept`; None if rows keep nothing.
+        steps: for each input its valid steps; None where all steps count.
     """
 
     inputs: list[Any]
     donated: list[Any]
     kept: list[Any] | None
+    steps: list[ValidSteps | None] | None = None
 
 
 class Block(NamedTuple):
@@ -122,18 +140,42 @@ class DeviceData:
 
     def __init__(self, compiler: Compiler, data: ValidationData) -> None:
         self._on_device = compiler.on_device
-        self._arrays = data.inputs
+        self._arrays, self._valid = data.inputs, data.valid
         self.inputs = [self._on_device(values) for values in data.inputs]
         self.truth = mapped(self._on_device, data.truth)
+        self._lent = self._tensors(self._never_padding(data.inputs))
+        self._steps = [None if valid is None else self._of_steps(Steps(valid)) for valid in data.valid]
 
     def sample(self, request: ScoreRequest) -> Sample:
         """The sample of a request: its rows, their donors, and the tensors of the replacement."""
         rows = np.arange(len(self._arrays[0])) if request.rows is None else request.rows
         donated, kept = request.replacement.donated, request.replacement.kept
         values = Values(
-            self.inputs, self._tensors(donated), None if kept is None else self._tensors(kept)
+            self.inputs,
+            self._tensors(donated) if kept is not None else self._lent_of(donated),
+            None if kept is None else self._tensors(self._never_padding(kept)),
+            self._steps if any(steps is not None for steps in self._steps) else None,
         )
         return Sample(rows, rows[request.donors.rows], values)
+
+    def _lent_of(self, donated: tuple[Array | None, ...]) -> list[Any]:
+        """Tensors of donated values; the data's own are on the device already."""
+        if all(array is own for array, own in zip(donated, self._arrays, strict=True)):
+            return self._lent
+        return self._tensors(self._never_padding(donated))
+
+    def _never_padding(self, arrays: tuple[Array | None, ...]) -> tuple[Array | None, ...]:
+        return tuple(
+            None if array is None else awake(array, values, valid)
+            for array, values, valid in zip(arrays, self._arrays, self._valid, strict=True)
+        )
+
+    def _of_steps(self, steps: Steps) -> ValidSteps:
+        return ValidSteps(
+            self._on_device(steps.valid),
+            self._on_device(steps.rank.astype(np.int32)),
+            self._on_device(steps.lending.astype(np.int32)),
+        )
 
     def _tensors(self, arrays: tuple[Array | None, ...]) -> list[Any]:
         """The arrays as tensors; an array of the data has its tensor already."""

@@ -166,7 +166,7 @@ class TwinStep:
 
             def of_twin(own_and_columns: tuple[Tensors, Tensors]) -> State:
                 own_of_twin, columns = own_and_columns
-                seen = self._seen(batch.inputs, Hidden(columns, hidden.fill))
+                seen = self._seen(batch, Hidden(columns, hidden.fill))
                 return self._trained(State(own_of_twin, shared), batch._replace(inputs=seen))
 
             own, stacked = vectorise(of_twin, (own, hidden.columns))
@@ -192,7 +192,7 @@ class TwinStep:
             own, columns = own_and_columns
             mapping = self._mapping(State(own, state.shared))
             with keras.StatelessScope(mapping):
-                x = self._data.pack(self._seen(rows.inputs, Hidden(columns, hidden.fill)))
+                x = self._data.pack(self._seen(rows, Hidden(columns, hidden.fill)))
                 outputs = self._model(x, training=False)
             masks = {str(i): get_keras_mask(leaf) for i, leaf in enumerate(keras.tree.flatten(outputs))}
             return outputs, {index: mask for index, mask in masks.items() if mask is not None}
@@ -231,14 +231,22 @@ class TwinStep:
         )
         return self._split([*trainable, *others, *slots])
 
-    def _seen(self, inputs: Tensors, hidden: Hidden) -> Tensors:
-        """The inputs `(n_rows, ...)` as one twin sees them: hidden columns have their fill value."""
-        seen = []
-        for leaf, columns, fill in zip(inputs, hidden.columns, hidden.fill, strict=True):
-            is_flat = len(leaf.shape) == 1
-            seen.append(
-                ops.where(columns[0], fill[0], leaf) if is_flat else ops.where(columns, fill, leaf)
-            )
+    def _seen(self, rows: Rows, hidden: Hidden) -> Tensors:
+        """The inputs `(n_rows, ...)` as one twin sees them: hidden columns have their fill value.
+
+        Padded steps keep their values.
+        """
+        seen, every_valid = [], rows.valid or [None] * len(rows.inputs)
+        for leaf, valid, columns, fill in zip(
+            rows.inputs, every_valid, hidden.columns, hidden.fill, strict=True
+        ):
+            if len(leaf.shape) == 1:
+                seen.append(ops.where(columns[0], fill[0], leaf))
+                continue
+            if valid is not None:
+                further = [1] * (len(leaf.shape) - 2)
+                columns = ops.logical_and(columns, ops.reshape(valid, (*valid.shape, *further)))
+            seen.append(ops.where(columns, fill, leaf))
         return seen
 
     def _mapping(self, state: State) -> list[tuple[Any, Any]]:

@@ -40,11 +40,13 @@ class Rows(NamedTuple):
         inputs: one tensor `(n_rows, ...)` for each input.
         targets: a nest of tensors `(n_rows, ...)`; for rows that are scored their `Truth`.
         weights: sample weights of rows, or a nest of those of steps or outputs; None for equal ones.
+        valid: for each input `(n_rows, n_steps)` whether a step counts; None where all count.
     """
 
     inputs: Tensors
     targets: Any
     weights: Any = None
+    valid: Any = None
 
 
 class Batches(NamedTuple):

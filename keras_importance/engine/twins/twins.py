@@ -133,7 +133,7 @@ class Twins:
         self._starts = tuple(starts)
         weights = data.weights if data.value_weights is None else data.value_weights
         weights = mapped(lambda leaf: leaf.astype(keras.config.floatx()), weights)
-        self._rows = Rows(*programs.on_device([list(data.inputs), data.targets, weights]))
+        self._rows = Rows(*programs.on_device(_nests(data, data.targets, weights)))
         self._n_twins = len(hidden_columns.hidden[0])
         self._has_trained = False
         self._blocks = self._arranged()
@@ -223,10 +223,16 @@ class Twins:
 
     def _scored(self, block: _Block, data: ValidationData) -> Any:
         """For each metric, scores `(n_twins, n_rows)` or outputs, of a block with its padding."""
-        rows = Rows(*self._programs.on_device([list(data.inputs), data.truth]))
+        rows = Rows(*self._programs.on_device(_nests(data, data.truth, None)))
         with self._programs.traced():
             computed = self._programs.scores(block.state, block.hidden, rows)
         return keras.tree.map_structure(ops.convert_to_numpy, computed)
+
+
+def _nests(data: ValidationData, targets: Any, weights: Any) -> list[Any]:
+    """The arrays of `Rows`."""
+    is_padded = any(valid is not None for valid in data.valid)
+    return [list(data.inputs), targets, weights, list(data.valid) if is_padded else None]
 
 
 def _alone(function: Callable[[Any], Any], stacked: Any) -> Any:
