@@ -71,7 +71,7 @@ def keras_metrics(only: str) -> Iterator[Row]:
         if taken:
             yield from _metrics_of(problem, taken)
         for name in sorted(set(names) - set(taken)):
-            yield name, {"by name": Cell("reason", keras_scores.NOT_IN_COMPILE[name])}
+            yield name, {"by name": Cell("Keras refuses", keras_scores.NOT_IN_COMPILE[name], "Keras refuses")}
 
 
 def _metrics_of(problem: str, names: list[str]) -> Iterator[Row]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -44,17 +43,19 @@ class Cell:
     """A cell of the table.
 
     Attributes:
-        says: `"right"`, `"reason"`, or what is wrong: `"WRONG"`, `"REFUSED"`, `"CRASH"`, `"TRAINING"`
-            (the training ended in other weights), `"SILENT"` (no number and no reason).
+        says: `"right"`, `"reason"` (instead of a number), `"Keras refuses"`, or what is wrong: `"WRONG"`,
+            `"REFUSED"`, `"TRAINING"` (it ended in other weights), `"SILENT"` (no number and no reason).
         text: the reason, or what is wrong.
+        expected: what it should say.
     """
 
     says: str
     text: str = ""
+    expected: str = "right"
 
     @property
     def is_fine(self) -> bool:
-        return self.says in ("right", "reason")
+        return self.says == self.expected
 
     def __str__(self) -> str:
         return self.says if not self.text else f"{self.says}: {self.text}"
@@ -62,7 +63,14 @@ class Cell:
 
 def in_training(situation: Situation) -> Cell:
     """What the callback says in a `fit`, whose weights and history are those of a `fit` without it."""
-    plain = _trained(situation, [])
+    return replace(_in_training(situation), expected=situation.expected)
+
+
+def _in_training(situation: Situation) -> Cell:
+    try:
+        plain = _trained(situation, [])
+    except Exception as error:  # noqa: BLE001 (as below)
+        return Cell("Keras refuses", _in_short(error))
     method = Recording(N_REPEATS)
     importance = FeatureImportance(
         methods=["gradient", method], metric=situation.metric, time_budget=None, verbose=0
@@ -87,11 +95,6 @@ def in_training(situation: Situation) -> Cell:
     if result is None:
         return Cell("reason", said[0]) if said else Cell("SILENT", "no result")
     return compared(found.model, found.rows, situation, result, method, said)
-
-
-def without_training(situation: Situation) -> Cell:
-    """What `compute_importance` says."""
-    return of_model(*situation.make(), situation)
 
 
 def of_model(model: Any, rows: Rows, situation: Situation, by_hand: Any = None) -> Cell:
@@ -261,6 +264,3 @@ def _in_short(error: BaseException) -> str:
 
 def _first_line(text: str) -> str:
     return " ".join(str(text).split())[:300]
-
-
-Check = Callable[[Situation], Cell]

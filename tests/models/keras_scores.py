@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import keras
@@ -44,6 +45,8 @@ _METRIC_ARGUMENTS: dict[str, dict[str, Any]] = {
     "TopKCategoricalAccuracy": {"k": 2},
     "SparseTopKCategoricalAccuracy": {"k": 2},
 }
+_NEEDED = {"q": 0.5}
+
 # Names of metrics of which a larger value is better.
 _BETTER = (
     "accuracy", "auc", "iou", "score", "precision", "recall", "specificity", "sensitivity", "correlation",
@@ -73,11 +76,22 @@ def losses() -> Iterator[tuple[str, Situation]]:
     """Every loss of Keras with its name."""
     for name in names_in(keras.losses):
         member = getattr(keras.losses, name)
-        make = member if inspect.isclass(member) else (lambda member=member: member)
+        make = member if inspect.isclass(member) else partial(_with_all_arguments, member)
         if name.lower() == "ctc":
             yield name, Situation(_characters(make))
         else:
             yield name, PROBLEMS[problem_of(name)].situation(make)
+
+
+def _with_all_arguments(function: Any) -> Any:
+    """The function, or one that gives it the arguments that it needs beside targets and predictions."""
+    parameters = list(inspect.signature(function).parameters.values())[2:]
+    needed = {p.name: _NEEDED[p.name] for p in parameters if p.default is inspect.Parameter.empty}
+
+    def given(y_true: Any, y_pred: Any) -> Any:
+        return function(y_true, y_pred, **needed)
+
+    return given if needed else function
 
 
 def _characters(loss: Callable[[], Any]) -> Callable[[], tuple[Any, Rows]]:

@@ -42,7 +42,8 @@ class Situation:
             and of outputs; then importances are compared up to a factor.
         has_padding: whether rows have padded steps; a replaced value is then drawn in another way, and
             importances agree only up to the noise of the draws.
-        expected: `"right"`, or `"reason"` where no answer is right.
+        expected: `"right"`; `"reason"` where there is no right answer; `"Keras refuses"` where `fit` itself
+            doesn't take it.
     """
 
     make: Callable[[], tuple[Any, Rows]]
