@@ -33,9 +33,9 @@ ENGINE_FLOORS = (
     {"keras_internals"},
     {"backends", "metrics"},
     {"cut"},
-    {"gradients", "twins"},
+    {"gradients", "model_outputs", "twins"},
     {"scores"},
-    {"clock", "effort", "footprint", "gradient_support", "model_outputs", "shards"},
+    {"clock", "effort", "footprint", "gradient_support", "shards"},
     {"evaluator"},
     {"__init__"},
 )

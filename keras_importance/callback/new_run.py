@@ -74,4 +74,5 @@ def _evaluator(settings: Settings, model: Any) -> Evaluator:
         steps=steps,
         training_data=TrainingData.of(fit) if trains and fit is not None else None,
         in_parts=settings.time_budget is not None,
+        batch_size=None if fit is None else fit.rows_in_batch,
     )

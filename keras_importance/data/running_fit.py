@@ -16,7 +16,8 @@ class FitArguments:
         validation_data: what `fit` validates on; with `validation_split`, the part split off.
         validation_steps: how many batches of the validation data `fit` reads; None for all.
         callbacks: the callbacks of the training.
-        x, y, sample_weight, class_weight, batch_size, shuffle, steps_per_epoch: as `fit` has them,
+        x, y, sample_weight, class_weight, batch_size, validation_batch_size, shuffle, steps_per_epoch: as
+            `fit` has them,
             without the rows that were split off.
     """
 
@@ -28,12 +29,19 @@ class FitArguments:
     sample_weight: Any = None
     class_weight: Any = None
     batch_size: int | None = None
+    validation_batch_size: int | None = None
     shuffle: Any = True
     steps_per_epoch: int | None = None
 
+    @property
+    def rows_in_batch(self) -> int:
+        """How many rows of arrays are validated at once."""
+        return self.validation_batch_size or self.batch_size or _USUAL_BATCH
 
+
+_USUAL_BATCH = 32
 _OF_TRAINING = (
-    "x", "y", "sample_weight", "class_weight", "batch_size", "shuffle", "steps_per_epoch",
+    "x", "y", "sample_weight", "class_weight", "batch_size", "validation_batch_size", "shuffle", "steps_per_epoch",
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from keras_importance.data.dependent_rows import ROWS_TO_COMPARE
 from keras_importance.data.frames import column_names
 from keras_importance.data.loaders import ACCEPTED, Batch, batches
 from keras_importance.data.reservoir import Reservoir
+from keras_importance.data.value_weights import weight_of_rows
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.statistics.arrays import Array, Integers
 
@@ -31,6 +32,7 @@ class SampledRows:
         n_seen: how many rows the source has.
         first_rows: for each input the first rows of the source.
         column_names: for each input the names of its columns; None where the source gives none.
+        batch_size: how many rows the first batch of the source has.
     """
 
     x: Any
@@ -40,28 +42,35 @@ class SampledRows:
     n_seen: int
     first_rows: tuple[Array, ...]
     column_names: tuple[tuple[str, ...] | None, ...]
+    batch_size: int
 
 
-def sampled_rows(source: Any, steps: int | None, reservoir: Reservoir) -> SampledRows:
+def sampled_rows(
+    source: Any, steps: int | None, reservoir: Reservoir, *, keeps_weightless: bool = False
+) -> SampledRows:
     """The rows of a source that a reservoir keeps. Rows of weight 0 do not count.
 
     Args:
         source: what `fit` accepts as `validation_data`.
         steps: how many batches to read of a dataset; None reads it to its end.
         reservoir: takes the sample; it must be empty.
+        keeps_weightless: whether rows of weight 0 are kept all the same.
 
     Raises:
         InvalidArgumentError: for generators, unknown types, no rows, and rows that don't match.
     """
     names: tuple[tuple[str, ...] | None, ...] = ()
     heads: list[list[Array]] = []
+    batch_size = 0
     # Closed at once, even after an error, so that random states are restored now, not some time later.
     with closing(batches(source, steps)) as stream:
         for x, y, weight in stream:
             _check_inputs(x)
             if reservoir.n_seen == 0:
                 names = tuple(column_names(leaf) for leaf in keras.tree.flatten(x))
-            batch = _with_weight((mapped(as_input, x), *mapped(as_numpy, (y, weight))))
+            batch: Batch = (mapped(as_input, x), *mapped(as_numpy, (y, weight)))
+            batch_size = batch_size or len(keras.tree.flatten(batch[0])[0])
+            batch = batch if keeps_weightless else _with_weight(batch)
             if reservoir.n_seen < ROWS_TO_COMPARE:
                 heads.append([leaf[:ROWS_TO_COMPARE] for leaf in keras.tree.flatten(batch[0])])
             reservoir.add(batch, batch[1], _n_rows(batch))
@@ -72,7 +81,7 @@ def sampled_rows(source: Any, steps: int | None, reservoir: Reservoir) -> Sample
         )
     (x, y, weight), positions = reservoir.rows()
     first_rows = tuple(np.concatenate(parts) for parts in zip(*heads, strict=True))
-    return SampledRows(x, y, weight, positions, reservoir.n_seen, first_rows, names)
+    return SampledRows(x, y, weight, positions, reservoir.n_seen, first_rows, names, batch_size)
 
 
 def _check_inputs(x: Any) -> None:
@@ -85,10 +94,10 @@ def _check_inputs(x: Any) -> None:
 
 def _with_weight(batch: Batch) -> Batch:
     """The batch without its rows of weight 0, which count for nothing and are often padding."""
-    weight = batch[2]
-    if weight is None or not isinstance(weight, np.ndarray) or weight.size != len(weight):
+    weight = weight_of_rows(batch[2])
+    if weight is None:
         return batch
-    rows = weight.reshape(-1) != 0
+    rows = weight != 0
     n_rows = len(rows)
     if rows.all() or any(len(leaf) != n_rows for leaf in keras.tree.flatten(batch) if leaf is not None):
         return batch

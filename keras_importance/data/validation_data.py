@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,8 @@ from keras_importance.data.frames import listed
 from keras_importance.data.reservoir import Reservoir
 from keras_importance.data.sampled_rows import SampledRows, sampled_rows
 from keras_importance.data.spread import Spread, spread_of
+from keras_importance.data.truth import Truth
+from keras_importance.data.value_weights import of_mean_one, split_weights
 from keras_importance.errors import InvalidArgumentError, reason_of
 from keras_importance.statistics.arrays import Array, Floats, Integers, generator, n_blocks
 
@@ -36,6 +38,10 @@ class ValidationData:
         n_available: how many rows there were to sample from.
         in_written_order: whether the inputs stand in the order in which the user wrote them; Keras sorts
             the keys of a dict.
+        batch_size: how many rows a batch has in which `fit` validates, or the source comes.
+        value_weights: sample weights that are more than one number a row: an array `(n_rows, n_steps)`,
+            or a nest with an array for each output. None where there are none.
+        output_masks: the Keras masks of the model's outputs for these rows; see `Truth`.
     """
 
     inputs: tuple[Array, ...]
@@ -46,6 +52,9 @@ class ValidationData:
     blocks: Integers | None
     n_available: int
     in_written_order: bool
+    batch_size: int = 32
+    value_weights: Any = None
+    output_masks: Mapping[str, Array] = field(default_factory=dict)
 
     @classmethod
     def read(
@@ -56,6 +65,7 @@ class ValidationData:
         steps: int | None = None,
         input_names: Sequence[str | None] = (),
         seed: int = 0,
+        keeps_batches: bool = False,
     ) -> ValidationData:
         """Reads the source once and keeps at most `max_samples` of its rows, drawn at random.
 
@@ -66,26 +76,32 @@ class ValidationData:
             input_names: names for the inputs of a list, None for an input without a name. The inputs of
                 a dict are named by its keys.
             seed: seed of the sample.
+            keeps_batches: whether rows stay in their order, also those of weight 0, and the first
+                `max_samples` rows are the sample: for models that mix the rows of a batch.
 
         Raises:
             InvalidArgumentError: for generators, unknown types, no rows, rows that don't match, values
                 that are not finite.
         """
-        rows = sampled_rows(source, steps, Reservoir(max_samples, generator(seed, "sample")))
+        reservoir = Reservoir(None if keeps_batches else max_samples, generator(seed, "sample"))
+        rows = sampled_rows(source, steps, reservoir, keeps_weightless=keeps_batches)
         inputs = tuple(_in_float_type(leaf) for leaf in keras.tree.flatten(rows.x))
         targets = rows.y if any(leaf is not None for leaf in keras.tree.flatten(rows.y)) else None
         window = _window(rows)
         columns = _named_columns(rows, inputs, input_names)
-        _check_finite(inputs, columns, targets)
+        _check_finite(inputs, columns, None)
+        weights, value_weights = split_weights(rows.sample_weight, len(rows.positions))
         return cls(
             inputs=inputs,
             columns=columns,
             structure=keras.tree.pack_sequence_as(rows.x, list(range(len(inputs)))),
             targets=targets,
-            weights=_row_weights(rows.sample_weight, len(rows.positions)),
+            weights=weights,
             blocks=_blocks(rows, window, [*inputs, *keras.tree.flatten(targets)]),
             n_available=rows.n_seen,
             in_written_order=not isinstance(rows.x, dict) or list(rows.x) == sorted(rows.x),
+            batch_size=rows.batch_size,
+            value_weights=value_weights,
         )
 
     @property
@@ -98,6 +114,16 @@ class ValidationData:
         """How many independent units the rows make: blocks, or rows where there are none."""
         return n_blocks(self.blocks) or self.n_rows
 
+    @property
+    def row_weights(self) -> Floats | None:
+        """`(n_rows,)` weights of the rows in a metric, beside `value_weights`; None for equal ones."""
+        return self.weights if self.value_weights is None else None
+
+    @cached_property
+    def truth(self) -> Truth:
+        """What predictions for the rows are scored against; weights of steps and outputs have mean 1."""
+        return Truth(self.targets, mapped(of_mean_one, self.value_weights), self.output_masks)
+
     @cached_property
     def spreads(self) -> tuple[Spread, ...]:
         """The spread of the columns of each input; zeros for inputs that hold no numbers."""
@@ -105,9 +131,9 @@ class ValidationData:
 
     def only(self, rows: Integers) -> ValidationData:
         """The same data with only some of the rows."""
-        nests = (self.inputs, self.targets, self.weights, self.blocks)
-        inputs, targets, weights, blocks = mapped(lambda leaf: leaf[rows], nests)
-        return replace(self, inputs=inputs, targets=targets, weights=weights, blocks=blocks)
+        names = ("inputs", "targets", "weights", "blocks", "value_weights", "output_masks")
+        nests = {name: getattr(self, name) for name in names}
+        return replace(self, **mapped(lambda leaf: leaf[rows], nests))
 
     def followed_by(self, other: ValidationData) -> ValidationData:
         """These rows, then the rows of `other`, which must have the same inputs and targets.
@@ -116,9 +142,9 @@ class ValidationData:
             InvalidArgumentError: for rows of another shape or structure.
         """
         sources = (self, other)
-        nests = [(data.inputs, data.targets) for data in sources]
+        nests = [(data.inputs, data.targets, data.value_weights) for data in sources]
         try:
-            inputs, targets = mapped(lambda *parts: np.concatenate(parts), *nests)
+            inputs, targets, value_weights = mapped(lambda *parts: np.concatenate(parts), *nests)
         except (ValueError, TypeError) as error:
             raise InvalidArgumentError(
                 f"got validation data of another form than the training data ({reason_of(error)}). Pass "
@@ -130,6 +156,7 @@ class ValidationData:
             self,
             inputs=inputs,
             targets=targets,
+            value_weights=value_weights,
             weights=np.concatenate(weights) if is_weighted else None,
             blocks=_joined_blocks(self, other),
             n_available=self.n_available + other.n_available,
@@ -191,30 +218,6 @@ def _default_names(values: Array, input_name: str | None) -> tuple[str, ...]:
     if n_columns == 1 and input_name:
         return (input_name,)
     return tuple(f"x{index}" for index in range(n_columns))
-
-
-def _row_weights(weight: Any, n_rows: int) -> Floats | None:
-    """`(n_rows,)` the weights of the rows; None without weights.
-
-    Raises:
-        InvalidArgumentError: for weights that aren't one per row, negative or not finite.
-    """
-    if weight is None:
-        return None
-    leaves = keras.tree.flatten(weight)
-    values = np.asarray(leaves[0] if leaves else [], np.float64)
-    if len(leaves) > 1 or values.size != n_rows:
-        shapes = ", ".join(str(np.shape(leaf)) for leaf in leaves)
-        raise InvalidArgumentError(
-            f"got sample weights of shape {shapes}. Importance needs one weight per row: pass "
-            f"validation_data= with weights of shape ({n_rows},)."
-        )
-    values = values.reshape(n_rows)
-    if not np.all(np.isfinite(values)) or np.any(values < 0):
-        raise InvalidArgumentError(
-            "got sample weights that are negative or not finite. Pass weights of 0 or more."
-        )
-    return values
 
 
 def _check_finite(inputs: Iterable[Array], columns: Sequence[InputColumns], targets: Any) -> None:

@@ -6,7 +6,8 @@ Each function says what it returns if Keras no longer has the name: the engine t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import keras
@@ -29,10 +30,28 @@ try:
 except ImportError:
     global_state = None
 
+try:  # A loss under `tf.distribute` divides itself by the number of replicas.
+    from keras.src.losses.loss import unscale_loss_for_distribution as unscaled_for_distribution
+except ImportError:
+
+    def unscaled_for_distribution(value: Any) -> Any:
+        """The loss as if there were a single replica."""
+        return value
+
+try:
+    from keras.src.backend.common.stateless_scope import get_stateless_scope, in_stateless_scope
+except ImportError:
+
+    def in_stateless_scope() -> bool:
+        """Whether variables are read and written through a `StatelessScope`."""
+        return False
+
+
 _GLOBAL_GENERATOR = "global_seed_generator"
 
 __all__ = [
     "InboundCall",
+    "collected_losses",
     "compiled_loss_weights",
     "compiled_metrics",
     "forget_global_generator",
@@ -47,6 +66,7 @@ __all__ = [
     "metric_direction",
     "metric_function",
     "set_keras_mask",
+    "unscaled_for_distribution",
 ]
 
 
@@ -134,6 +154,25 @@ def function_arguments(loss_or_metric: Any) -> Mapping[str, Any]:
     """The arguments that a loss or a metric hands to its function, such as `from_logits`."""
     arguments: Mapping[str, Any] = getattr(loss_or_metric, "_fn_kwargs", {})
     return arguments
+
+
+@contextmanager
+def collected_losses() -> Iterator[list[Any]]:
+    """A context that collects what layers pass to `add_loss`; `model.losses` is then that of the call.
+
+    Without it the losses of a traced call would stay with the layers, as tensors of a program that is
+    over.
+    """
+    if in_stateless_scope():
+        scope = get_stateless_scope()
+        before, scope.collect_losses = scope.collect_losses, True
+        try:
+            yield scope.losses
+        finally:
+            scope.collect_losses = before
+        return
+    with keras.StatelessScope(collect_losses=True) as scope:
+        yield scope.losses
 
 
 # --- random state -------------------------------------------------------------------------------

@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
 
+from keras_importance.data.arrays import mapped
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends.backend import Inference
 from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.cut.block_sizes import declared_batch
+from keras_importance.engine.keras_internals import collected_losses, get_keras_mask, layers_of
 from keras_importance.statistics.arrays import Array, Integers
 
 _FEW_ROWS = 16
+_ALIKE = 1e-3
 
 
 class ModelOutputs:
@@ -25,16 +28,72 @@ class ModelOutputs:
     Args:
         compiler: compiles for the model.
         data: the rows.
+        batch_size: how many rows the model must get at once, in their order; None for any.
     """
 
-    def __init__(self, compiler: Compiler, data: ValidationData) -> None:
+    def __init__(
+        self, compiler: Compiler, data: ValidationData, batch_size: int | None = None
+    ) -> None:
         self._compiler = compiler
         self._data = data
+        self._batch_size = batch_size
 
     @cached_property
     def few_rows(self) -> Integers:
-        """Indices of 16 rows, or of as many as the model's inputs are fixed to."""
-        return np.arange(declared_batch(self._compiler.model) or _FEW_ROWS) % self._data.n_rows
+        """Indices of 16 rows, or of as many as the model must get at once."""
+        n_rows = self._batch_size or declared_batch(self._compiler.model) or _FEW_ROWS
+        return np.arange(n_rows) % self._data.n_rows
+
+    @cached_property
+    def mix_rows(self) -> bool:
+        """Whether the outputs for a row depend on the other rows of its batch.
+
+        The same rows are run beside other rows. A model that draws random numbers in inference differs
+        from itself, which is something else.
+        """
+        rows = self.few_rows
+        half = len(rows) // 2
+        if half == 0 or self._data.n_rows <= half:
+            return False
+        others = (half + 1 + np.arange(len(rows) - half)[::-1] * 3) % self._data.n_rows
+        beside = np.concatenate([rows[:half], others])
+        first, again, moved = (self._first(chosen, half) for chosen in (rows, rows, beside))
+        return _are_alike(first, again) and not _are_alike(first, moved)
+
+    def _first(self, rows: Integers, n_rows: int) -> list[Array]:
+        """The outputs for the first of some rows."""
+        outputs = self.of([values[rows] for values in self._data.inputs])
+        return [leaf[:n_rows] for leaf in keras.tree.flatten(outputs)]
+
+    @cached_property
+    def add_losses(self) -> bool:
+        """Whether the model adds losses of its own that depend on the rows, by `add_loss`.
+
+        Regularisation of activities doesn't count: it says nothing of the predictions.
+        """
+        own = self._added(self.few_rows)
+        regularised = [
+            layer
+            for layer in layers_of(self._compiler.model)
+            if getattr(layer, "activity_regularizer", None) is not None
+        ]
+        if len(own) <= len(regularised):
+            return False
+        return not np.array_equal(own, self._added(np.zeros_like(self.few_rows)))
+
+    def _added(self, rows: Integers) -> Array:
+        """The losses that layers add for some rows."""
+        inputs = [self._compiler.on_device(values[rows]) for values in self._data.inputs]
+        return np.array([keras.ops.convert_to_numpy(loss) for loss in self._losses(inputs)])
+
+    @cached_property
+    def _losses(self) -> Callable[[list[Any]], Any]:
+        def losses(call: Inference, inputs: list[Any]) -> list[Any]:
+            with collected_losses() as added:
+                call(self._data.pack(inputs))
+                return list(added)
+
+        return self._compiler(losses, fuse=False)
 
     @cached_property
     def few(self) -> Any:
@@ -51,15 +110,53 @@ class ModelOutputs:
         """How many values all outputs together have for a row."""
         return sum(math.prod(shape[1:]) for shape in self.shapes)
 
+    def of_rows(self, rows: Integers) -> Any:
+        """The outputs for the rows of these indices, as a nest of arrays `(n_rows, ...)`."""
+        return self._in_chunks(rows)[0]
+
+    @cached_property
+    def masks(self) -> dict[str, Array]:
+        """For each output with a Keras mask the `(n_rows, n_steps)` mask, by the output's index."""
+        return self._in_chunks(np.arange(self._data.n_rows))[1] if self._masks_of_few else {}
+
+    @cached_property
+    def _masks_of_few(self) -> dict[str, Array]:
+        """The masks for `few_rows`."""
+        return self._in_chunks(self.few_rows)[1]
+
+    def _in_chunks(self, rows: Integers) -> tuple[Any, dict[str, Array]]:
+        """The outputs and the masks for some rows, in chunks of one static shape, that of `few_rows`."""
+        size, parts = len(self.few_rows), []
+        for start in range(0, len(rows), size):
+            # The last chunk is padded with the last row.
+            chunk = rows[np.minimum(np.arange(start, start + size), len(rows) - 1)]
+            inputs = [self._compiler.on_device(values[chunk]) for values in self._data.inputs]
+            parts.append(mapped(keras.ops.convert_to_numpy, self._with_masks(inputs)))
+        return cast(
+            "tuple[Any, dict[str, Array]]",
+            mapped(lambda *leaves: np.concatenate(leaves)[: len(rows)], *parts),
+        )
+
     def of(self, inputs: list[Array]) -> Any:
         """The outputs for some inputs, as a nest of arrays."""
-        outputs = self._inference([self._compiler.on_device(values) for values in inputs])
+        outputs, _ = self._with_masks([self._compiler.on_device(values) for values in inputs])
         return keras.tree.map_structure(keras.ops.convert_to_numpy, outputs)
 
     @cached_property
-    def _inference(self) -> Callable[[list[Any]], Any]:
+    def _with_masks(self) -> Callable[[list[Any]], Any]:
         # Compiled, as an eager call could draw from TensorFlow's global random state.
-        def inference(call: Inference, inputs: list[Any]) -> Any:
-            return call(self._data.pack(inputs))
+        def inference(call: Inference, inputs: list[Any]) -> tuple[Any, dict[str, Any]]:
+            outputs = call(self._data.pack(inputs))
+            masks = {str(i): get_keras_mask(leaf) for i, leaf in enumerate(keras.tree.flatten(outputs))}
+            return outputs, {index: mask for index, mask in masks.items() if mask is not None}
 
         return self._compiler(inference, fuse=False)
+
+
+def _are_alike(ours: list[Array], theirs: list[Array]) -> bool:
+    """Whether two lists of outputs agree up to rounding."""
+    return all(
+        own.shape == other.shape
+        and np.allclose(own, other, rtol=_ALIKE, atol=_ALIKE * np.max(np.abs(other), initial=0.0), equal_nan=True)
+        for own, other in zip(ours, theirs, strict=True)
+    )

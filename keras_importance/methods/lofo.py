@@ -186,11 +186,11 @@ def _as_scores(scores: Floats, evaluator: Evaluator) -> Scores:
     worsening = np.moveaxis(evaluator.worsening(scores[:, 1:], scores[:, :1]), 0, 1)
     data, n_seeds = evaluator.data, len(scores)
     of_rows = evaluator.metric.row_scores is not None or scores.shape[-1] == data.n_rows
-    baseline = float(weighted_mean(scores[:, 0], data.weights if of_rows else None).mean())
+    baseline = float(weighted_mean(scores[:, 0], evaluator.row_weights if of_rows else None).mean())
     draws = None
     if of_rows:
         differences = FoldDifferences(np.arange(data.n_rows), worsening)
-        estimate = left_out([differences], data.weights, data.blocks)
+        estimate = left_out([differences], evaluator.row_weights, data.blocks)
         draws = _draws(worsening, estimate, evaluator)
     else:
         estimate = left_out_of_sets(worsening[..., 0])
@@ -224,8 +224,8 @@ def _draws(worsening: Floats, estimate: HeldOutEstimate, evaluator: Evaluator) -
     """
     data = evaluator.data
     centred = worsening.mean(axis=1) - estimate.importances.mean(axis=1)[:, None]
-    if data.weights is not None:
-        centred = centred * unit_weights(data.weights, data.n_rows)
+    if evaluator.row_weights is not None:
+        centred = centred * unit_weights(evaluator.row_weights, data.n_rows)
     return multiplier_draws(centred, evaluator.multipliers, estimate.std_error, data.blocks)
 
 

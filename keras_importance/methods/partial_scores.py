@@ -56,7 +56,7 @@ class PartialScores:
             evaluator.subsamples.rows(work.n_rows),
         )
         self._n_rows = work.n_rows
-        self._weights = self._of_rows_used(evaluator.data.weights)
+        self._weights = self._of_rows_used(evaluator.row_weights)
         self._blocks = self._of_rows_used(evaluator.data.blocks)
         self.screened = np.full(n_features, math.nan)
         self.importances = np.full((n_features, work.n_repeats), math.nan)
@@ -143,7 +143,7 @@ class PartialScores:
         Args:
             scale: factor for the screened importances; see `PerturbationMethod.screen_scale`.
         """
-        if self._evaluator.outputs.n_values > MAX_OUTPUTS:
+        if self._evaluator.outputs.n_values > MAX_OUTPUTS or self._evaluator.mixes_rows:
             return  # a backward pass per output would cost more than it saves
         for scores in self._evaluator.scores(self.request, LINEARISED):
             worsening = self._evaluator.worsening(scores.scores, scores.baseline)

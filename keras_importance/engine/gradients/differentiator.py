@@ -13,6 +13,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_importance.data.arrays import mapped
+from keras_importance.data.truth import Truth
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends.backend import Inference, gather
 from keras_importance.engine.backends.compiler import Compiler
@@ -22,7 +24,7 @@ from keras_importance.engine.gradients.moments import Moments, moments_of
 from keras_importance.statistics.arrays import Array, Floats, Integers, unit_weights
 
 RowScores = Callable[[Any, Any], Any]
-"""A loss of each row: `(targets, outputs) -> (n_rows,)`."""
+"""A loss of each row: `(truth, outputs) -> (n_rows,)`."""
 
 Scalar = Array | RowScores
 """The scalar of each row `i` that is differentiated: a loss of each row, or a sum of outputs.
@@ -83,7 +85,7 @@ class _Chunk:
     """Rows on the device that go through the model together."""
 
     inputs: list[Any]
-    targets: Any
+    truth: Truth
     weights: Any
     rows: Any
 
@@ -99,6 +101,7 @@ class Differentiator:
         data: the rows.
         transform: applied to the outputs, `(n_rows, n_outputs)`, before they are differentiated.
         in_parts: whether a part of the rows may be asked for, so that smaller chunks save work.
+        batch_size: how many rows a model that mixes the rows of a batch must get at once; None for any.
 
     Attributes:
         rows_at_once: how many rows a chunk has.
@@ -111,6 +114,7 @@ class Differentiator:
         transform: Callable[[Any], Any] = lambda outputs: outputs,
         *,
         in_parts: bool = False,
+        batch_size: int | None = None,
     ) -> None:
         self._data = data
         self._transform = transform
@@ -118,10 +122,10 @@ class Differentiator:
         self._on_device = compiler.on_device
         self._replicas = compiler.replicas
         self._warm: dict[Callable[..., Any], set[int]] = defaultdict(set)
-        self.rows_at_once = rows_at_once(
+        self.rows_at_once = batch_size or rows_at_once(
             compiler.model, data, in_parts=in_parts, fraction=compiler.fraction
         )
-        if declared_batch(compiler.model) is None:
+        if declared_batch(compiler.model) is None and batch_size is None:
             self.rows_at_once = self._replicas.block_of(data.n_rows, self.rows_at_once)
         self._values = compiler(self._value_program)
         self._of_moments = compiler(moments_of)
@@ -181,7 +185,7 @@ class Differentiator:
         """
         program = self._program(self._slope_program, row_scores)
         size = min(self.rows_at_once, data.n_rows)
-        chunks = [(chunk.inputs, chunk.targets) for chunk in self._chunks_of(data, size)]
+        chunks = [(chunk.inputs, chunk.truth) for chunk in self._chunks_of(data, size)]
         slopes = [
             None if pairs is None else np.concatenate([_in_logits(*pair) for pair in pairs], axis=1)
             for pairs in _arrays(self._each(program, chunks))
@@ -211,7 +215,7 @@ class Differentiator:
             chunks.append(
                 _Chunk(
                     inputs=[rows_on_device(leaf) for leaf in inputs],
-                    targets=keras.tree.map_structure(rows_on_device, data.targets, none_is_leaf=False),
+                    truth=mapped(rows_on_device, data.truth),
                     weights=self._on_device(weight),
                     rows=self._on_device(rows.astype(np.int32)),
                 )
@@ -247,7 +251,7 @@ class Differentiator:
         """A compiled program that differentiates a scalar, and its arguments for each chunk."""
         chunks = self._chunks(data)
         if callable(scalar):
-            return self._program(program, scalar), [(chunk.inputs, chunk.targets) for chunk in chunks]
+            return self._program(program, scalar), [(chunk.inputs, chunk.truth) for chunk in chunks]
         directions = self._on_device(np.asarray(scalar, keras.config.floatx()))
         given = [(chunk.inputs, (directions, chunk.rows)) for chunk in chunks]
         return self._program(program, None), given
@@ -261,7 +265,7 @@ class Differentiator:
             row_scores: the loss that is differentiated; None for a sum of outputs.
             call: the model's inference.
             inputs: the rows of a chunk.
-            given: the targets of the loss; or for outputs the directions, and the indices of the rows.
+            given: the truth that the loss takes; or for outputs the directions, and the indices of the rows.
         """
 
         def scalar(leaves: list[Any]) -> Any:
@@ -293,14 +297,14 @@ class Differentiator:
         return self._transform(ops.cast(joined, keras.config.floatx()))
 
     def _slope_program(
-        self, row_scores: RowScores, call: Inference, inputs: list[Any], targets: Any
+        self, row_scores: RowScores, call: Inference, inputs: list[Any], truth: Truth
     ) -> Any:
         outputs = call(self._data.pack(inputs))
         # Copies without the logits that Keras attaches to probabilities, and its losses use instead.
         leaves = [ops.multiply(leaf, 1) for leaf in keras.tree.flatten(outputs)]
 
         def scalar(leaves: list[Any]) -> Any:
-            return row_scores(targets, keras.tree.pack_sequence_as(outputs, leaves))
+            return row_scores(truth, keras.tree.pack_sequence_as(outputs, leaves))
 
         slopes = self._compiler.gradients(scalar, leaves)
         return [

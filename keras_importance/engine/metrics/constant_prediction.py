@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_importance.data.arrays import mapped
+from keras_importance.data.truth import Truth
 from keras_importance.engine.metrics.losses import for_each_output
 from keras_importance.engine.metrics.metric import Metric, are_classes
 from keras_importance.statistics.arrays import Array, Floats, weighted_mean
@@ -22,7 +24,7 @@ _TINY = 1e-7
 
 
 def constant_scores(
-    metric: Metric, targets: Any, few_outputs: Any, names: Sequence[str], weights: Floats | None
+    metric: Metric, truth: Truth, few_outputs: Any, names: Sequence[str], weights: Floats | None
 ) -> Floats | None:
     """`(n_rows,)` scores of the best constant prediction; None if no constant has finite row scores.
 
@@ -33,7 +35,7 @@ def constant_scores(
 
     Args:
         metric: the resolved metric.
-        targets: the nest of targets.
+        truth: what predictions are scored against.
         few_outputs: the model's outputs for a few rows.
         names: names of the outputs.
         weights: weights of the rows; None for equal ones.
@@ -42,13 +44,13 @@ def constant_scores(
     keys = list(few_outputs) if isinstance(few_outputs, dict) else list(names)
     if len(keys) != len(outputs):
         keys = list(map(str, range(len(outputs))))
-    pairs = list(zip(for_each_output(targets, keys, len(outputs)), outputs, strict=False))
+    pairs = list(zip(for_each_output(truth.targets, keys, len(outputs)), outputs, strict=False))
     if len(pairs) != len(outputs):
         return None
     candidates = [list(_candidates(target, output, weights)) for target, output in pairs]
     if not all(candidates):
         return None
-    scorer = _ConstantScorer(metric, targets, few_outputs, weights)
+    scorer = _ConstantScorer(metric, truth, few_outputs, weights)
     best = [of_output[0] for of_output in candidates]
     for index, of_output in enumerate(candidates):
         moved = ([*best[:index], constant, *best[index + 1 :]] for constant in of_output)
@@ -79,7 +81,7 @@ class _ConstantScorer:
     """Scores constants by the metric; for `mean`, lower is better."""
 
     metric: Metric
-    targets: Any
+    truth: Truth
     few_outputs: Any
     weights: Floats | None
 
@@ -88,12 +90,12 @@ class _ConstantScorer:
         rows = self.rows(constants)
         if rows is None or not np.all(np.isfinite(rows)):
             return math.inf
-        return (self.metric.worse_is or 1) * float(weighted_mean(rows, self.weights))
+        return self.metric.worse_is * float(weighted_mean(rows, self.weights))
 
     def rows(self, constants: Sequence[_Constant]) -> Floats | None:
         """`(n_rows,)` scores of one constant per output; None if the metric has no row scores."""
         leaves = keras.tree.flatten(self.few_outputs)
-        n_rows = len(keras.tree.flatten(self.targets)[0])
+        n_rows = len(keras.tree.flatten(self.truth.targets)[0])
         predicted = keras.tree.pack_sequence_as(
             self.few_outputs,
             [
@@ -102,10 +104,10 @@ class _ConstantScorer:
             ],
         )
         if self.metric.row_scores is not None:
-            tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, (self.targets, predicted))
+            tensors = mapped(keras.ops.convert_to_tensor, (self.truth, predicted))
             scores = keras.ops.convert_to_numpy(self.metric.row_scores(*tensors))
         else:
-            scores = self.metric.checked_score(self.targets, predicted, None)
+            scores = self.metric.score(self.truth, predicted, None)
         return np.asarray(scores, np.float64) if np.shape(scores) == (n_rows,) else None
 
 

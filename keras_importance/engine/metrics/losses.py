@@ -1,18 +1,25 @@
-"""The compiled loss, of each row and of all rows."""
+"""The compiled loss: for each output its terms, row by row and for all rows, as Keras computes it."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import keras
 
-from keras_importance.engine.keras_internals import compiled_loss_weights, get_keras_mask
+from keras_importance.data.truth import Truth
+from keras_importance.engine.keras_internals import (
+    collected_losses,
+    compiled_loss_weights,
+    get_keras_mask,
+    set_keras_mask,
+    unscaled_for_distribution,
+)
 from keras_importance.engine.metrics.outputs import Output
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.engine.metrics.row_form import RowValues, Term, row_values
 
 _CROSSENTROPY = {
     "binary": "binary_crossentropy",
@@ -21,56 +28,22 @@ _CROSSENTROPY = {
 }
 
 
-@dataclass(frozen=True)
-class CompiledLoss:
-    """The loss that a model was compiled with.
+@dataclass(frozen=True, eq=False)
+class Forms:
+    """A loss or metric of one output, in the forms in which it can be computed.
 
     Attributes:
-        of_rows: `(y_true, y_pred) -> (n_rows,)` losses, made of Keras operations.
-        of_all_rows: `(y_true, y_pred) -> float`, the loss as it reduces the rows itself.
+        of_all: `(truth, y_pred, weights) -> number` for all rows at once, computed as Keras does;
+            `weights` are those of the rows, or None.
+        of_rows: terms whose mean over rows may be the same number. The first that agrees is used.
+        scale: factor of the term in the total; None for 1.
+        is_sum: whether `of_all` is a sum over rows, of which the rows take the mean.
     """
 
-    of_rows: Callable[[Any, Any], Any]
-    of_all_rows: Callable[[Any, Any], float]
-
-
-def compiled_loss(model: Any) -> CompiledLoss:
-    """The compiled loss, of each row and of all rows; outputs are added up with their `loss_weights`.
-
-    Keras has no public loss of each row. Regularisation is left out: it is the same for every row, so it
-    cancels in differences of losses.
-
-    Raises:
-        InvalidArgumentError: if the model was compiled without a loss.
-    """
-    if has_own_loss(model):
-        return _own_loss(model)
-    loss = getattr(model, "loss", None)
-    if loss is None:
-        raise InvalidArgumentError(
-            "got metric='loss' and a model that was compiled without a loss. Compile it with one, or "
-            "pass metric= as a callable (y_true, y_pred)."
-        )
-    weights = compiled_loss_weights(model)
-
-    def total(of_output: Callable[[Any, Any, Any], Any], y_true: Any, y_pred: Any) -> Any:
-        outputs = _flat_outputs(model, y_pred)
-        n_outputs = len(outputs)
-        targets = for_each_output(y_true, list(outputs), n_outputs)
-        losses = for_each_output(loss, list(outputs), n_outputs, repeat=True)
-        scales = for_each_output(weights, list(outputs), n_outputs, repeat=True)
-        summed = 0.0
-        parts = zip(targets, outputs.values(), losses, scales, strict=True)
-        for target, output, loss_of_output, scale in parts:
-            if loss_of_output is not None:
-                value = of_output(loss_of_output, target, output)
-                summed = summed + (value if scale is None else scale * value)
-        return summed
-
-    def of_all_rows(y_true: Any, y_pred: Any) -> float:
-        return float(keras.ops.convert_to_numpy(total(_loss_of_all, y_true, y_pred)))
-
-    return CompiledLoss(of_rows=partial(total, _loss_rows), of_all_rows=of_all_rows)
+    of_all: Callable[[Truth, Any, Any], Any]
+    of_rows: Sequence[Term]
+    scale: Any = None
+    is_sum: bool = False
 
 
 def has_own_loss(model: Any) -> bool:
@@ -78,47 +51,230 @@ def has_own_loss(model: Any) -> bool:
     return type(model).compute_loss is not keras.Model.compute_loss
 
 
-def _own_loss(model: Any) -> CompiledLoss:
-    """The loss by the model's own `compute_loss`, with `x=None`; for `of_rows` row by row."""
-    takes_training = "training" in inspect.signature(model.compute_loss).parameters
-    further = {"training": False} if takes_training else {}
+def compiled_loss(model: Any, outputs: Any) -> list[Forms]:
+    """The compiled loss of each output, with its weight in the total; empty without a compiled loss.
 
-    def loss(y_true: Any, y_pred: Any) -> Any:
-        value = model.compute_loss(x=None, y=y_true, y_pred=y_pred, sample_weight=None, **further)
+    Keras has no public loss of each row. Regularisation is left out: it is the same for every row, so it
+    cancels in differences of losses.
+
+    Args:
+        model: the compiled model.
+        outputs: the model's outputs for some rows.
+    """
+    if has_own_loss(model):
+        return [_own_loss(model)]
+    loss, names = getattr(model, "loss", None), _names_of_outputs(model, outputs)
+    if loss is None:
+        return []
+    if len(names) == 1 and isinstance(loss, (list, tuple)):
+        loss = loss[0]  # of several losses of a single output Keras takes the first
+    losses = for_each_output(loss, names, len(names), repeat=True)
+    scales = for_each_output(compiled_loss_weights(model), names, len(names), repeat=True)
+    known = tuple(map(str, names))
+    selects = [_part(Output(name, index, known)) for index, name in enumerate(known)]
+    return [
+        forms_of_loss(identifier, select, scale)
+        for select, identifier, scale in zip(
+            selects if len(names) > 1 else [_whole], losses, scales, strict=True
+        )
+        if identifier is not None
+    ]
+
+
+def _names_of_outputs(model: Any, outputs: Any) -> list[Any]:
+    """The names of the flattened outputs, or their indices."""
+    if isinstance(outputs, dict):
+        return sorted(outputs)
+    n_outputs = len(keras.tree.flatten(outputs))
+    names = list(getattr(model, "output_names", None) or [])
+    return names if len(names) == n_outputs else list(range(n_outputs))
+
+
+Selected = tuple[Any, Any, Any, Any]
+Select = Callable[[Truth, Any], Selected]
+"""From truth and outputs to the target, prediction, weights and mask of one output."""
+
+
+def _whole(truth: Truth, y_pred: Any) -> Selected:
+    """The parts of the only output."""
+    (target,), (predicted,) = _leaves(truth.targets), keras.tree.flatten(y_pred)
+    weights = _leaves(truth.weights)
+    return target, predicted, weights[0] if weights else None, mask_of(truth, predicted, 0)
+
+
+def _part(output: Output) -> Select:
+    """Selects the parts of one of several outputs."""
+
+    def selected(truth: Truth, y_pred: Any) -> Selected:
+        predicted = output.of_predictions(y_pred)
+        weights = truth.weights
+        if keras.tree.is_nested(weights):
+            weights = output.of_targets(weights)
+        return (
+            output.of_targets(truth.targets), predicted, weights, mask_of(truth, predicted, output.index),
+        )  # fmt: skip
+
+    return selected
+
+
+def selection(output: Output | None) -> Select:
+    """Selects the parts of an output; None for the only one."""
+    return _whole if output is None else _part(output)
+
+
+def mask_of(truth: Truth, predicted: Any, index: int) -> Any:
+    """The Keras mask of an output: that of the untouched rows, else the one that the tensor carries."""
+    known = truth.masks.get(str(index))
+    return get_keras_mask(predicted) if known is None else known
+
+
+def forms_of_loss(identifier: Any, select: Select, scale: Any = None) -> Forms:
+    """The forms of a loss that `compile` was given for one output."""
+    loss = _as_loss(identifier)
+
+    def unreduced(truth: Truth, y_pred: Any) -> RowValues:
+        target, predicted, weights, mask = select(truth, y_pred)
+        loss_object = loss(target, predicted)
+        if type(loss_object).__call__ is not keras.losses.Loss.__call__:
+            raise NotImplementedError("the loss is reduced by a __call__ of its own")
+        target, predicted = in_type_of(loss_object, target, predicted)
+        values = keras.ops.convert_to_tensor(loss_object.call(target, predicted))
+        if not values.shape:
+            raise NotImplementedError("the loss returns one number for all rows")
+        return row_values(values, weights, _both(mask, get_keras_mask(values)))
+
+    def row_by_row(truth: Truth, y_pred: Any) -> RowValues:
+        target, predicted, weights, mask = select(truth, y_pred)
+        if mask is not None or weights is not None:
+            raise NotImplementedError("rows alone don't tell how much they count")
+        loss_object = loss(target, predicted)
+        return RowValues(each_row(loss_object, *in_type_of(loss_object, target, predicted)))
+
+    def of_all(truth: Truth, y_pred: Any, weights: Any) -> Any:
+        target, predicted, own, mask = select(truth, y_pred)
+        predicted = with_mask(predicted, mask)
+        loss_object = loss(target, predicted)
+        value = loss_object(target, predicted, combined(own, weights))
+        return unscaled_for_distribution(keras.ops.mean(value))
+
+    is_sum = getattr(identifier, "reduction", None) == "sum"
+    return Forms(of_all, (unreduced, row_by_row), scale, is_sum)
+
+
+def _own_loss(model: Any) -> Forms:
+    """The loss by the model's own `compute_loss`, with `x=None`."""
+    further = {"training": False} if takes_training(model) else {}
+
+    def loss(y_true: Any, y_pred: Any, weights: Any = None) -> Any:
+        value = model.compute_loss(x=None, y=y_true, y_pred=y_pred, sample_weight=weights, **further)
         return keras.ops.convert_to_tensor(value)
 
-    def of_rows(y_true: Any, y_pred: Any) -> Any:
-        rows = keras.tree.map_structure(keras.ops.convert_to_tensor, (y_true, y_pred))
+    def row_by_row(truth: Truth, y_pred: Any) -> RowValues:
+        if truth.weights is not None:
+            raise NotImplementedError("rows alone don't tell how much they count")
+        return RowValues(each_row(loss, truth.targets, y_pred))
 
-        def of_row(row: Any) -> Any:
-            alone = keras.tree.map_structure(lambda leaf: leaf[None], row)
-            return keras.ops.mean(loss(*alone))
+    def of_all(truth: Truth, y_pred: Any, weights: Any) -> Any:
+        own = truth.weights
+        tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, (truth.targets, y_pred))
+        return keras.ops.mean(loss(*tensors, weights if own is None else own))
 
-        return keras.ops.vectorized_map(of_row, rows)
-
-    def of_all_rows(y_true: Any, y_pred: Any) -> float:
-        tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, (y_true, y_pred))
-        return float(keras.ops.convert_to_numpy(keras.ops.mean(loss(*tensors))))
-
-    return CompiledLoss(of_rows=of_rows, of_all_rows=of_all_rows)
+    return Forms(of_all, (row_by_row,))
 
 
-def loss_of_output(model: Any, output: Output) -> CompiledLoss:
-    """The compiled loss of one of several outputs, without its weight in the total loss."""
-    identifier = output.of_argument(model.loss)
+def loss_of_batch(model: Any, call: Callable[[Any], Any], x: Any, truth: Truth, weights: Any) -> Any:
+    """The loss of a batch as `evaluate` computes it, with what the model adds; inside a program.
 
-    def of_all_rows(y_true: Any, y_pred: Any) -> float:
-        return float(keras.ops.convert_to_numpy(_loss_of_all(identifier, y_true, y_pred)))
+    Args:
+        model: the compiled model.
+        call: the model's inference.
+        x: the nest of inputs.
+        truth: what the predictions are scored against.
+        weights: weights of the rows; None for equal ones.
+    """
+    further = {"training": False} if takes_training(model) else {}
+    with collected_losses():
+        weight = combined(truth.weights, weights)
+        value = model.compute_loss(
+            x=x, y=truth.targets, y_pred=call(x), sample_weight=weight, **further
+        )
+        return unscaled_for_distribution(keras.ops.mean(keras.ops.convert_to_tensor(value)))
 
-    return CompiledLoss(of_rows=partial(_loss_rows, identifier), of_all_rows=of_all_rows)
+
+def takes_training(model: Any) -> bool:
+    """Whether the model's own `compute_loss` is told whether it trains."""
+    return "training" in inspect.signature(model.compute_loss).parameters
 
 
-def _flat_outputs(model: Any, y_pred: Any) -> dict[Any, Any]:
-    if isinstance(y_pred, dict):
-        return dict(y_pred)
-    flat = keras.tree.flatten(y_pred)
-    names = getattr(model, "output_names", None) or range(len(flat))
-    return dict(zip(names, flat, strict=True))
+def each_row(function: Callable[[Any, Any], Any], y_true: Any, y_pred: Any) -> Any:
+    """`(n_rows,)` values of a function of rows, called with one row at a time."""
+    rows = keras.tree.map_structure(keras.ops.convert_to_tensor, (y_true, y_pred))
+
+    def of_row(row: Any) -> Any:
+        alone = keras.tree.map_structure(lambda leaf: leaf[None], row)
+        return keras.ops.mean(keras.ops.convert_to_tensor(function(*alone)))
+
+    return keras.ops.vectorized_map(of_row, rows)
+
+
+# --- one loss object, as Keras makes and calls it -------------------------------------------------
+
+
+class _LossOfFunction(keras.losses.Loss):
+    """A function of targets and predictions as a loss, as `compile` makes it."""
+
+    def __init__(self, function: Callable[[Any, Any], Any]) -> None:
+        super().__init__()
+        self._function = function
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The function's value, for tensors of equal rank where that is possible."""
+        if keras.tree.is_nested(y_true) or keras.tree.is_nested(y_pred):
+            return self._function(y_true, y_pred)
+        return self._function(*same_rank(y_true, y_pred))
+
+
+def _as_loss(identifier: Any) -> Callable[[Any, Any], Any]:
+    """From targets and predictions to the loss object; only "crossentropy" depends on them."""
+    if isinstance(identifier, str) and identifier.lower() in ("crossentropy", "ce"):
+        return lambda y_true, y_pred: _loss_object(_CROSSENTROPY[kind_of_labels(y_true, y_pred)])
+    loss = _loss_object(identifier)
+    return lambda _y_true, _y_pred: loss
+
+
+def _loss_object(identifier: Any) -> Any:
+    loss = keras.losses.get(identifier)
+    return loss if isinstance(loss, keras.losses.Loss) else _LossOfFunction(loss)
+
+
+def in_type_of(loss: Any, *nests: Any) -> tuple[Any, ...]:
+    """Targets and predictions as tensors of the loss's float type, as Keras converts them."""
+    dtype = getattr(loss, "dtype", None) or keras.config.floatx()
+    return tuple(
+        keras.tree.map_structure(lambda leaf: keras.ops.convert_to_tensor(leaf, dtype), nest)
+        for nest in nests
+    )
+
+
+def with_mask(predicted: Any, mask: Any) -> Any:
+    """The predictions of an output as a tensor that carries its Keras mask."""
+    if mask is None:
+        return predicted
+    predicted = keras.ops.convert_to_tensor(predicted)
+    set_keras_mask(predicted, keras.ops.convert_to_tensor(mask))
+    return predicted
+
+
+def combined(of_steps: Any, of_rows: Any) -> Any:
+    """Weights of steps or of an output where there are some, else those of the rows."""
+    return of_rows if of_steps is None else of_steps
+
+
+def _both(mask: Any, other: Any) -> Any:
+    """The steps that count in both masks; None stands for all steps."""
+    if mask is None or other is None:
+        return other if mask is None else mask
+    return keras.ops.logical_and(mask, other)
 
 
 def for_each_output(value: Any, names: list[Any], n_outputs: int, *, repeat: bool = False) -> list[Any]:
@@ -135,32 +291,6 @@ def for_each_output(value: Any, names: list[Any], n_outputs: int, *, repeat: boo
     if isinstance(value, (list, tuple)):
         return list(value)
     return [value] * n_outputs if repeat or n_outputs == 1 else keras.tree.flatten(value)
-
-
-def _loss_rows(identifier: Any, y_true: Any, y_pred: Any) -> Any:
-    """The loss of each row of one output."""
-    mask = get_keras_mask(y_pred)
-    function, y_true, y_pred = _loss_function(identifier, y_true, y_pred)
-    return row_values(function, y_true, y_pred, mask)
-
-
-def _loss_of_all(identifier: Any, y_true: Any, y_pred: Any) -> Any:
-    """The loss of all rows of one output, as the function itself reduces them."""
-    function, y_true, y_pred = _loss_function(identifier, y_true, y_pred)
-    return keras.ops.mean(function(y_true, y_pred))
-
-
-def _loss_function(identifier: Any, y_true: Any, y_pred: Any) -> tuple[Callable[..., Any], Any, Any]:
-    """The unreduced loss function, and its arguments in the type and rank that it needs."""
-    if isinstance(identifier, str) and identifier.lower() in ("crossentropy", "ce"):
-        identifier = _CROSSENTROPY[kind_of_labels(y_true, y_pred)]
-    loss = keras.losses.get(identifier)
-    dtype = getattr(loss, "dtype", keras.config.floatx())
-    y_true = keras.tree.map_structure(lambda leaf: keras.ops.convert_to_tensor(leaf, dtype), y_true)
-    y_pred = keras.tree.map_structure(lambda leaf: keras.ops.convert_to_tensor(leaf, dtype), y_pred)
-    if isinstance(loss, keras.losses.Loss):
-        return loss.call, y_true, y_pred
-    return loss, *same_rank(y_true, y_pred)
 
 
 def same_rank(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
@@ -181,38 +311,14 @@ def same_rank(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     return (longer, shorter) if ranks[0] > ranks[1] else (shorter, longer)
 
 
-def row_values(function: Callable[[Any, Any], Any], y_true: Any, y_pred: Any, mask: Any) -> Any:
-    """`(n_rows,)` values of a function of rows; a function that averages over rows is called row by row.
-
-    With a mask, only unmasked steps of a row count.
-    """
-    values = keras.ops.convert_to_tensor(function(y_true, y_pred))
-    if len(values.shape) == 0:
-        values = keras.ops.vectorized_map(
-            lambda row: keras.ops.convert_to_tensor(function(row[0][None], row[1][None])),
-            (y_true, y_pred),
-        )
-    return _mean_of_each_row(values, mask)
-
-
-def _mean_of_each_row(values: Any, mask: Any) -> Any:
-    """Mean over all axes but the first; with a mask, over its true entries."""
-    rank = len(values.shape)
-    axes = tuple(range(1, rank))
-    if not axes:
-        return values
-    if mask is None or len(mask.shape) > rank:
-        return keras.ops.mean(values, axis=axes)
-    valid = keras.ops.cast(mask, values.dtype)
-    valid = keras.ops.reshape(valid, (*mask.shape, *([1] * (rank - len(mask.shape)))))
-    valid = keras.ops.broadcast_to(valid, keras.ops.shape(values))
-    count = keras.ops.maximum(keras.ops.sum(valid, axis=axes), 1)
-    return keras.ops.sum(values * valid, axis=axes) / count
-
-
 def kind_of_labels(y_true: Any, y_pred: Any) -> str:
     """`"binary"`, `"sparse"` or `"categorical"`, by Keras' rule for "accuracy" and "crossentropy"."""
     if y_pred.shape[-1] == 1:
         return "binary"
     fewer_axes = len(y_true.shape) < len(y_pred.shape)
     return "sparse" if fewer_axes or y_true.shape[-1] == 1 else "categorical"
+
+
+def _leaves(nest: Any) -> list[Any]:
+    """The leaves of a nest that aren't None."""
+    return [leaf for leaf in keras.tree.flatten(nest) if leaf is not None]

@@ -1,206 +1,256 @@
-"""A metric in the form that scoring needs."""
+"""Metric: a loss or metric as scoring needs it, and the tries that make one from the user's argument."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_importance.data.arrays import mapped
+from keras_importance.data.truth import Truth
+from keras_importance.engine.metrics.losses import Forms
 from keras_importance.engine.metrics.outputs import Output
+from keras_importance.engine.metrics.row_form import RowForm, number
+from keras_importance.engine.metrics.trial import Trial, Trials
 from keras_importance.errors import InvalidArgumentError, reason_of
-from keras_importance.statistics.arrays import Array, generator
+from keras_importance.statistics.arrays import Array, generator, unit_weights
 
 # Relative difference below which two scores count as the same.
 _SAME = 1e-6
+# How near the score of all rows twice must come to twice the score, for a count.
+_DOUBLED = 1e-3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Metric:
-    """A metric in the form that scoring needs.
+    """A loss or metric whose direction is known, and whether it is a mean over rows.
 
     Attributes:
         name: its name in results.
-        row_scores: `(y_true, y_pred) -> (n_rows,)` made of Keras operations, so it may be compiled
-            together with the model; None if there is no such form.
-        set_score: `(y_true, y_pred, weights) -> scalar or (n_rows, ...)` for all rows at once, on
-            NumPy arrays; used if `row_scores` is None.
-        takes_weights: whether `set_score` uses the weights.
-        worse_is: +1 if a larger value is worse, -1 if it is better; None if that isn't known.
+        worse_is: +1 if a larger value is worse, -1 if it is better.
+        of_rows: scores of each row, made of Keras operations, so they may be compiled together with the
+            model; None if there are none.
+        of_all: `(truth, y_pred, weights) -> score` of all rows at once, on NumPy arrays: a number, or
+            values `(n_rows, ...)` of a user's function. It is used if `of_rows` is None.
+        takes_weights: whether `of_all` uses the weights.
+        n_counted: for a metric that counts, how many rows it counts for; None for others. Its scores of
+            fewer rows are multiplied, so that they are comparable.
+        by_batch: whether the score is the mean of the scores of batches, each computed by the model as in
+            `evaluate`. Then there are neither `of_rows` nor `of_all`.
     """
 
     name: str
-    row_scores: Callable[[Any, Any], Any] | None = None
-    set_score: Callable[[Any, Any, Any], Any] | None = None
+    worse_is: int
+    of_rows: RowForm | None = None
+    of_all: Callable[[Truth, Any, Any], Any] | None = None
     takes_weights: bool = True
-    worse_is: int | None = None
+    n_counted: int | None = None
+    by_batch: bool = False
 
-    def resolved(
-        self, y_true: Any, output_shapes: Sequence[tuple[int, ...]], weights: Any, seed: int
-    ) -> Metric:
-        """The resolved metric: it knows its direction, and whether it is a mean over rows.
+    @property
+    def row_scores(self) -> Callable[[Truth, Any], Any] | None:
+        """`(truth, y_pred) -> (n_rows,)` scores of each row; None if there are none."""
+        return None if self.of_rows is None else self.of_rows.scores
 
-        The metric is tried on two predictions: the targets themselves, and the targets shuffled. If it
-        has no declared direction, the value for the targets themselves is the better one. A loss that
-        isn't a mean over rows loses its `row_scores`: it is then scored on all rows at once.
+    def score(self, truth: Truth, y_pred: Any, weights: Any) -> Array:
+        """The score of all rows at once: one number `()`, or `(n_rows,)` values of a user's function.
 
         Args:
-            y_true: the targets of all rows.
-            output_shapes: shapes of the model's outputs for all rows.
-            weights: weights of the rows, or None.
-            seed: seed of the shuffle.
-
-        Raises:
-            InvalidArgumentError: if the metric fails, compares rows with other rows by broadcasting, or
-                has no direction and can't tell the two predictions apart.
-        """
-        right = _almost_perfect(y_true, output_shapes)
-        if right is None:
-            # The compiled loss handles several outputs. It alone has both forms of scores.
-            is_loss = self.row_scores is not None and self.set_score is not None
-            if self.worse_is is not None and (is_loss or len(output_shapes) == 1):
-                return self
-            raise InvalidArgumentError(
-                f"got metric {self.name!r} and outputs of shapes {list(output_shapes)}, which the "
-                "targets don't match. Pass metric='loss', or targets of the shape of a single output; "
-                "of several outputs name one, as in metric='<output>_loss'; "
-                "or give the callable an attribute direction='up' or 'down'."
-            )
-        shuffled = right[generator(seed, "metric").permutation(len(right))]
-        try:
-            metric = self._as_it_is_reduced(y_true, shuffled)
-            good, bad = (metric.mean(y_true, y_pred, weights) for y_pred in (right, shuffled))
-        except InvalidArgumentError:
-            raise
-        except Exception as error:
-            if self.worse_is is not None and self.row_scores is not None:
-                # The model's own loss or metric may fail on predictions that the model never returns.
-                return self
-            raise InvalidArgumentError(
-                f"got metric {self.name!r}, which fails on predictions of shape {right.shape} for "
-                f"targets of shape {np.shape(keras.tree.flatten(y_true)[0])} ({reason_of(error)}). Pass "
-                "a callable (y_true, y_pred) that returns one value per row, or one number."
-            ) from error
-        if metric.worse_is is not None:
-            return metric
-        if not abs(good - bad) > _SAME * max(abs(good), abs(bad)):
-            raise InvalidArgumentError(
-                f"got metric {self.name!r}, which is {good:.4g} for right and {bad:.4g} for shuffled "
-                "predictions, so it can't be told which way it points. Pass one that depends on how "
-                "well y_pred fits y_true, and rows with different targets."
-            )
-        return replace(metric, worse_is=1 if good < bad else -1)
-
-    def mean(self, y_true: Any, y_pred: Any, weights: Any) -> float:
-        """The metric over all rows, as one number; only `set_score` gets the weights."""
-        if self.row_scores is not None:
-            return float(np.mean(as_array(self.row_scores(y_true, y_pred))))
-        return float(np.mean(self.checked_score(y_true, y_pred, weights)))
-
-    def checked_score(self, y_true: Any, y_pred: Any, weights: Any) -> Array:
-        """The result of `set_score`: `(n_rows,)` values, or one number of shape `()`.
+            truth: what the predictions are scored against.
+            y_pred: the nest of the model's outputs.
+            weights: weights of the rows; None for equal ones.
 
         Raises:
             InvalidArgumentError: if it is neither, or one number that ignores the given weights.
         """
-        assert self.set_score is not None  # noqa: S101 (only asked where row_scores is None)
-        score = as_array(self.set_score(y_true, y_pred, weights))
+        if self.of_all is None:
+            raise TypeError(f"{self.name!r} has no score of all rows at once.")
         n_rows = len(keras.tree.flatten(y_pred)[0])
-        if score.dtype.kind not in "fiub":
-            raise InvalidArgumentError(
-                f"got metric {self.name!r}, which returned {score!r}. Let it return one value per row, "
-                "or one number."
-            )
-        if score.ndim and (len(score) != n_rows or (score.ndim == 2 and score.shape[1] == n_rows > 1)):
-            raise InvalidArgumentError(
-                f"got metric {self.name!r}, which returned values of shape {score.shape} for {n_rows} "
-                f"rows. Let it return one value per row, or one number; y_true has shape "
-                f"{np.shape(keras.tree.flatten(y_true)[0])}, y_pred {np.shape(y_pred)}."
-            )
+        given = None if weights is None else unit_weights(weights, n_rows)
+        score = checked(self.name, self.of_all(truth, y_pred, given), truth, y_pred)
         if score.ndim == 0 and weights is not None and not self.takes_weights:
             raise InvalidArgumentError(
                 f"got metric {self.name!r}, which returns one number for all rows and takes no "
                 "sample_weight, but the validation rows have weights. Let it return one value per row, "
                 "or take sample_weight=."
             )
-        return score.reshape(n_rows, -1).mean(axis=1) if score.ndim > 1 else score
-
-    def _as_it_is_reduced(self, y_true: Any, y_pred: Any) -> Metric:
-        """The metric, without `row_scores` if their mean differs from the metric of all rows."""
-        if self.row_scores is None:
-            _check_broadcast(self, y_true, y_pred)
-            return self
-        if self.set_score is None:
-            return self
-        of_rows = float(np.mean(as_array(self.row_scores(y_true, y_pred))))
-        of_all = float(np.mean(as_array(self.set_score(y_true, y_pred, None))))
-        if np.isclose(of_rows, of_all, rtol=1e-3, atol=1e-6, equal_nan=True):
-            return self
-        return replace(self, row_scores=None)
+        return score if self.n_counted is None else score * (self.n_counted / n_rows)
 
 
-@dataclass(frozen=True)
-class MetricOfOutput(Metric):
-    """A metric of one of several outputs, which takes the targets and predictions of all outputs.
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A loss or metric as the user named it, before it is tried on the model's predictions.
 
     Attributes:
-        of: the same metric, which takes the targets and predictions of its output alone.
-        output: the output.
+        name: its name in results.
+        forms: from the model's outputs for some rows to the forms of the loss of each output, or of the
+            metric.
+        worse_is: +1 if a larger value is worse, -1 if it is better; None if that isn't known.
+        output: the output that it is a metric of; None for all outputs, or the only one.
+        takes_weights: whether a score of all rows uses the weights of the rows.
+        is_callable: whether it is a user's function on NumPy arrays.
+        is_loss: whether it is a loss; the score of a loss that is a sum over rows is its mean.
     """
 
-    of: Metric | None = None
+    name: str
+    forms: Callable[[Any], Sequence[Forms]]
+    worse_is: int | None = None
     output: Output | None = None
+    takes_weights: bool = True
+    is_callable: bool = False
+    is_loss: bool = False
 
-    @classmethod
-    def made(cls, of: Metric, output: Output) -> Metric:
-        """The metric of an output, made from the metric `of` that takes this output alone."""
+    def resolved(self, trials: Trials, seed: int) -> Metric:
+        """The metric: it knows its direction, and whether it is a mean over rows.
 
-        def taking_all(function: Callable[..., Any] | None) -> Callable[..., Any] | None:
-            if function is None:
-                return None
+        It is tried on the model's own predictions, see `Trial.agreeing_term`. If it has no declared
+        direction, it is tried on the targets themselves and on the targets shuffled: the value for the
+        targets themselves is the better one.
 
-            def of_output(y_true: Any, y_pred: Any, *weights: Any) -> Any:
-                return function(output.of_targets(y_true), output.of_predictions(y_pred), *weights)
+        Args:
+            trials: the rows, with the model's predictions.
+            seed: seed of the shuffle.
 
-            return of_output
+        Raises:
+            InvalidArgumentError: if the metric fails, compares rows with other rows by broadcasting, or
+                has no direction and can't tell the two predictions apart.
+        """
+        forms = self.forms(trials.some.predicted)
+        of_rows, total = _row_form(forms, trials), _total(forms)
+        metric = Metric(self.name, self.worse_is or 0, of_rows, total, self.takes_weights)
+        if of_rows is None and not self.is_callable and _is_count(total, trials.some):
+            metric = replace(metric, n_counted=1 if self.is_loss else trials.n_available)
+        if self.worse_is is None:
+            metric = replace(metric, worse_is=self._direction(metric, trials.blank, seed))
+        return metric
 
-        return cls(
-            name=of.name,
-            row_scores=taking_all(of.row_scores),
-            set_score=taking_all(of.set_score),
-            takes_weights=of.takes_weights,
-            worse_is=of.worse_is,
-            of=of,
-            output=output,
+    def _direction(self, metric: Metric, trial: Trial, seed: int) -> int:
+        """+1 if the metric is larger for shuffled targets than for the targets themselves, else -1."""
+        targets, outputs = trial.truth.targets, keras.tree.flatten(trial.predicted)
+        if self.output is not None:
+            targets = self.output.of_targets(targets)
+            outputs = [outputs[self.output.index]]
+        right = _almost_perfect(targets, [output.shape for output in outputs])
+        if right is None:
+            raise InvalidArgumentError(
+                f"got metric {self.name!r} and outputs of shapes {[o.shape[1:] for o in outputs]} a row, "
+                "which the targets don't match. Pass metric='loss', or targets of the shape of a single "
+                "output; of several outputs name one, as in metric='<output>_loss'; "
+                "or give the callable an attribute direction='up' or 'down'."
+            )
+        shuffled = right[generator(seed, "metric").permutation(len(right))]
+        try:
+            if self.is_callable:
+                _check_broadcast(metric, trial.truth, shuffled)
+            good, bad = (_mean(metric, trial, self.output, y_pred) for y_pred in (right, shuffled))
+        except InvalidArgumentError:
+            raise
+        except Exception as error:
+            raise InvalidArgumentError(
+                f"got metric {self.name!r}, which fails on predictions of shape {right.shape} for "
+                f"targets of shape {np.shape(keras.tree.flatten(targets)[0])} ({reason_of(error)}). Pass "
+                "a callable (y_true, y_pred) that returns one value per row, or one number."
+            ) from error
+        if not abs(good - bad) > _SAME * max(abs(good), abs(bad)):
+            raise InvalidArgumentError(
+                f"got metric {self.name!r}, which is {good:.4g} for right and {bad:.4g} for shuffled "
+                "predictions, so it can't be told which way it points. Pass one that depends on how "
+                "well y_pred fits y_true, and rows with different targets."
+            )
+        return 1 if good < bad else -1
+
+
+def _total(forms: Sequence[Forms]) -> Callable[[Truth, Any, Any], Any]:
+    """The score of all rows: the forms' own, added up with their scales."""
+    if len(forms) == 1 and forms[0].scale is None:
+        return forms[0].of_all
+
+    def of_all(truth: Truth, y_pred: Any, weights: Any) -> float:
+        values = [number(of_output.of_all(truth, y_pred, weights)) for of_output in forms]
+        scales = [1.0 if of_output.scale is None else float(of_output.scale) for of_output in forms]
+        return float(np.dot(scales, values))
+
+    return of_all
+
+
+def _row_form(forms: Sequence[Forms], trials: Trials) -> RowForm | None:
+    """The scores of each row; None if one of the forms has no values of rows that agree with it."""
+    terms = [trials.some.agreeing_term(of_output) for of_output in forms]
+    known = [term for term in terms if term is not None]
+    if not terms or len(known) < len(terms):
+        return None
+    sizes = [trials.some.size(term) for term in known]
+    if any(size is not None for size in sizes):
+        sizes = [trials.every.size(term) for term in known]
+    return RowForm(known, [of_output.scale for of_output in forms], sizes)
+
+
+def _is_count(of_all: Callable[[Truth, Any, Any], Any], trial: Trial) -> bool:
+    """Whether the score of all rows twice is twice the score."""
+    for other in trial.with_other_predictions():
+        twice = other.only(np.tile(np.arange(other.n_rows), 2))
+        once, doubled = (
+            number(of_all(tried.truth, tried.predicted, tried.weights)) for tried in (other, twice)
         )
-
-    def resolved(
-        self, y_true: Any, output_shapes: Sequence[tuple[int, ...]], weights: Any, seed: int
-    ) -> Metric:
-        """The resolved metric, tried on the targets of its output; see `Metric.resolved`."""
-        assert self.of is not None and self.output is not None  # noqa: S101, PT018 (`made` knows both)
-        shape = output_shapes[self.output.index]
-        of = self.of.resolved(self.output.of_targets(y_true), [shape], weights, seed)
-        return self.made(of, self.output)
+        if once != 0:
+            return abs(doubled - 2 * once) <= _DOUBLED * abs(once)
+    return False
 
 
-def _check_broadcast(metric: Metric, y_true: Any, y_pred: Any) -> None:
+def _mean(metric: Metric, trial: Trial, output: Output | None, y_pred: Array) -> float:
+    """The metric over all rows of a trial, as one number, for other predictions of its output."""
+    predicted = trial.predicted
+    leaves = keras.tree.flatten(predicted)
+    leaves[0 if output is None else output.index] = y_pred
+    predicted = keras.tree.pack_sequence_as(predicted, leaves)
+    if metric.row_scores is not None:
+        tensors = mapped(keras.ops.convert_to_tensor, (trial.truth, predicted))
+        return float(np.mean(as_array(metric.row_scores(*tensors))))
+    return float(np.mean(metric.score(trial.truth, predicted, trial.weights)))
+
+
+def checked(name: str, value: Any, truth: Truth, y_pred: Any) -> Array:
+    """A score of all rows as one number of shape `()`, or as `(n_rows,)` values.
+
+    Raises:
+        InvalidArgumentError: if it is neither.
+    """
+    score = as_array(value)
+    n_rows = len(keras.tree.flatten(y_pred)[0])
+    if score.dtype.kind not in "fiub":
+        raise InvalidArgumentError(
+            f"got metric {name!r}, which returned {score!r}. Let it return one value per row, "
+            "or one number."
+        )
+    if score.ndim and (len(score) != n_rows or (score.ndim == 2 and score.shape[1] == n_rows > 1)):
+        raise InvalidArgumentError(
+            f"got metric {name!r}, which returned values of shape {score.shape} for {n_rows} "
+            f"rows. Let it return one value per row, or one number; y_true has shape "
+            f"{np.shape(keras.tree.flatten(truth.targets)[0])}, y_pred {np.shape(y_pred)}."
+        )
+    return score.reshape(n_rows, -1).mean(axis=1) if score.ndim > 1 else score
+
+
+def _check_broadcast(metric: Metric, truth: Truth, y_pred: Any) -> None:
     """Refuses a callable that subtracts `(n,)` from `(n, 1)` and so compares every row with every other.
 
     Such a callable has one value for two columns and for two vectors, but another value for targets
     `(n,)` and predictions `(n, 1)`.
     """
-    target = keras.tree.flatten(y_true)[0]
-    if metric.set_score is None or target.ndim != 1 or y_pred.shape != (len(target), 1):
+    target = keras.tree.flatten(truth.targets)[0]
+    if metric.of_all is None or target.ndim != 1 or y_pred.shape != (len(target), 1):
         return
     forms = ((target[:, None], y_pred), (target, y_pred[:, 0]), (target, y_pred))
     values = []
-    for form in forms:
+    for y_true, predicted in forms:
         try:
-            values.append(float(np.mean(as_array(metric.set_score(*form, None)))))
+            values.append(
+                float(np.mean(as_array(metric.of_all(truth._replace(targets=y_true), predicted, None))))
+            )
         except Exception:  # noqa: BLE001 (a form that the callable wasn't written for)
             return
     as_columns, as_vectors, as_given = values
@@ -244,5 +294,5 @@ def as_array(value: Any) -> Array:
     return flat[0] if len(flat) == 1 else np.asarray(flat)
 
 
-def _leaves(value: Any) -> Iterable[Any]:
+def _leaves(value: Any) -> Sequence[Any]:
     return [value] if isinstance(value, (int, float, np.ndarray)) else keras.tree.flatten(value)

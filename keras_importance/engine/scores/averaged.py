@@ -10,12 +10,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_importance.data.truth import Truth
 from keras_importance.engine.backends.backend import Inference
 from keras_importance.engine.cut.block_sizes import evenly
 from keras_importance.engine.cut.cut import Cut
-from keras_importance.engine.keras_internals import get_keras_mask, set_keras_mask
 from keras_importance.engine.scores.context import ScoringContext
-from keras_importance.engine.scores.cut_scorer import CutScorer
+from keras_importance.engine.scores.cut_scorer import CutScorer, values_in_outputs
 from keras_importance.engine.scores.programs import Prepared, row_scores
 from keras_importance.engine.scores.sample import Block, Sample, rows_of
 from keras_importance.statistics.arrays import Array, Integers
@@ -39,35 +39,22 @@ class AveragedScorer(CutScorer):
         self, context: ScoringContext, cut: Cut, prepare: Callable[[Inference, Any, Block], Prepared]
     ) -> None:
         super().__init__(context, cut, prepare)
-        outputs = keras.tree.flatten(context.outputs)
-        self._values_a_score = sum(math.prod(output.shape[1:]) for output in outputs)
+        self._values_a_score = values_in_outputs(context.outputs)
         self._on_device = self._compiler.on_device
         self._score_means = self._compiler(self._scores_of_means)
-        self._masks: dict[str, Array] = {}
         self._warm: set[int] = set()
 
-    def _of_block(self, targets: Any, outputs: Any, row: Any, n_slots: int) -> Any:  # noqa: ARG002
-        """Outputs `(n_slots, n_rows, ...)` and their Keras masks, by the index of the output.
-
-        A program returns no mask of a tensor by itself.
-        """
-        masks = {
-            str(index): get_keras_mask(leaf)
-            for index, leaf in enumerate(keras.tree.flatten(outputs))
-            if get_keras_mask(leaf) is not None
-        }
+    def _of_block(self, truth: Truth, outputs: Any, row: Any, n_slots: int) -> Any:  # noqa: ARG002
+        """Outputs `(n_slots, n_rows, ...)`."""
         return keras.tree.map_structure(
-            lambda leaf: ops.reshape(leaf, (n_slots, row.shape[0], *leaf.shape[1:])), (outputs, masks)
+            lambda leaf: ops.reshape(leaf, (n_slots, row.shape[0], *leaf.shape[1:])), outputs
         )
 
-    def _finished(self, scores: Any, sample: Sample) -> Array:
+    def _finished(self, outputs: Any, sample: Sample) -> Array:
         """`(n_slots, n_rows)` pseudo-values, or `(n_slots,)` where the metric needs all rows at once."""
-        outputs, masks = scores
         n_repeats, n_slots = len(sample.donors), len(keras.tree.flatten(outputs)[0])
         n_features, n_untouched = divmod(n_slots, n_repeats)
         slots = np.arange(n_features * n_repeats).reshape(n_features, n_repeats)
-        if n_untouched:  # as in the first piece of an evaluation
-            self._masks = rows_of(masks, -1)
         # Untouched rows serve as every repeat: so a feature that the model ignores differs by 0.
         slots = np.concatenate([slots, np.full((n_untouched, n_repeats), n_slots - 1)])
         scored = self._scored_together if self._metric.row_scores is None else self._scored_by_row
@@ -76,16 +63,14 @@ class AveragedScorer(CutScorer):
 
     def _scored_together(self, outputs: Any, slots: Integers, sample: Sample) -> Array:
         """`(n_features, n_repeats, ...)` pseudo-values of a metric of all rows at once."""
-        targets, weights = (
-            rows_of(nest, sample.rows) for nest in (self._data.targets, self._data.weights)
-        )
+        truth, weights = rows_of((self._data.truth, self._data.row_weights), sample.rows)
         n_repeats = slots.shape[1]
         fraction, of_features = np.full(n_repeats, 1 / n_repeats, keras.config.floatx()), []
         for repeats in slots:
             moved = _moved_means(rows_of(outputs, repeats[None]), fraction, [math.sqrt(1 / n_repeats)])
             means = keras.tree.map_structure(ops.convert_to_numpy, moved)
             of_means = [
-                self._metric.checked_score(targets, rows_of(means, (0, mean)), weights)
+                self._metric.score(truth, rows_of(means, (0, mean)), weights)
                 for mean in range(1 + n_repeats)
             ]
             of_features.append(np.asarray(of_means))
@@ -110,11 +95,9 @@ class AveragedScorer(CutScorer):
             position = np.minimum(np.arange(start, start + size), n_rows - 1)
             index = np.minimum(np.arange(first, first + n_at_once), n_features - 1)
             slot = slots[np.ix_(index, repeat)][..., None], position
-            given, masks = keras.tree.map_structure(
-                self._on_device, (rows_of(outputs, slot), rows_of(self._masks, position))
-            )
+            given = keras.tree.map_structure(self._on_device, rows_of(outputs, slot))
             row = self._on_device(sample.rows[position].astype(np.int32))
-            scores = self._score_means(given, masks, self._targets, fraction, row)
+            scores = self._score_means(given, self._truth, fraction, row)
             return np.asarray(ops.convert_to_numpy(scores))
 
         starts, firsts = range(0, n_rows, size), range(0, n_features, n_at_once)
@@ -136,14 +119,13 @@ class AveragedScorer(CutScorer):
         return evenly(n_features, max(1, _MAX_VALUES // (held * n_rows))), n_rows
 
     def _scores_of_means(
-        self, _call: Any, outputs: Any, masks: Any, targets: Any, fraction: Any, row: Any
+        self, _call: Any, outputs: Any, truth: Truth, fraction: Any, row: Any
     ) -> Any:
         """`(n_features, n_repeats, n_rows)` pseudo-values.
 
         Args:
             outputs: `(n_features, n_repeats, n_rows, ...)` predictions.
-            masks: Keras masks of the untouched rows, by the index of the output.
-            targets: the targets of all rows.
+            truth: what the predictions for all rows are scored against.
             fraction: `(n_repeats,)` 1 over the number of repeats; 0 for padding.
             row: `(n_rows,)` indices of the rows.
         """
@@ -151,12 +133,7 @@ class AveragedScorer(CutScorer):
         moved = _moved_means(outputs, fraction, [ops.sqrt(fraction[0]), -left_out])
         n_features, n_means = keras.tree.flatten(moved)[0].shape[:2]
         means = keras.tree.map_structure(lambda leaf: ops.reshape(leaf, (-1, *leaf.shape[3:])), moved)
-        leaves = keras.tree.flatten(means)
-        for index, mask in masks.items():
-            # The steps of the untouched rows count, whatever steps the replaced values would mask.
-            every = ops.broadcast_to(mask, (n_features, n_means, *mask.shape))
-            set_keras_mask(leaves[int(index)], ops.reshape(every, (-1, *mask.shape[1:])))
-        scores = row_scores(self._metric, targets, means, row, n_features * n_means)
+        scores = row_scores(self._metric, truth, means, row, n_features * n_means)
         scores = ops.reshape(scores, (n_features, n_means, row.shape[0]))
         score, towards, without = ops.split(scores, [1, 1 + fraction.shape[0]], axis=1)
         return pseudo_values(score, towards, (score - without) / left_out, fraction)

@@ -23,6 +23,7 @@ class ScoringContext:
         features: the features.
         metric: the resolved metric.
         outputs: the model's outputs for a few rows, as arrays.
+        batch_size: how many rows the model must get at once, in their order; None for any.
         in_parts: whether a part of the rows may be asked for.
     """
 
@@ -32,4 +33,5 @@ class ScoringContext:
     features: FeatureSet
     metric: Metric
     outputs: Any
+    batch_size: int | None = None
     in_parts: bool = False

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_importance.data.truth import Truth
 from keras_importance.engine.backends.backend import Inference
 from keras_importance.engine.backends.replicas import Owners
 from keras_importance.engine.cut.block_sizes import block_shape, declared_batch
@@ -68,7 +69,7 @@ class CutScorer:
         self._compiler = context.compiler
         self._replicas = context.compiler.replicas
         self._data = context.data
-        self._targets = context.device_data.targets
+        self._truth = context.device_data.truth
         self._metric = context.metric
         self._cut = cut
         self._no_feature = len(context.features)
@@ -79,7 +80,7 @@ class CutScorer:
             for features in _by_width(cut)
         ]
         self._is_stateless: bool | None = None
-        self._values_a_score = 1
+        self._values_a_score = 1 if context.metric.row_scores else values_in_outputs(context.outputs)
         self._most_repeats = 0
         self._n_scored = 0
         self._seconds = 0.0
@@ -267,7 +268,7 @@ class CutScorer:
 
     def _run(self, group: _Group, given: Prepared, row: Any, slots: Array) -> Any:
         tensors = Slots(*(self._compiler.on_device(part.astype(np.int32)) for part in slots))
-        scores = group.score(given, self._targets, tensors, row)
+        scores = group.score(given, self._truth, tensors, row)
         return keras.tree.map_structure(ops.convert_to_numpy, scores)
 
     def _score(
@@ -275,23 +276,23 @@ class CutScorer:
         columns: Sequence[Columns | None],
         call: Inference,
         given: Prepared,
-        targets: Any,
+        truth: Truth,
         slots: Slots,
         row: Any,
     ) -> Any:
         of_block = outputs(self._cut, columns, call, given, slots)
-        return self._of_block(targets, of_block, row, slots.feature.shape[0])
+        return self._of_block(truth, of_block, row, slots.feature.shape[0])
 
-    def _of_block(self, targets: Any, outputs: Any, row: Any, n_slots: int) -> Any:
+    def _of_block(self, truth: Truth, outputs: Any, row: Any, n_slots: int) -> Any:
         """The second program's result for a block: row scores `(n_slots, n_rows)`, or the outputs.
 
         Args:
-            targets: the targets of all rows.
+            truth: what the predictions for all rows are scored against.
             outputs: `(n_slots * n_rows, ...)` outputs of the model.
             row: `(n_rows,)` indices of the rows.
             n_slots: how many slots the block has.
         """
-        return row_scores(self._metric, targets, outputs, row, n_slots)
+        return row_scores(self._metric, truth, outputs, row, n_slots)
 
     def _finished(self, scores: Any, sample: Sample) -> Array:
         """`(n_slots, n_rows)` row scores as they are; or `(n_slots,)` metrics of outputs of all rows.
@@ -300,12 +301,11 @@ class CutScorer:
         """
         if self._metric.row_scores is not None:
             return np.asarray(scores)
-        of_rows = partial(rows_of, rows=sample.rows)
-        targets, weights = of_rows(self._data.targets), of_rows(self._data.weights)
+        truth, weights = rows_of((self._data.truth, self._data.row_weights), sample.rows)
         n_slots = len(keras.tree.flatten(scores)[0])
         return np.stack(
             [
-                self._metric.checked_score(targets, rows_of(scores, rows=slot), weights)
+                self._metric.score(truth, rows_of(scores, rows=slot), weights)
                 for slot in range(n_slots)
             ]
         )
@@ -355,6 +355,11 @@ def _by_width(cut: Cut) -> list[Integers]:
     for position, feature in enumerate(cut.features):
         groups[tuple(int(width[position] - 1).bit_length() for width in widths)].append(feature)
     return [np.array(features, np.int64) for features in groups.values()]
+
+
+def values_in_outputs(outputs: Any) -> int:
+    """How many values the model's outputs have for a row."""
+    return sum(math.prod(output.shape[1:]) for output in keras.tree.flatten(outputs))
 
 
 def _padded(slots: Array, n_slots: int) -> Array:

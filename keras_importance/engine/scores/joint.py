@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_importance.data.arrays import mapped
+from keras_importance.data.truth import Truth
 from keras_importance.engine.backends.backend import Inference, gather
+from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.cut.block_sizes import declared_batch, rows_at_once
 from keras_importance.engine.cut.cut import whole_model
+from keras_importance.engine.metrics.losses import loss_of_batch
 from keras_importance.engine.scores.context import ScoringContext
 from keras_importance.engine.scores.programs import prepared, row_scores
 from keras_importance.engine.scores.sample import Block, FeatureScores, Sample, Values, rows_of
-from keras_importance.statistics.arrays import Array, Integers
+from keras_importance.statistics.arrays import Array, Floats, Integers, unit_weights
 
 
 class _Set(NamedTuple):
@@ -33,7 +39,8 @@ class _Set(NamedTuple):
 class JointScorer:
     """Scores rows with a set of features replaced, through one program for all sets.
 
-    The whole model is run, uncut: few sets are ever asked for.
+    The whole model is run, uncut: few sets are ever asked for. A model that mixes the rows of a batch,
+    or adds losses of its own, gets its rows in the batches in which `fit` validates.
 
     Args:
         context: the model, rows, features and metric.
@@ -43,67 +50,92 @@ class JointScorer:
         compiler, data = context.compiler, context.data
         self._on_device = compiler.on_device
         self._replicas = compiler.replicas
-        self._targets, self._data = context.device_data.targets, data
+        self._model = compiler.model
+        self._data, self._truth = data, context.device_data.truth
+        self._weights = mapped(self._on_device, _unit(data.row_weights))
         self._cut = whole_model(compiler.model, data, context.features)
         self._metric = context.metric
         self._n_features = len(context.features)
-        self._n_at_once = rows_at_once(compiler.model, data, in_parts=False, fraction=compiler.fraction)
-        if declared_batch(compiler.model) is None:
-            self._n_at_once = self._replicas.block_of(data.n_rows, self._n_at_once)
+        self._is_padded = context.batch_size is None
+        self.n_at_once = context.batch_size or self._block_of(compiler)
         self._program = compiler(self._score)
 
-    def perturbed(self, sample: Sample, sets: Sequence[Integers]) -> FeatureScores:
+    def _block_of(self, compiler: Compiler) -> int:
+        n_at_once = rows_at_once(self._model, self._data, in_parts=False, fraction=compiler.fraction)
+        if declared_batch(self._model) is None:
+            n_at_once = self._replicas.block_of(self._data.n_rows, n_at_once)
+        return n_at_once
+
+    def perturbed(
+        self, sample: Sample, sets: Sequence[Integers], baseline: Array | None = None
+    ) -> FeatureScores:
         """Scores `(n_sets, n_repeats, n_rows)`, and the baseline `(n_rows,)`, from the same program.
+
+        They are `(n_sets, n_repeats)` and `()` for a metric that needs all rows at once.
 
         Args:
             sample: the rows, donors and tensors.
             sets: for each set the indices of its features.
+            baseline: the scores of the untouched rows, if they are known.
 
         Returns:
             The scores; their `indices` are positions in `sets`.
         """
-        n_repeats, n_rows = sample.donors.shape
-        scores = np.reshape(
-            [[self._row_scores(sample, members, k) for k in range(n_repeats)] for members in sets],
-            (len(sets), n_repeats, n_rows),
-        )
-        nothing = np.empty(0, np.int64)
-        return FeatureScores(np.arange(len(sets)), scores, self._row_scores(sample, nothing, 0))
+        scores = [
+            [self._scores_of_set(sample, members, k) for k in range(len(sample.donors))]
+            for members in sets
+        ]
+        baseline = self.baseline(sample) if baseline is None else baseline
+        return FeatureScores(np.arange(len(sets)), np.array(scores), baseline)
 
-    def _row_scores(self, sample: Sample, members: Integers, repeat: int) -> Array:
-        """`(n_rows,)` scores with the members replaced by the donors of one repeat."""
+    def baseline(self, sample: Sample) -> Array:
+        """The scores of the untouched rows."""
+        return self._scores_of_set(sample, np.empty(0, np.int64), 0)
+
+    def _scores_of_set(self, sample: Sample, members: Integers, repeat: int) -> Array:
+        """`(n_rows,)` scores with the members replaced by the donors of one repeat; or one number."""
         is_member = np.zeros(self._n_features, bool)
         is_member[members] = True
         # If rows keep the same values in each repeat, one repeat is passed: its shape serves any number.
         values: Values = sample.tensors
         donors, index = (sample.donors[[repeat]], 0) if values.kept is None else (sample.donors, repeat)
         joint = _Set(self._on_device(is_member), self._on_device(np.array([index], np.int32)))
+        n_rows, size = len(sample.rows), self.n_at_once
 
         def score(start: int) -> Any:
+            rows = np.arange(start, start + size)
             # The last block is padded with the last row: one static shape.
-            rows = np.minimum(np.arange(start, start + self._n_at_once), len(sample.rows) - 1)
+            rows = np.minimum(rows, n_rows - 1) if self._is_padded else rows[rows < n_rows]
             block = Block(
                 self._on_device(sample.rows[rows].astype(np.int32)),
                 self._on_device(donors[:, rows].astype(np.int32)),
             )
-            scores = self._program(values, self._targets, joint, block)
+            scores = self._program(values, self._truth, self._weights, joint, block)
             return keras.tree.map_structure(ops.convert_to_numpy, scores)
 
-        starts = range(0, len(sample.rows), self._n_at_once)
+        starts = range(0, n_rows, size)
         owners = self._replicas.owners(len(starts))
+        parts = list(self._replicas.brought(self._replicas.map(score, starts, owners), owners))
+        if self._metric.by_batch:
+            n_in_batches = [min(size, n_rows - start) for start in starts]
+            return np.asarray(np.average(np.ravel(parts), weights=n_in_batches))
         joined = keras.tree.map_structure(
-            lambda *parts: np.concatenate(parts, axis=1)[0, : len(sample.rows)],
-            *self._replicas.brought(self._replicas.map(score, starts, owners), owners),
+            lambda *leaves: np.concatenate(leaves, axis=1)[0, :n_rows], *parts
         )
         if self._metric.row_scores is not None:
             return np.asarray(joined)
-        return np.asarray(self._scored(joined, sample))
+        truth, weights = rows_of((self._data.truth, self._data.row_weights), sample.rows)
+        return np.asarray(self._metric.score(truth, joined, weights))
 
-    def _scored(self, outputs: Any, sample: Sample) -> Array:
-        targets = rows_of(self._data.targets, sample.rows)
-        return self._metric.checked_score(targets, outputs, None)
-
-    def _score(self, call: Inference, values: Values, targets: Any, joint: _Set, block: Block) -> Any:
+    def _score(
+        self,
+        call: Inference,
+        values: Values,
+        truth: Truth,
+        weights: Any,
+        joint: _Set,
+        block: Block,
+    ) -> Any:
         given = prepared(self._cut, call, values, block)
         of_entries = []
         for entry, parts in zip(self._cut.entries, given, strict=True):
@@ -114,5 +146,48 @@ class JointScorer:
             labels = ops.convert_to_tensor(np.maximum(entry.dependence, 0).astype(np.int32))
             is_replaced = gather(joint.is_member, labels)[None]
             of_entries.append(ops.where(is_replaced, gather(replaced, joint.repeat)[0], own))
-        outputs = self._cut.tail(call, of_entries)
-        return row_scores(self._metric, targets, outputs, block.row, 1)
+        if not self._metric.by_batch:
+            outputs = self._cut.tail(call, of_entries)
+            return row_scores(self._metric, truth, outputs, block.row, 1)
+        rows, weights = mapped(lambda leaf: gather(leaf, block.row), (truth, weights))
+        x = self._data.pack(of_entries)
+        return loss_of_batch(self._model, call, x, rows, weights)
+
+
+class EachAlone:
+    """Scores one feature at a time as a set of its own, by `JointScorer`.
+
+    Args:
+        context: the model, rows, features and metric.
+    """
+
+    def __init__(self, context: ScoringContext) -> None:
+        self._joint = JointScorer(context)
+        self._seconds_per_score = 0.0
+
+    def perturbed(self, sample: Sample, indices: Integers) -> Iterator[FeatureScores]:
+        """Scores of the given features, one after another."""
+        baseline = self._joint.baseline(sample)
+        for index in indices:
+            scores = self._joint.perturbed(sample, [np.array([index])], baseline)
+            yield replace(scores, indices=np.array([index]))
+
+    def seconds_per_score(self, sample: Sample) -> float:
+        """Seconds for one row of one (feature, repeat) pair; before any score, all rows are tried."""
+        if not self._seconds_per_score:
+            self._joint.baseline(sample)
+            started = time.perf_counter()
+            self._joint.baseline(sample)
+            self._seconds_per_score = (time.perf_counter() - started) / len(sample.rows)
+        return self._seconds_per_score
+
+    def rows_in_block(self, sample: Sample) -> int:
+        """All rows: a part of them would leave batches incomplete."""
+        return len(sample.rows)
+
+
+def _unit(weights: Floats | None) -> Array | None:
+    """The weights with mean 1, in Keras' float type."""
+    if weights is None:
+        return None
+    return np.asarray(unit_weights(weights, len(weights)), keras.config.floatx())

@@ -10,6 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_importance.data.arrays import mapped
+from keras_importance.data.truth import Truth
 from keras_importance.engine.backends.backend import Inference, gather
 from keras_importance.engine.cut.cut import Cut, Entry
 from keras_importance.engine.metrics.metric import Metric
@@ -187,12 +189,12 @@ def _updated(kernel: Any, columns: Columns, own: Any, difference: Any, slots: Sl
     return value
 
 
-def row_scores(metric: Metric, targets: Any, outputs: Any, row: Any, n_slots: int) -> Any:
+def row_scores(metric: Metric, truth: Truth, outputs: Any, row: Any, n_slots: int) -> Any:
     """`(n_slots, n_rows)` row scores; without a row metric the outputs `(n_slots, n_rows, ...)`.
 
     Args:
         metric: the resolved metric.
-        targets: the targets of all rows.
+        truth: what the predictions for all rows are scored against.
         outputs: `(n_slots * n_rows, ...)` outputs of the model.
         row: `(n_rows,)` indices of the rows.
         n_slots: how many slots there are.
@@ -207,5 +209,5 @@ def row_scores(metric: Metric, targets: Any, outputs: Any, row: Any, n_slots: in
         rows = ops.broadcast_to(rows, (n_slots, *rows.shape[1:]))
         return ops.reshape(rows, (-1, *rows.shape[2:]))
 
-    scores = metric.row_scores(keras.tree.map_structure(repeated, targets), outputs)
+    scores = metric.row_scores(mapped(repeated, truth), outputs)
     return ops.reshape(scores, (n_slots, row.shape[0]))

@@ -117,14 +117,14 @@ class DeviceData:
 
     Attributes:
         inputs: one tensor for each input.
-        targets: the nest of targets.
+        truth: what predictions are scored against.
     """
 
     def __init__(self, compiler: Compiler, data: ValidationData) -> None:
         self._on_device = compiler.on_device
         self._arrays = data.inputs
         self.inputs = [self._on_device(values) for values in data.inputs]
-        self.targets = mapped(self._on_device, data.targets)
+        self.truth = mapped(self._on_device, data.truth)
 
     def sample(self, request: ScoreRequest) -> Sample:
         """The sample of a request: its rows, their donors, and the tensors of the replacement."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from keras_importance.engine.scores.averaged import AveragedScorer
 from keras_importance.engine.scores.context import ScoringContext
 from keras_importance.engine.scores.exact import Scorer
+from keras_importance.engine.scores.joint import EachAlone
 from keras_importance.engine.scores.linearised import LinearisedScorer
 from keras_importance.engine.scores.sample import FeatureScores, Sample
 from keras_importance.statistics.arrays import Integers
@@ -19,6 +20,17 @@ class FeatureScorer(Protocol):
 
     def perturbed(self, sample: Sample, indices: Integers) -> Iterator[FeatureScores]:
         """Scores of the features with these indices; yields a piece of the features at a time."""
+
+
+@runtime_checkable
+class TimedScorer(FeatureScorer, Protocol):
+    """A scorer each of whose scores costs about the same time."""
+
+    def seconds_per_score(self, sample: Sample) -> float:
+        """Mean seconds for one row of one (feature, repeat) pair."""
+
+    def rows_in_block(self, sample: Sample) -> int:
+        """The most rows that are scored at once."""
 
 
 class Scoring(Protocol):
@@ -34,9 +46,9 @@ class Scoring(Protocol):
 class Exact:
     """The model's own prediction for each replaced row."""
 
-    def scorer(self, context: ScoringContext) -> FeatureScorer:
+    def scorer(self, context: ScoringContext) -> TimedScorer:
         """A scorer that runs the layers that the replaced feature changes."""
-        return Scorer(context)
+        return Scorer(context) if context.batch_size is None else EachAlone(context)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.cut.block_sizes import declared_batch, rows_at_once
 from keras_importance.engine.metrics.from_argument import metric_from_argument
 from keras_importance.engine.metrics.metric import Metric
+from keras_importance.engine.metrics.trial import Trials
+from keras_importance.engine.model_outputs import ModelOutputs
 from keras_importance.statistics.arrays import Floats
 
 
@@ -32,10 +34,9 @@ def resolved_metrics(
     Raises:
         InvalidArgumentError: if a metric is unknown, fails, or doesn't depend on the predictions.
     """
-    outputs = keras.tree.flatten(model(few_rows(model, data), training=False))
-    shapes = [(data.n_rows, *output.shape[1:]) for output in outputs]
-    metrics = (metric_from_argument(argument, model) for argument in arguments)
-    return tuple(metric.resolved(data.targets, shapes, data.weights, seed) for metric in metrics)
+    trials = Trials(data, ModelOutputs(Compiler(model), data).of_rows)
+    candidates = (metric_from_argument(argument, model) for argument in arguments)
+    return tuple(candidate.resolved(trials, seed) for candidate in candidates)
 
 
 def few_rows(model: Any, data: ValidationData) -> Any:
@@ -49,10 +50,10 @@ def held_out_scores(model: Any, data: ValidationData, metrics: Sequence[Metric])
     compiler = Compiler(model)
     n_at_once = rows_at_once(model, data, in_parts=False)
 
-    def scored(call: Any, inputs: Any, targets: Any) -> list[Any]:
+    def scored(call: Any, inputs: Any, truth: Any) -> list[Any]:
         outputs = call(data.pack(inputs))
         return [
-            outputs if metric.row_scores is None else metric.row_scores(targets, outputs)
+            outputs if metric.row_scores is None else metric.row_scores(truth, outputs)
             for metric in metrics
         ]
 
@@ -61,7 +62,7 @@ def held_out_scores(model: Any, data: ValidationData, metrics: Sequence[Metric])
     for first in range(0, data.n_rows, n_at_once):
         # The last part is padded with the last row: one static shape.
         part = data.only(np.minimum(np.arange(first, first + n_at_once), data.n_rows - 1))
-        of_part = program(*mapped(compiler.on_device, [list(part.inputs), part.targets]))
+        of_part = program(*mapped(compiler.on_device, [list(part.inputs), part.truth]))
         pieces.append(mapped(ops.convert_to_numpy, of_part))
     joined = keras.tree.map_structure(lambda *leaves: np.concatenate(leaves)[: data.n_rows], *pieces)
     return finished_scores(joined, data, metrics)
@@ -81,7 +82,7 @@ def finished_scores(
         np.asarray(
             scores_or_outputs
             if metric.row_scores is not None
-            else metric.checked_score(data.targets, scores_or_outputs, data.weights),
+            else metric.score(data.truth, scores_or_outputs, data.row_weights),
             np.float64,
         )
         for metric, scores_or_outputs in zip(metrics, computed, strict=True)

@@ -267,14 +267,14 @@ class TwinStep:
         ]
 
 
-def _row_scores(metric: Metric, targets: Any, outputs: Any, masks: Mapping[str, Any]) -> Any:
+def _row_scores(metric: Metric, truth: Any, outputs: Any, masks: Mapping[str, Any]) -> Any:
     """`(n_twins, n_rows)` scores; the rows of all twins are scored together.
 
     Some metrics can't be vectorised over twins.
 
     Args:
         metric: a metric with row scores.
-        targets: nest of `(n_rows, ...)` targets.
+        truth: what the outputs for the rows are scored against.
         outputs: nest of `(n_twins, n_rows, ...)` outputs.
         masks: `(n_twins, n_rows, ...)` Keras masks, by the index of the output.
     """
@@ -290,7 +290,7 @@ def _row_scores(metric: Metric, targets: Any, outputs: Any, masks: Mapping[str, 
     leaves = keras.tree.flatten(rows)
     for index, mask in masks.items():
         set_keras_mask(leaves[int(index)], as_rows(mask))
-    scores = metric.row_scores(mapped(repeated, targets), rows) if metric.row_scores else None
+    scores = metric.row_scores(mapped(repeated, truth), rows) if metric.row_scores else None
     return ops.reshape(scores, (n_twins, n_rows))
 
 

@@ -38,8 +38,8 @@ class Rows(NamedTuple):
 
     Attributes:
         inputs: one tensor `(n_rows, ...)` for each input.
-        targets: a nest of tensors `(n_rows, ...)`.
-        weights: `(n_rows,)` sample weights; None for equal ones.
+        targets: a nest of tensors `(n_rows, ...)`; for rows that are scored their `Truth`.
+        weights: sample weights of rows, or a nest of those of steps or outputs; None for equal ones.
     """
 
     inputs: Tensors

@@ -131,7 +131,8 @@ class Twins:
         self._programs = programs
         self._hidden_columns, self._batch_size = hidden_columns, batch_size
         self._starts = tuple(starts)
-        weights = None if data.weights is None else data.weights.astype(keras.config.floatx())
+        weights = data.weights if data.value_weights is None else data.value_weights
+        weights = mapped(lambda leaf: leaf.astype(keras.config.floatx()), weights)
         self._rows = Rows(*programs.on_device([list(data.inputs), data.targets, weights]))
         self._n_twins = len(hidden_columns.hidden[0])
         self._has_trained = False
@@ -222,7 +223,7 @@ class Twins:
 
     def _scored(self, block: _Block, data: ValidationData) -> Any:
         """For each metric, scores `(n_twins, n_rows)` or outputs, of a block with its padding."""
-        rows = Rows(*self._programs.on_device([list(data.inputs), data.targets]))
+        rows = Rows(*self._programs.on_device([list(data.inputs), data.truth]))
         with self._programs.traced():
             computed = self._programs.scores(block.state, block.hidden, rows)
         return keras.tree.map_structure(ops.convert_to_numpy, computed)
