@@ -19,13 +19,13 @@ NO_SCORES = {"get", "serialize", "deserialize", "Loss", "Metric"}
 
 # The first part of the name that fits, in this order.
 _PROBLEM_OF = {
-    "sparse": "classes", "generalized": "classes", "top_k": "one-hot", "topk": "one-hot", "onehot": "one-hot", "categorical": "one-hot",
+    "sparse_top_k": "many labels", "sparsetopk": "many labels", "sparse": "classes", "generalized": "classes", "top_k": "many classes", "topk": "many classes", "onehot": "one-hot", "categorical": "one-hot",
     "binary": "coins", "auc": "coins", "precision": "coins", "recall": "coins", "specificity": "coins",
     "sensitivity": "coins", "positives": "coins", "negatives": "coins", "f1": "one-hot", "fbeta": "one-hot",
     "dice": "one-hot", "tversky": "one-hot", "iou": "classes", "circle": "embeddings", "hinge": "signs",
     "kl": "one-hot", "poisson": "positive", "log_error": "positive", "logarithmic": "positive",
     "percentage": "positive", "cosine": "two numbers", "accuracy": "whole", "mean": "numbers",
-    "huber": "numbers", "log": "numbers", "r2": "numbers", "pearson": "numbers", "concordance": "numbers",
+    "huber": "numbers", "log": "numbers", "r2": "numbers", "pearson": "three numbers", "concordance": "three numbers",
     "rootmean": "numbers", "sum": "numbers",
 }  # fmt: skip
 
@@ -42,8 +42,6 @@ _METRIC_ARGUMENTS: dict[str, dict[str, Any]] = {
     "RecallAtPrecision": {"precision": 0.6},
     "SensitivityAtSpecificity": {"specificity": 0.6},
     "SpecificityAtSensitivity": {"sensitivity": 0.6},
-    "TopKCategoricalAccuracy": {"k": 2},
-    "SparseTopKCategoricalAccuracy": {"k": 2},
 }
 _NEEDED = {"q": 0.5}
 
@@ -139,8 +137,9 @@ def metrics_of_problems() -> dict[str, list[str]]:
 
 
 LOSS_OF = {
-    "numbers": "mse", "two numbers": "mse", "positive": "mse", "coins": "binary_crossentropy", "signs": "hinge",
+    "numbers": "mse", "two numbers": "mse", "three numbers": "mse", "positive": "mse", "coins": "binary_crossentropy", "signs": "hinge",
     "one-hot": "categorical_crossentropy", "classes": "sparse_categorical_crossentropy", "whole": "mse",
+    "many classes": "categorical_crossentropy", "many labels": "sparse_categorical_crossentropy",
 }  # fmt: skip
 
 

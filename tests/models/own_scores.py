@@ -245,10 +245,12 @@ class LossOfInputs(keras.Model):
 class OwnSteps(keras.Model):
     """Trains and tests by steps of its own; no loss is compiled."""
 
-    def train_step(self, *arguments: Any) -> dict[str, Any]:
-        if keras.backend.backend() == "jax":
-            return {"loss": ops.zeros(())}, arguments[0]  # type: ignore[return-value]
-        return {"loss": ops.zeros(())}
+    def train_step(self, *arguments: Any) -> Any:
+        x, y = arguments[-1][:2]
+        if keras.backend.backend() != "jax":
+            return {"loss": ops.mean((y - self(x)) ** 2)}
+        predicted, _ = self.stateless_call(*arguments[0][:2], x)
+        return {"loss": ops.mean((y - predicted) ** 2)}, arguments[0]
 
     test_step = train_step
 
@@ -369,13 +371,25 @@ def with_weights(outputs: Any, rng: np.random.Generator) -> Any:
 def own_metric(metric: Any, name: str, worse_is: int, **further: Any) -> dict[str, Situation]:
     """A metric by its name in the logs, and as the object itself."""
 
+    def compiled() -> dict[str, Any]:
+        return {"metrics": [metric()], **further}
+
     def situation(argument: Any) -> Situation:
-        compiled = {"metrics": [metric()], **further}
-        return of_network(
-            "mse", compiled=lambda: compiled, metric=argument, logged=name, worse_is=worse_is
-        )
+        return of_network("mse", compiled=compiled, metric=argument, logged=name, worse_is=worse_is)
 
     return {"by name": situation(name), "the object": situation(metric())}
+
+
+def correlation() -> Any:
+    return keras.metrics.PearsonCorrelation(axis=0, name="correlation")
+
+
+def always_1() -> Any:
+    return keras.metrics.MeanMetricWrapper(lambda y_true, y_pred: ops.ones_like(y_pred), name="ones")
+
+
+def _of_metric(make: Callable[[], Any], expected: str) -> Situation:
+    return of_network("mse", metric=make(), expected=expected)
 
 
 def _titled(title: str, situations: dict[str, Situation]) -> dict[str, Situation]:
@@ -413,5 +427,8 @@ SITUATIONS: dict[str, Situation] = {
         "metric with a list as state", own_metric(InLists, "median_error", 1, run_eagerly=True)
     ),
     **_titled("R² as a function", own_metric(lambda: r2, "r2", -1)),
-    "custom problem of classes": PROBLEMS["classes"].situation(lambda: "crossentropy"),
+    **_titled("correlation over the rows", own_metric(correlation, "correlation", -1)),
+    "correlation over one column": _of_metric(keras.metrics.PearsonCorrelation, "reason"),
+    "a metric that is always 1": _of_metric(always_1, "reason"),
+    '"crossentropy"': PROBLEMS["classes"].situation(lambda: "crossentropy"),
 }

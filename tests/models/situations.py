@@ -165,11 +165,14 @@ def _rounded(values: Any) -> Any:
 PROBLEMS = {
     "numbers": Problem(1, None, numbers),
     "two numbers": Problem(2, None, numbers),
+    "three numbers": Problem(3, None, numbers),
     "positive": Problem(1, "softplus", positive),
     "coins": Problem(1, "sigmoid", coins),
     "signs": Problem(1, "tanh", signs),
     "one-hot": Problem(3, "softmax", one_hot),
     "classes": Problem(3, "softmax", classes),
+    "many classes": Problem(9, "softmax", one_hot),
+    "many labels": Problem(9, "softmax", classes),
     "whole": Problem(1, _rounded, whole),
     "embeddings": Problem(3, units, nearest_axis),
 }
