@@ -35,7 +35,8 @@ ENGINE_FLOORS = (
     {"cut"},
     {"gradients", "model_outputs", "twins"},
     {"scores"},
-    {"clock", "effort", "footprint", "gradient_support", "shards"},
+    {"clock", "effort", "footprint", "gradient_support", "mixed_rows", "shards"},
+    {"resolved_metrics"},
     {"evaluator"},
     {"__init__"},
 )

@@ -16,9 +16,8 @@ class FitArguments:
         validation_data: what `fit` validates on; with `validation_split`, the part split off.
         validation_steps: how many batches of the validation data `fit` reads; None for all.
         callbacks: the callbacks of the training.
-        x, y, sample_weight, class_weight, batch_size, validation_batch_size, shuffle, steps_per_epoch: as
-            `fit` has them,
-            without the rows that were split off.
+        x, y, sample_weight, class_weight, batch_size, validation_batch_size, shuffle,
+            steps_per_epoch: as `fit` has them, without the rows that were split off.
     """
 
     validation_data: Any
@@ -41,7 +40,8 @@ class FitArguments:
 
 _USUAL_BATCH = 32
 _OF_TRAINING = (
-    "x", "y", "sample_weight", "class_weight", "batch_size", "validation_batch_size", "shuffle", "steps_per_epoch",
+    "x", "y", "sample_weight", "class_weight", "batch_size", "validation_batch_size", "shuffle",
+    "steps_per_epoch",
 )  # fmt: skip
 
 

@@ -30,9 +30,7 @@ def split_weights(weight: Any, n_rows: int) -> tuple[Floats | None, Any]:
         _check(leaf, n_rows)
     if len(leaves) == 1 and leaves[0].size == n_rows:
         return np.asarray(leaves[0], np.float64).reshape(n_rows), None
-    of_rows = [
-        of_mean_one(leaf).reshape(n_rows, -1).mean(axis=1, dtype=np.float64) for leaf in leaves
-    ]
+    of_rows = [of_mean_one(leaf).reshape(n_rows, -1).mean(axis=1, dtype=np.float64) for leaf in leaves]
     return np.mean(of_rows, axis=0), mapped(lambda leaf: leaf.astype(keras.config.floatx()), weight)
 
 
@@ -43,7 +41,8 @@ def weight_of_rows(weight: Any) -> Floats | None:
         return None
     if len({len(leaf) for leaf in leaves}) > 1:
         return None
-    return np.sum([leaf.reshape(len(leaf), -1).sum(axis=1) for leaf in leaves], axis=0)
+    sums = [leaf.reshape(len(leaf), -1).sum(axis=1, dtype=np.float64) for leaf in leaves]
+    return np.asarray(np.sum(sums, axis=0))
 
 
 def _flat(nest: Any) -> list[Array]:

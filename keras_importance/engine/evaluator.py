@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
@@ -12,7 +11,6 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.data.arrays import mapped
 from keras_importance.data.features import FeatureSet
 from keras_importance.data.subsamples import Subsamples, multipliers
 from keras_importance.data.training_data import TrainingData
@@ -30,17 +28,15 @@ from keras_importance.engine.gradients.differentiator import (
     Scalars,
 )
 from keras_importance.engine.gradients.moments import Moments
-from keras_importance.engine.metrics.constant_prediction import constant_scores
-from keras_importance.engine.metrics.from_argument import metric_from_argument
-from keras_importance.engine.metrics.losses import has_own_loss
-from keras_importance.engine.metrics.metric import Candidate, Metric
-from keras_importance.engine.metrics.trial import Trials
+from keras_importance.engine.metrics.metric import Metric
+from keras_importance.engine.mixed_rows import MixedRows
 from keras_importance.engine.model_outputs import ModelOutputs
+from keras_importance.engine.resolved_metrics import ResolvedMetrics
 from keras_importance.engine.scores.context import ScoringContext
 from keras_importance.engine.scores.joint import JointScorer
 from keras_importance.engine.scores.sample import DeviceData, FeatureScores, ScoreRequest
 from keras_importance.engine.scores.scoring import EXACT, FeatureScorer, Scoring, TimedScorer
-from keras_importance.errors import InvalidArgumentError, reason_of, warn
+from keras_importance.errors import InvalidArgumentError, reason_of
 from keras_importance.statistics.arrays import Array, Floats, Integers, generator
 
 Made = TypeVar("Made")
@@ -67,6 +63,7 @@ class Evaluator:
         compiler: compiles programs that run the model.
         clock: counts the seconds of evaluations, without compilation.
         subsamples: random parts of the rows, for evaluations that can't afford all rows.
+        mixed_rows: whether the model mixes the rows of a batch, and the batches that it then gets.
 
     Args:
         metric: the user's `metric` argument.
@@ -100,7 +97,8 @@ class Evaluator:
         self.training_data = training_data
         self.clock = Clock(self.compiler)
         self.subsamples = Subsamples(data, seed)
-        self._metric_argument = metric
+        self.mixed_rows = MixedRows(self.compiler, data)
+        self._metrics = ResolvedMetrics(metric, model, data, self.mixed_rows, seed)
         self._in_parts = in_parts
         self._made: dict[Hashable, Any] = {}
         self._scorers: dict[Scoring, FeatureScorer] = {}
@@ -128,7 +126,7 @@ class Evaluator:
         Raises:
             InvalidArgumentError: if the metric is unknown or fails.
         """
-        _ = self.metric if self.model.built else self._named_metric
+        _ = self._metrics.metric if self.model.built else self._metrics.candidate
 
     def rng(self) -> np.random.Generator:
         """A fresh generator: the same draws in every evaluation keep epochs comparable."""
@@ -151,7 +149,7 @@ class Evaluator:
         per row of the method's last evaluation. Before its first evaluation they are all rows.
         """
         per_row, chunk = self.clock.seconds_per_row(method), self._differentiator.rows_at_once
-        if per_row <= 0 or math.isinf(effort.seconds) or self.mixes_rows:
+        if per_row <= 0 or math.isinf(effort.seconds) or self.mixed_rows.are_mixed:
             return self.data
         n_chunks = max(1, int(effort.seconds / per_row) // chunk)
         return self.subsamples.data(n_chunks * chunk)
@@ -177,57 +175,10 @@ class Evaluator:
             for name in ("_joint_scorer", "_differentiator"):
                 self.__dict__.pop(name, None)
 
-    @cached_property
+    @property
     def outputs(self) -> ModelOutputs:
         """The model's outputs for a few rows, and their shapes."""
-        few = ModelOutputs(self.compiler, self.data)
-        return self._outputs_of_batch if self.mixes_rows else few
-
-    @cached_property
-    def mixes_rows(self) -> bool:
-        """Whether the model's outputs for a row depend on the other rows of its batch.
-
-        The model then gets its rows in the batches in which `fit` validates, which is said once.
-        """
-        try:
-            mixes_rows = ModelOutputs(self.compiler, self.data).mix_rows
-        except Exception:
-            if not self._takes_whole_batches:
-                raise
-            mixes_rows = True  # as a graph, whose nodes know one another
-        if mixes_rows:
-            warn(
-                "the model's output for a row depends on the other rows of its batch. So it is scored in "
-                f"batches of {self._batch_size:,} rows, in the order of the rows; errors and intervals "
-                "hold for these batches. A model that is to treat each row alone must not reduce over "
-                "the first axis."
-            )
-        return mixes_rows
-
-    @property
-    def scores_without_targets(self) -> bool:
-        """Whether the metric is a loss that the model computes without targets."""
-        if self._metric_argument != "loss" or not self.model.built:
-            return False
-        is_compiled = getattr(self.model, "loss", None) is not None
-        return has_own_loss(self.model) or (not is_compiled and self.outputs.add_losses)
-
-    @property
-    def _batch_size(self) -> int:
-        return min(self.data.batch_size, self.data.n_rows)
-
-    @cached_property
-    def _outputs_of_batch(self) -> ModelOutputs:
-        return ModelOutputs(self.compiler, self.data, self._batch_size)
-
-    @property
-    def _takes_whole_batches(self) -> bool:
-        """Whether the model takes a whole batch; some take no part of it."""
-        try:
-            _ = self._outputs_of_batch.few
-        except Exception:  # noqa: BLE001 (the caller knows the error for a few rows, which tells more)
-            return False
-        return True
+        return self.mixed_rows.outputs
 
     @cached_property
     def gradient_support(self) -> GradientSupport:
@@ -275,15 +226,10 @@ class Evaluator:
             raise TypeError(f"{scoring} has no cost for each score.")
         return self.agreed(scorer.seconds_per_score(sample)), scorer.rows_in_block(sample)
 
-    @cached_property
+    @property
     def constant_scores(self) -> Floats | None:
         """`(n_rows,)` scores of the best constant prediction; None if no constant can be scored."""
-        names = [str(name) for name in getattr(self.model, "output_names", None) or []]
-        data = self._scored_data
-        try:
-            return constant_scores(self.metric, data.truth, self.outputs.few, names, self.row_weights)
-        except Exception:  # noqa: BLE001 (a metric need not take a constant: another reference stands in)
-            return None
+        return self._metrics.constant_scores
 
     @cached_property
     def multipliers(self) -> NDArray[np.int8]:
@@ -302,57 +248,20 @@ class Evaluator:
         difference = np.asarray(scores - baseline)
         return difference if self.metric.worse_is > 0 else np.negative(difference, out=difference)
 
-    @cached_property
+    @property
     def metric(self) -> Metric:
         """The resolved metric: it knows its direction, and whether it is a mean over rows."""
-        return self._resolved(self._named_metric)
+        return self._metrics.metric
 
-    def _resolved(self, candidate: Candidate) -> Metric:
-        """The metric, tried on the model's predictions; a loss that only batches have is left to these."""
-        if not candidate.is_loss or candidate.output is not None:
-            return candidate.resolved(self._trials, self.seed)
-        by_batch = Metric(candidate.name, worse_is=1, by_batch=True)
-        if self.outputs.add_losses:
-            return by_batch
-        try:
-            metric = candidate.resolved(self._trials, self.seed)
-        except InvalidArgumentError:
-            raise
-        except Exception:
-            if not has_own_loss(self.model):
-                raise
-            return by_batch  # it needs the inputs too
-        return by_batch if self.mixes_rows and metric.of_rows is None else metric
-
-    @cached_property
+    @property
     def row_weights(self) -> Floats | None:
-        """`(n_rows,)` how much each row counts in the metric: its sample weight, and its steps that count.
+        """`(n_rows,)` how much each row counts in the metric; None where all count the same."""
+        return self._metrics.row_weights
 
-        None where all rows count the same.
-        """
-        form, data = self.metric.of_rows, self._scored_data
-        if form is None:
-            return data.weights
-        if not form.has_weights:
-            return data.row_weights
-        trial = self._trials.every
-        tensors = mapped(keras.ops.convert_to_tensor, (trial.truth, trial.predicted))
-        counts = np.asarray(keras.ops.convert_to_numpy(form.weights(*tensors)), np.float64)
-        return counts if data.row_weights is None else counts * data.row_weights
-
-    @cached_property
-    def _trials(self) -> Trials:
-        batch_size = self._batch_size if self.mixes_rows else None
-        return Trials(self._scored_data, self.outputs.of_rows, batch_size)
-
-    @cached_property
-    def _scored_data(self) -> ValidationData:
-        """The rows, with the masks of the model's outputs."""
-        return replace(self.data, output_masks=self.outputs.masks)
-
-    @cached_property
-    def _named_metric(self) -> Candidate:
-        return metric_from_argument(self._metric_argument, self.model)
+    @property
+    def needs_no_targets(self) -> bool:
+        """Whether the metric is a loss that the model computes without targets."""
+        return self._metrics.needs_no_targets
 
     def _scorer(self, scoring: Scoring) -> FeatureScorer:
         if scoring not in self._scorers:
@@ -367,18 +276,18 @@ class Evaluator:
     def _context(self) -> ScoringContext:
         return ScoringContext(
             compiler=self.compiler,
-            data=self._scored_data,
+            data=self._metrics.data,
             device_data=self._device_data,
             features=self.features,
             metric=self.metric,
             outputs=self.outputs.few,
-            batch_size=self._batch_size if self.mixes_rows or self.metric.by_batch else None,
+            batch_size=self.mixed_rows.size if self.metric.by_batch else self.mixed_rows.batch_size,
             in_parts=self._in_parts,
         )
 
     @cached_property
     def _device_data(self) -> DeviceData:
-        return DeviceData(self.compiler, self._scored_data)
+        return DeviceData(self.compiler, self._metrics.data)
 
     # --- gradients ------------------------------------------------------------------------------
 
@@ -407,7 +316,7 @@ class Evaluator:
     @property
     def has_row_loss(self) -> bool:
         """Whether the compiled loss is a mean over rows, so that each row has a gradient of its own."""
-        return self._loss.row_scores is not None and not self.mixes_rows
+        return self._metrics.loss.row_scores is not None and not self.mixed_rows.are_mixed
 
     @property
     def row_loss(self) -> RowScores:
@@ -416,11 +325,12 @@ class Evaluator:
         Raises:
             ValueError: if the loss is no mean over rows.
         """
-        if self._loss.row_scores is None:
+        row_scores = self._metrics.loss.row_scores
+        if row_scores is None:
             raise ValueError(
                 "the compiled loss is no mean over rows, so no row has a gradient of its own."
             )
-        return self._loss.row_scores
+        return row_scores
 
     def loss_slopes(self, data: ValidationData) -> Floats:
         """`(n_rows, n_outputs)` derivatives of each row's compiled loss with respect to the outputs.
@@ -433,14 +343,6 @@ class Evaluator:
         return self._differentiator.loss_slopes(self.row_loss, data)
 
     @cached_property
-    def _loss(self) -> Metric:
-        if self._metric_argument == "loss":
-            return self.metric
-        return self._resolved(metric_from_argument("loss", self.model))
-
-    @cached_property
     def _differentiator(self) -> Differentiator:
-        batch_size = self._batch_size if self.mixes_rows else None
-        return Differentiator(
-            self.compiler, self.data, in_parts=self._in_parts, batch_size=batch_size
-        )
+        batch_size = self.mixed_rows.batch_size
+        return Differentiator(self.compiler, self.data, in_parts=self._in_parts, batch_size=batch_size)

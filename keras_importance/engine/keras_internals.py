@@ -38,6 +38,7 @@ except ImportError:
         """The loss as if there were a single replica."""
         return value
 
+
 try:
     from keras.src.backend.common.stateless_scope import get_stateless_scope, in_stateless_scope
 except ImportError:

@@ -31,9 +31,7 @@ class ModelOutputs:
         batch_size: how many rows the model must get at once, in their order; None for any.
     """
 
-    def __init__(
-        self, compiler: Compiler, data: ValidationData, batch_size: int | None = None
-    ) -> None:
+    def __init__(self, compiler: Compiler, data: ValidationData, batch_size: int | None = None) -> None:
         self._compiler = compiler
         self._data = data
         self._batch_size = batch_size
@@ -155,8 +153,8 @@ class ModelOutputs:
 
 def _are_alike(ours: list[Array], theirs: list[Array]) -> bool:
     """Whether two lists of outputs agree up to rounding."""
-    return all(
-        own.shape == other.shape
-        and np.allclose(own, other, rtol=_ALIKE, atol=_ALIKE * np.max(np.abs(other), initial=0.0), equal_nan=True)
-        for own, other in zip(ours, theirs, strict=True)
-    )
+    for own, other in zip(ours, theirs, strict=True):
+        least = _ALIKE * np.max(np.abs(other), initial=0.0)
+        if own.shape != other.shape or not np.allclose(own, other, _ALIKE, least, equal_nan=True):
+            return False
+    return True

@@ -127,7 +127,7 @@ class ImportanceMethod(ABC):
 
 def need_targets(method: ImportanceMethod, evaluator: Evaluator) -> None:
     """Raises `InvalidArgumentError` if the validation data have no targets."""
-    if evaluator.data.targets is None and not evaluator.scores_without_targets:
+    if evaluator.data.targets is None and not evaluator.needs_no_targets:
         raise InvalidArgumentError(
             f"got validation data without targets, which {method.name!r} needs. Pass (x, y)."
         )

@@ -143,7 +143,7 @@ class PartialScores:
         Args:
             scale: factor for the screened importances; see `PerturbationMethod.screen_scale`.
         """
-        if self._evaluator.outputs.n_values > MAX_OUTPUTS or self._evaluator.mixes_rows:
+        if self._evaluator.outputs.n_values > MAX_OUTPUTS or self._evaluator.mixed_rows.are_mixed:
             return  # a backward pass per output would cost more than it saves
         for scores in self._evaluator.scores(self.request, LINEARISED):
             worsening = self._evaluator.worsening(scores.scores, scores.baseline)

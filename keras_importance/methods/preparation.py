@@ -14,7 +14,6 @@ from keras_importance.data.named_features import named_features
 from keras_importance.data.training_data import TrainingData
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.evaluator import Evaluator
-from keras_importance.engine.model_outputs import ModelOutputs
 from keras_importance.engine.shards import joined_rows, joined_training_rows
 from keras_importance.methods.base import ImportanceMethod
 
@@ -72,25 +71,15 @@ def prepared_evaluator(
 
     training_data = training_data and joined_training_rows(training_data, model)
     evaluator = evaluator_of(read())
-    if model_needs_batches(evaluator):
-        evaluator = evaluator_of(in_batches(read(keeps_batches=True), max_samples))
+    if evaluator.mixed_rows.may_be_mixed:
+        evaluator = evaluator_of(whole_batches(read(keeps_batches=True), max_samples))
     evaluator.check()
     for method in methods:
         method.check(evaluator)
     return evaluator
 
 
-def model_needs_batches(evaluator: Evaluator) -> bool:
-    """Whether the model mixes the rows of a batch, so that its batches must stay whole."""
-    if not evaluator.model.built:
-        return False
-    try:
-        return ModelOutputs(evaluator.compiler, evaluator.data).mix_rows
-    except Exception:  # noqa: BLE001 (rows that were left out may be missing: all rows are tried)
-        return True
-
-
-def in_batches(data: ValidationData, max_samples: int | None) -> ValidationData:
+def whole_batches(data: ValidationData, max_samples: int | None) -> ValidationData:
     """At most `max_samples` rows, as whole batches but one at least."""
     size = min(data.batch_size, data.n_rows)
     n_batches = max(1, min(data.n_rows, max_samples or data.n_rows) // size)

@@ -244,8 +244,9 @@ def test_a_loss_that_is_no_mean_over_rows_is_scored_on_all_rows(loss, linear_mod
     assert result.error_source == "repeats"
     assert np.all(result.importances_mean[:2] > 3 * result.std_error[:2])
     assert result.importances_mean[2:] == pytest.approx(0, abs=1e-6)
-    with pytest.raises(ValueError, match="takes no sample_weight"):
-        permutation(model, (*small_data, np.ones(300)))
+    weighted = permutation(model, (*small_data, np.linspace(0, 2, 300)))
+    score = model.evaluate(x, y, sample_weight=np.linspace(0, 2, 300), batch_size=300, verbose=0)
+    assert weighted.baseline_score == pytest.approx(score, rel=1e-2)
     with pytest.raises(ValueError, match="no mean over rows"):
         compute_importance(model, small_data, methods=[GradientImportance("loss")])
 
@@ -357,9 +358,10 @@ def test_the_loss_is_the_models_own_where_its_class_computes_it(small_data):
     assert result.explained.loss <= centre.mean() - errors.mean() + 1e-3
 
 
-def test_a_loss_of_the_models_own_that_takes_inputs_is_refused_before_training(small_data):
+def test_a_loss_of_the_models_own_may_take_the_inputs(small_data):
     x, y = small_data[0], small_data[1][:, None]
-    with pytest.raises(ValueError, match=r"got metric 'loss', which fails.*Pass a callable"):
-        permutation(of_class(LossOfInputs), (x, y))
-    mse = compute_importance(of_class(LossOfInputs), (x, y), metric=lambda y, p: np.square(y - p)[:, 0])
-    assert np.all(np.isfinite(mse["permutation"].importances_mean))
+    model = of_class(LossOfInputs)
+    result = permutation(model, (x, y))
+    errors = np.square(y - model.predict(x, verbose=0)) * np.abs(x[:, :1])
+    assert result.baseline_score == pytest.approx(errors.mean(), rel=1e-4)
+    assert result.error_source == "repeats"

@@ -265,7 +265,8 @@ class Differentiator:
             row_scores: the loss that is differentiated; None for a sum of outputs.
             call: the model's inference.
             inputs: the rows of a chunk.
-            given: the truth that the loss takes; or for outputs the directions, and the indices of the rows.
+            given: the truth that the loss takes; or for outputs the directions, and the indices of the
+                rows.
         """
 
         def scalar(leaves: list[Any]) -> Any:

@@ -77,7 +77,7 @@ def updated_once(metric: Any, y_true: Any, y_pred: Any, further: Mapping[str, An
         state = metric.stateless_reset_state()
         try:
             updated = metric.stateless_update_state(state, y_true, y_pred, **further)
-        except Exception:  # noqa: BLE001 (a metric may make its variables at the first update)
+        except Exception:
             if len(metric.variables) and len(state) == len(metric.variables):
                 raise
             metric.update_state(y_true, y_pred, **further)

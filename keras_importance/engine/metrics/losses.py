@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import keras
@@ -110,9 +109,8 @@ def _part(output: Output) -> Select:
         weights = truth.weights
         if keras.tree.is_nested(weights):
             weights = output.of_targets(weights)
-        return (
-            output.of_targets(truth.targets), predicted, weights, mask_of(truth, predicted, output.index),
-        )  # fmt: skip
+        mask = mask_of(truth, predicted, output.index)
+        return output.of_targets(truth.targets), predicted, weights, mask
 
     return selected
 
@@ -169,15 +167,18 @@ def _own_loss(model: Any) -> Forms:
         value = model.compute_loss(x=None, y=y_true, y_pred=y_pred, sample_weight=weights, **further)
         return keras.ops.convert_to_tensor(value)
 
+    def alone(y_true: Any, y_pred: Any) -> Any:
+        return loss(y_true, y_pred)
+
     def row_by_row(truth: Truth, y_pred: Any) -> RowValues:
         if truth.weights is not None:
             raise NotImplementedError("rows alone don't tell how much they count")
-        return RowValues(each_row(loss, truth.targets, y_pred))
+        return RowValues(each_row(alone, truth.targets, y_pred))
 
     def of_all(truth: Truth, y_pred: Any, weights: Any) -> Any:
         own = truth.weights
         tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, (truth.targets, y_pred))
-        return keras.ops.mean(loss(*tensors, weights if own is None else own))
+        return keras.ops.mean(loss(tensors[0], tensors[1], combined(own, weights)))
 
     return Forms(of_all, (row_by_row,))
 
@@ -195,9 +196,7 @@ def loss_of_batch(model: Any, call: Callable[[Any], Any], x: Any, truth: Truth, 
     further = {"training": False} if takes_training(model) else {}
     with collected_losses():
         weight = combined(truth.weights, weights)
-        value = model.compute_loss(
-            x=x, y=truth.targets, y_pred=call(x), sample_weight=weight, **further
-        )
+        value = model.compute_loss(x=x, y=truth.targets, y_pred=call(x), sample_weight=weight, **further)
         return unscaled_for_distribution(keras.ops.mean(keras.ops.convert_to_tensor(value)))
 
 
@@ -220,7 +219,7 @@ def each_row(function: Callable[[Any, Any], Any], y_true: Any, y_pred: Any) -> A
 # --- one loss object, as Keras makes and calls it -------------------------------------------------
 
 
-class _LossOfFunction(keras.losses.Loss):
+class _LossOfFunction(keras.losses.Loss):  # type: ignore[misc]  # Keras has no types
     """A function of targets and predictions as a loss, as `compile` makes it."""
 
     def __init__(self, function: Callable[[Any, Any], Any]) -> None:

@@ -39,8 +39,8 @@ class Metric:
         takes_weights: whether `of_all` uses the weights.
         n_counted: for a metric that counts, how many rows it counts for; None for others. Its scores of
             fewer rows are multiplied, so that they are comparable.
-        by_batch: whether the score is the mean of the scores of batches, each computed by the model as in
-            `evaluate`. Then there are neither `of_rows` nor `of_all`.
+        by_batch: whether the score is the mean of the scores of batches, each computed by the model as
+            in `evaluate`. Then there are neither `of_rows` nor `of_all`.
     """
 
     name: str
@@ -137,7 +137,7 @@ class Candidate:
         right = _almost_perfect(targets, [output.shape for output in outputs])
         if right is None:
             raise InvalidArgumentError(
-                f"got metric {self.name!r} and outputs of shapes {[o.shape[1:] for o in outputs]} a row, "
+                f"got metric {self.name!r} and outputs of shapes {[leaf.shape for leaf in outputs]}, "
                 "which the targets don't match. Pass metric='loss', or targets of the shape of a single "
                 "output; of several outputs name one, as in metric='<output>_loss'; "
                 "or give the callable an attribute direction='up' or 'down'."
@@ -152,8 +152,8 @@ class Candidate:
         except Exception as error:
             raise InvalidArgumentError(
                 f"got metric {self.name!r}, which fails on predictions of shape {right.shape} for "
-                f"targets of shape {np.shape(keras.tree.flatten(targets)[0])} ({reason_of(error)}). Pass "
-                "a callable (y_true, y_pred) that returns one value per row, or one number."
+                f"targets of shape {np.shape(keras.tree.flatten(targets)[0])} ({reason_of(error)}). "
+                "Pass a callable (y_true, y_pred) that returns one value per row, or one number."
             ) from error
         if not abs(good - bad) > _SAME * max(abs(good), abs(bad)):
             raise InvalidArgumentError(

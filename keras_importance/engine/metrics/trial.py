@@ -165,7 +165,7 @@ def _array(value: Any) -> Floats:
 
 
 def _agree(of_all: Sequence[float], of_rows: Sequence[float], forms: Forms) -> bool:
-    """Whether the scores agree; those of a sum may differ by one factor, the same for all predictions."""
+    """Whether the scores agree; those of a sum may differ by one factor for all predictions."""
     everything, rows = np.array(of_all), np.array(of_rows)
     if forms.is_sum and np.any(rows != 0):
         largest = np.argmax(np.abs(rows))

@@ -118,9 +118,7 @@ class AveragedScorer(CutScorer):
         n_features = 1 + max(len(group.features) for group in self._groups)
         return evenly(n_features, max(1, _MAX_VALUES // (held * n_rows))), n_rows
 
-    def _scores_of_means(
-        self, _call: Any, outputs: Any, truth: Truth, fraction: Any, row: Any
-    ) -> Any:
+    def _scores_of_means(self, _call: Any, outputs: Any, truth: Truth, fraction: Any, row: Any) -> Any:
         """`(n_features, n_repeats, n_rows)` pseudo-values.
 
         Args:

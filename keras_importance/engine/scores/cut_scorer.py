@@ -304,10 +304,7 @@ class CutScorer:
         truth, weights = rows_of((self._data.truth, self._data.row_weights), sample.rows)
         n_slots = len(keras.tree.flatten(scores)[0])
         return np.stack(
-            [
-                self._metric.score(truth, rows_of(scores, rows=slot), weights)
-                for slot in range(n_slots)
-            ]
+            [self._metric.score(truth, rows_of(scores, rows=slot), weights) for slot in range(n_slots)]
         )
 
     # --- blocks ---------------------------------------------------------------------------------
