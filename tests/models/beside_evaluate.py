@@ -68,7 +68,7 @@ def in_training(situation: Situation) -> Cell:
 
 def _in_training(situation: Situation) -> Cell:
     try:
-        plain = _trained(situation, [])
+        plain = trained(situation, [])
     except Exception as error:  # noqa: BLE001 (as below)
         return Cell("Keras refuses", _in_short(error))
     method = Recording(N_REPEATS)
@@ -78,7 +78,7 @@ def _in_training(situation: Situation) -> Cell:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", ImportanceWarning)
         try:
-            found = _trained(situation, [importance])
+            found = trained(situation, [importance])
         except Exception as error:  # noqa: BLE001 (whatever stops a training is what the table is about)
             return Cell("REFUSED", _in_short(error))
     try:
@@ -231,13 +231,15 @@ def _of_mean_1(weights: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class _Trained:
+class Trained:
+    """A trained model, its rows, and what the training leaves behind."""
+
     model: Any
     rows: Rows
     state: dict[str, Any]
 
 
-def _trained(situation: Situation, callbacks: list[Any]) -> _Trained:
+def trained(situation: Situation, callbacks: list[Any]) -> Trained:
     """A training of two epochs from a fixed start."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(0)
@@ -253,9 +255,16 @@ def _trained(situation: Situation, callbacks: list[Any]) -> _Trained:
         callbacks=callbacks,
         **situation.fit,
     ).history
-    weights = [keras.ops.convert_to_numpy(variable) for variable in model.weights]
-    optimizer = [keras.ops.convert_to_numpy(variable) for variable in model.optimizer.variables]
-    return _Trained(model, rows, {"history": history, "weights": weights, "optimizer": optimizer})
+    variables = {
+        "variables": model.variables,
+        "optimizer": model.optimizer.variables,
+        "metrics": model.metrics_variables,
+    }
+    state = {
+        name: [keras.ops.convert_to_numpy(variable) for variable in of_kind]
+        for name, of_kind in variables.items()
+    }
+    return Trained(model, rows, {"history": history, **state})
 
 
 def _in_short(error: BaseException) -> str:
