@@ -121,8 +121,12 @@ class ValidationData:
 
     @cached_property
     def truth(self) -> Truth:
-        """What predictions for the rows are scored against; weights of steps and outputs have mean 1."""
-        return Truth(self.targets, mapped(of_mean_one, self.value_weights), self.output_masks)
+        """What predictions for the rows are scored against, in the types in which `fit` feeds it.
+
+        Weights of steps and outputs have mean 1.
+        """
+        targets = mapped(_in_float_type, self.targets)
+        return Truth(targets, mapped(of_mean_one, self.value_weights), self.output_masks)
 
     @cached_property
     def spreads(self) -> tuple[Spread, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_importance.data.arrays import mapped
 from keras_importance.data.truth import Truth
 from keras_importance.engine.keras_internals import function_arguments, metric_function
 from keras_importance.engine.metrics.losses import (
@@ -58,6 +59,7 @@ def forms_of_metric(metric: Any, select: Select) -> Forms:
         further = {"sample_weight": weight} if takes_weights else {}
         if function is not None:  # Keras leaves it to the function to bring unequal ranks to terms
             target, predicted = same_rank(*in_type_of(None, target, predicted))
+        target = mapped(keras.ops.convert_to_tensor, target)
         return number(updated_once(metric_object, target, with_mask(predicted, mask), further))
 
     return Forms(of_all, of_rows)

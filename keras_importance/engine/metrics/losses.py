@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_importance.data.arrays import mapped
 from keras_importance.data.truth import Truth
 from keras_importance.engine.keras_internals import (
     collected_losses,
@@ -151,6 +152,7 @@ def forms_of_loss(identifier: Any, select: Select, scale: Any = None) -> Forms:
     def of_all(truth: Truth, y_pred: Any, weights: Any) -> Any:
         target, predicted, own, mask = select(truth, y_pred)
         predicted = with_mask(predicted, mask)
+        target = mapped(keras.ops.convert_to_tensor, target)
         loss_object = loss(target, predicted)
         value = loss_object(target, predicted, combined(own, weights))
         return unscaled_for_distribution(keras.ops.mean(value))
@@ -257,9 +259,9 @@ def in_type_of(loss: Any, *nests: Any) -> tuple[Any, ...]:
 
 def with_mask(predicted: Any, mask: Any) -> Any:
     """The predictions of an output as a tensor that carries its Keras mask."""
+    predicted = keras.ops.convert_to_tensor(predicted)
     if mask is None:
         return predicted
-    predicted = keras.ops.convert_to_tensor(predicted)
     set_keras_mask(predicted, keras.ops.convert_to_tensor(mask))
     return predicted
 
