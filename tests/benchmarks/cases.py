@@ -56,7 +56,9 @@ def outcome(program: Path) -> Outcome:
 def main(directory: str) -> None:
     programs = sorted(Path(directory).resolve().glob("[0-9]*.py"))
     if not programs:
-        sys.exit(f"cases got {directory!r}, which holds no file [0-9]*.py. Pass CASES=path/to/directory.")
+        sys.exit(
+            f"cases got {directory!r}, which holds no file [0-9]*.py. Pass CASES=path/to/directory."
+        )
     width = max(len(program.name) for program in programs)
     print(f"{'program':{width}}  exit  seconds  last line")
     failed = 0

@@ -16,9 +16,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from models import fit_forms, keras_scores, own_scores  # noqa: E402
-from models.beside_evaluate import Cell, in_training, loop, of_model  # noqa: E402
-from models.situations import Situation  # noqa: E402
+from models import fit_forms, keras_scores, own_scores
+from models.beside_evaluate import Cell, in_training, loop, of_model
+from models.situations import Situation
 
 Row = tuple[str, dict[str, Cell]]
 
@@ -71,7 +71,10 @@ def keras_metrics(only: str) -> Iterator[Row]:
         if taken:
             yield from _metrics_of(problem, taken)
         for name in sorted(set(names) - set(taken)):
-            yield name, {"by name": Cell("Keras refuses", keras_scores.NOT_IN_COMPILE[name], "Keras refuses")}
+            yield (
+                name,
+                {"by name": Cell("Keras refuses", keras_scores.NOT_IN_COMPILE[name], "Keras refuses")},
+            )
 
 
 def _metrics_of(problem: str, names: list[str]) -> Iterator[Row]:

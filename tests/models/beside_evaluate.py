@@ -153,9 +153,7 @@ def agreement(ours: Any, right: Any, situation: Situation) -> Cell:
 # --- the loop -----------------------------------------------------------------------------------------
 
 
-def loop(
-    model: Any, rows: Rows, evaluator: Any, *, has_padding: bool = False
-) -> dict[str, list[float]]:
+def loop(model: Any, rows: Rows, evaluator: Any, *, has_padding: bool = False) -> dict[str, list[float]]:
     """For each score of `model.evaluate`, by how much each feature raises it when it is replaced."""
     leaves = [np.asarray(leaf) for leaf in keras.tree.flatten(rows.x)]
     kept = positions(leaves[0], np.asarray(evaluator.data.inputs[0]))

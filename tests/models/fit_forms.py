@@ -165,9 +165,7 @@ def with_outputs(
         outputs = parts if kind == "dict" else list(parts.values())
         model, x = with_fixed_weights(keras.Model(given, outputs)), table()
         made = predicted(model, x)
-        each = {
-            name: near(value) for name, value in zip("ab", keras.tree.flatten(made), strict=True)
-        }
+        each = {name: near(value) for name, value in zip("ab", keras.tree.flatten(made), strict=True)}
         model.compile(sgd(), loss or _in_form(kind, {"a": "mse", "b": "mae"}), **(compiled or {}))
         of_output = {"a": weights_of_rows(), "b": weights_of_rows()[::-1].copy()}
         if weights == "unequal":
@@ -179,9 +177,11 @@ def with_outputs(
 
 
 def _in_form(kind: str, each: dict[str, Any]) -> Any:
-    return {"dict": dict, "list": lambda one: list(one.values()), "tuple": lambda one: tuple(one.values())}[
-        kind
-    ](each)  # type: ignore[operator]
+    return {
+        "dict": dict,
+        "list": lambda one: list(one.values()),
+        "tuple": lambda one: tuple(one.values()),
+    }[kind](each)  # type: ignore[operator]
 
 
 _SCALES = {"loss_weights": {"a": 0.3, "b": 2.0}}

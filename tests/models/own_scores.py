@@ -339,7 +339,9 @@ def towers() -> Situation:
     def make() -> tuple[Any, Rows]:
         left, right = keras.Input((2,), name="left"), keras.Input((2,), name="right")
         codes = [layers.Dense(3, "tanh")(side) for side in (left, right)]
-        model = with_fixed_weights(keras.Model({"left": left, "right": right}, layers.Concatenate()(codes)))
+        model = with_fixed_weights(
+            keras.Model({"left": left, "right": right}, layers.Concatenate()(codes))
+        )
         x = {"left": table()[:, :2], "right": table()[:, 1:] + table()[:, :2]}
         model.compile(sgd(), pairs)
         return model, Rows(x, np.zeros((len(table()), 1), "float32"))
@@ -423,9 +425,7 @@ SITUATIONS: dict[str, Situation] = {
     "activity regulariser, which doesn't count": activity(),
     **_titled("metric that loses its argument", own_metric(lambda: Above(0.4), "near", -1)),
     **_titled("metric without get_config", own_metric(lambda: NeedsLimit(0.4), "near", -1)),
-    **_titled(
-        "metric with a list as state", own_metric(InLists, "median_error", 1, run_eagerly=True)
-    ),
+    **_titled("metric with a list as state", own_metric(InLists, "median_error", 1, run_eagerly=True)),
     **_titled("R² as a function", own_metric(lambda: r2, "r2", -1)),
     **_titled("correlation over the rows", own_metric(correlation, "correlation", -1)),
     "correlation over one column": _of_metric(keras.metrics.PearsonCorrelation, "reason"),

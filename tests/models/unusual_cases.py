@@ -64,7 +64,9 @@ class UnusualCase:
         inputs = {"series": series}
         if self.has_texts:
             inputs["town"] = keras.Input((1,), name="town", dtype="string")
-            codes = layers.Embedding(4, 3)(layers.StringLookup(vocabulary=["Oslo", "Bonn", "Rom"])(inputs["town"]))
+            codes = layers.Embedding(4, 3)(
+                layers.StringLookup(vocabulary=["Oslo", "Bonn", "Rom"])(inputs["town"])
+            )
             hidden = layers.Add()([hidden, codes if self.every_step else layers.Flatten()(codes)])
         outputs = {f"out{i}": layers.Dense(1, name=f"out{i}")(hidden) for i in range(self.n_outputs)}
         of_one = self.n_outputs == 1
