@@ -115,7 +115,7 @@ TARGETS = {
 # --- weights ------------------------------------------------------------------------------------------
 
 _SOME_ZERO = np.where(np.arange(N_ROWS) % 3 == 1, 0, weights_of_rows()).astype("float32")
-_WEIGHTED = {"weighted_metrics": []}
+_WEIGHTED: dict[str, Any] = {"weighted_metrics": []}
 
 WEIGHTS = {
     "weights (n,)": on_table("mse", near, weights=weights_of_rows(), compiled=_WEIGHTED),

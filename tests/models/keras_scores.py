@@ -110,12 +110,11 @@ def _characters(loss: Callable[[], Any]) -> Callable[[], tuple[Any, Rows]]:
 
 def make_metric(name: str) -> Any:
     """The metric of a name: an instance, or a function."""
-    member = getattr(keras.metrics, name)
+    member: Any = getattr(keras.metrics, name)
     if name == "MeanMetricWrapper":
         return member(keras.losses.huber, name="wrapped")
-    if not inspect.isclass(member):
-        return member
-    return member(**_METRIC_ARGUMENTS.get(name, {}), name=name.lower())
+    arguments: dict[str, Any] = _METRIC_ARGUMENTS.get(name, {}) | {"name": name.lower()}
+    return member(**arguments) if inspect.isclass(member) else member
 
 
 def logged_name(name: str) -> str:

@@ -263,7 +263,7 @@ def as_class(kind: type[Any]) -> Callable[..., Any]:
     return make
 
 
-class Sampling(layers.Layer):
+class Sampling(keras.layers.Layer):
     """The middle of a variational autoencoder; it draws only in training, and adds the divergence."""
 
     def __init__(self, **arguments: Any) -> None:
@@ -281,7 +281,7 @@ class Sampling(layers.Layer):
         return mean + ops.exp(0.5 * log_variance) * noise
 
 
-class Reconstruction(layers.Layer):
+class Reconstruction(keras.layers.Layer):
     def call(self, given: Any) -> Any:
         self.add_loss(ops.mean((given[0] - given[1]) ** 2))
         return given[1]
