@@ -556,7 +556,8 @@ def test_padding_weights_of_steps_missing_targets_and_coupled_losses_end_no_trai
         found = trained([importance])
     np.testing.assert_equal(found, plain)
     ours = [str(one.message) for one in told if issubclass(one.category, ImportanceWarning)]
-    crashes = [text for text in ours if "failed computing" in text]
+    # A loss that couples rows has no gradient of each row, and the warning says so.
+    crashes = [text for text in ours if "failed" in text and "no mean over rows" not in text]
     assert not crashes, crashes
     names = {one.name for one in methods_from_argument(methods)}
     assert names <= set(importance.results) or ours, (names, set(importance.results))
