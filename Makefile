@@ -13,7 +13,7 @@ TABLES ?=
 
 .PHONY: help demo tensorboard test test-pure test-backends lint types unit test-long fuzz coverage beijing bench \
         bench-backends bench-clicks bench-correlated bench-drift bench-intervals bench-lofo bench-lofo-backends bench-scale \
-        bench-statistics bench-tab bench-verdicts house-table notebook pictures screenshots support-table clean
+        bench-statistics bench-tab bench-verdicts cases house-table loss-table notebook pictures screenshots support-table clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -102,6 +102,12 @@ bench-backends: $(VENV)/.bench-ready  ## the same on JAX and on torch
 
 support-table: $(VENV)/.bench-ready  ## which models and data each method takes on each backend, beside peers (half an hour)
 	$(BIN)/python tests/benchmarks/support.py 2>/dev/null
+
+loss-table: $(READY)  ## every loss, metric and form of targets, weights and masks, beside loops round evaluate (ten minutes)
+	$(BIN)/python tests/benchmarks/losses.py 2>/dev/null
+
+cases: $(READY)  ## run every numbered program of a directory, and tell which fail: make cases CASES=path/to/directory
+	$(BIN)/python tests/benchmarks/cases.py $(CASES)
 
 bench-intervals: $(READY)  ## how often the 95% intervals cover, beside the usual error bars
 	$(BIN)/python tests/benchmarks/intervals.py

@@ -30,6 +30,7 @@ from models.generated_cases import (
     right_features,
     right_methods,
 )
+from models.unusual_cases import UnusualCase, unusual_cases
 
 from keras_importance import (
     FeatureImportance,
@@ -350,7 +351,7 @@ def check_case(data: Any, case: Case, model: Any, columns: list[list[str]]) -> N
     check_history(found)
 
 
-def check_result(result: Any, case: Case) -> None:
+def check_result(result: Any, case: Case | UnusualCase) -> None:
     """What holds for every result."""
     n_features = len(result.feature_names)
     mean = result.importances_mean
@@ -536,6 +537,42 @@ def test_a_training_ends_as_without_the_callback(case, arguments, data):
     assert (
         not (is_finite and case.n_rows > 6) or "lofo" in message or "overlapping windows" in message
     ), message
+
+
+@fuzz(few=4, many=0.12)
+@given(case=unusual_cases(), methods=right_methods(), time_budget=st.sampled_from([None, 0.1]))
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::keras_importance.ImportanceWarning")
+def test_padding_weights_of_steps_missing_targets_and_coupled_losses_end_no_training(
+    case, methods, time_budget
+):
+    """The training is the same, and each number is finite or has a reason; nothing fails unexplained."""
+
+    def trained(callbacks: list[Any]) -> Any:
+        keras.utils.clear_session()
+        model = case.model()
+        keras.utils.set_random_seed(3)
+        model.fit(**case.arguments_of_fit(), epochs=2, verbose=0, callbacks=callbacks)
+        return [keras.ops.convert_to_numpy(variable) for variable in model.variables]
+
+    try:
+        plain = trained([])
+    except Exception:  # noqa: BLE001 (whatever Keras says of weights in another form, ...)
+        COUNTS["unusual: refused by Keras"] += 1
+        return
+    importance = FeatureImportance(methods=methods, time_budget=time_budget, detectors=())
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", ImportanceWarning)
+        found = trained([importance])
+    np.testing.assert_equal(found, plain)
+    ours = [str(one.message) for one in told if issubclass(one.category, ImportanceWarning)]
+    # A loss that couples rows has no gradient of each row, and the warning says so.
+    crashes = [text for text in ours if "failed" in text and "no mean over rows" not in text]
+    assert not crashes, crashes
+    names = {one.name for one in methods_from_argument(methods)}
+    assert names <= set(importance.results) or ours, (names, set(importance.results))
+    for result in importance.results.values():
+        check_result(result, case)
+    COUNTS["unusual: trained"] += 1
 
 
 # --- what was found --------------------------------------------------------------------------------
