@@ -41,7 +41,7 @@ types: $(READY)
 	$(BIN)/mypy
 
 # What is NumPy alone: statistics, results, what is drawn and written, the bounds of verdicts.
-PURE_TESTS := $(addprefix tests/,callback/test_budget.py data/test_features.py reporting/test_lettering.py \
+PURE_TESTS := $(addprefix tests/,callback/test_budget.py reporting/test_lettering.py \
 	reporting/test_plots.py results retraining/test_folds.py retraining/test_trials.py statistics \
 	test_house.py verdicts/test_useless_features.py)
 

@@ -68,4 +68,8 @@ def compute_importance(
         if padding is not None:
             warn(f"compute_importance got validation rows of unequal lengths. It {padding}")
         effort = Effort(verbose=bool(verbose))
-        return {method.name: method(evaluator, effort=effort) for method in chosen}
+        results = {method.name: method(evaluator, effort=effort) for method in chosen}
+        for name, result in results.items():
+            if result.why_unknown is not None:
+                warn(f"compute_importance has no numbers for {name!r} importance: {result.why_unknown}.")
+        return results

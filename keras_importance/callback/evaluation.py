@@ -102,16 +102,14 @@ def _results_of_each_method(run: FitRun, epoch: int, *, is_last: bool) -> list[I
 
 
 def _warn_of_unknown(run: FitRun, results: Sequence[ImportanceResult]) -> None:
-    """Warns, once in a run, if a result is NaN for all features without a note that says why."""
-    unknown = [
-        result for result in results if not result.notes and np.isnan(result.importances_mean).all()
-    ]
+    """Warns, once in a run, if a result is NaN for all features because nothing finite was scored."""
+    unknown = [result for result in results if result.why_unknown is not None]
     if unknown and _UNKNOWN not in run.warned:
         run.warned.add(_UNKNOWN)
         names = " and ".join(repr(result.method) for result in unknown)
         warn(
             f"FeatureImportance has no numbers for {names} importance in epoch {unknown[0].epoch}: "
-            "the model's outputs or losses are not finite. The training goes on; "
+            f"{unknown[0].why_unknown}. The training goes on; "
             "keras.callbacks.TerminateOnNaN() would end it."
         )
 

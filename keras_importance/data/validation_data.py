@@ -160,7 +160,7 @@ class ValidationData:
         Weights of steps and outputs have mean 1.
         """
         targets = mapped(_in_float_type, self.targets)
-        return Truth(targets, mapped(of_mean_one, self.value_weights), self.output_masks)
+        return Truth(targets, of_mean_one(self.value_weights), self.output_masks)
 
     @cached_property
     def spreads(self) -> tuple[Spread, ...]:

@@ -17,8 +17,7 @@ def split_weights(weight: Any, n_rows: int) -> tuple[Floats | None, Any]:
 
     Returns:
         `(n_rows,)` weights of the rows, None for equal ones; and the nest of weights where they are more
-        than a number a row, else None. In that case the weight of a row is the mean of its weights, each
-        array scaled to mean 1.
+        than a number a row, else None. In that case the weight of a row is the mean of its weights.
 
     Raises:
         InvalidArgumentError: for weights of another number of rows, negative or not finite.
@@ -49,10 +48,13 @@ def _flat(nest: Any) -> list[Array]:
     return [leaf for leaf in keras.tree.flatten(nest) if leaf is not None]
 
 
-def of_mean_one(weights: Array) -> Array:
-    """The weights divided by their mean, in Keras' float type."""
-    mean = float(np.mean(weights, dtype=np.float64))
-    return np.asarray(weights / mean if mean > 0 else weights, keras.config.floatx())
+def of_mean_one(weight: Any) -> Any:
+    """The nest of weights divided by their mean over all outputs, in Keras' float type."""
+    leaves = _flat(weight)
+    mean = float(np.mean([np.mean(leaf, dtype=np.float64) for leaf in leaves])) if leaves else 0.0
+    if mean <= 0:
+        return weight
+    return mapped(lambda leaf: np.asarray(leaf / mean, keras.config.floatx()), weight)
 
 
 def _check(weights: Array, n_rows: int) -> None:

@@ -64,6 +64,7 @@ class Evaluator:
         compiler: compiles programs that run the model.
         clock: counts the seconds of evaluations, without compilation.
         subsamples: random parts of the rows, for evaluations that can't afford all rows.
+        metrics: the user's metric and the compiled loss, tried on the model's predictions.
         mixed_rows: whether the model mixes the rows of a batch, and the batches that it then gets.
 
     Args:
@@ -99,7 +100,7 @@ class Evaluator:
         self.clock = Clock(self.compiler)
         self.subsamples = Subsamples(data, seed)
         self.mixed_rows = MixedRows(self.compiler, data)
-        self._metrics = ResolvedMetrics(metric, model, data, self.mixed_rows, seed)
+        self.metrics = ResolvedMetrics(metric, model, data, self.mixed_rows, seed)
         self._in_parts = in_parts
         self._made: dict[Hashable, Any] = {}
         self._scorers: dict[Scoring, FeatureScorer] = {}
@@ -127,7 +128,7 @@ class Evaluator:
             InvalidArgumentError: if the metric is unknown, or a callable that fails.
             NotEvaluableError: if the compiled loss or a compiled metric can't be evaluated.
         """
-        self._metrics.check()
+        self.metrics.check()
 
     def rng(self) -> np.random.Generator:
         """A fresh generator: the same draws in every evaluation keep epochs comparable."""
@@ -230,7 +231,7 @@ class Evaluator:
     @property
     def constant_scores(self) -> Floats | None:
         """`(n_rows,)` scores of the best constant prediction; None if no constant can be scored."""
-        return self._metrics.constant_scores
+        return self.metrics.constant_scores
 
     @cached_property
     def multipliers(self) -> NDArray[np.int8]:
@@ -252,17 +253,17 @@ class Evaluator:
     @property
     def metric(self) -> Metric:
         """The resolved metric: it knows its direction, and whether it is a mean over rows."""
-        return self._metrics.metric
+        return self.metrics.metric
 
     @property
     def row_weights(self) -> Floats | None:
         """`(n_rows,)` how much each row counts in the metric; None where all count the same."""
-        return self._metrics.row_weights
+        return self.metrics.row_weights
 
     @property
     def needs_no_targets(self) -> bool:
         """Whether the metric is a loss that the model computes without targets."""
-        return self._metrics.needs_no_targets
+        return self.metrics.needs_no_targets
 
     def _scorer(self, scoring: Scoring) -> FeatureScorer:
         if scoring not in self._scorers:
@@ -277,7 +278,7 @@ class Evaluator:
     def _context(self) -> ScoringContext:
         return ScoringContext(
             compiler=self.compiler,
-            data=self._metrics.data,
+            data=self.metrics.data,
             device_data=self._device_data,
             features=self.features,
             metric=self.metric,
@@ -288,7 +289,7 @@ class Evaluator:
 
     @cached_property
     def _device_data(self) -> DeviceData:
-        return DeviceData(self.compiler, self._metrics.data)
+        return DeviceData(self.compiler, self.metrics.data)
 
     # --- gradients ------------------------------------------------------------------------------
 
@@ -317,7 +318,7 @@ class Evaluator:
     @property
     def has_row_loss(self) -> bool:
         """Whether the compiled loss is a mean over rows, so that each row has a gradient of its own."""
-        return self._metrics.loss.row_scores is not None and not self.mixed_rows.are_mixed
+        return self.metrics.loss.row_scores is not None and not self.mixed_rows.are_mixed
 
     @property
     def row_loss(self) -> RowScores:
@@ -326,7 +327,7 @@ class Evaluator:
         Raises:
             ValueError: if the loss is no mean over rows.
         """
-        row_scores = self._metrics.loss.row_scores
+        row_scores = self.metrics.loss.row_scores
         if row_scores is None:
             raise ValueError(
                 "the compiled loss is no mean over rows, so no row has a gradient of its own."

@@ -65,6 +65,7 @@ __all__ = [
     "is_of_keras",
     "is_overridden",
     "layers_of",
+    "makes_variables_later",
     "metric_direction",
     "metric_function",
     "set_keras_mask",
@@ -180,6 +181,11 @@ def collected_losses() -> Iterator[list[Any]]:
         return
     with keras.StatelessScope(collect_losses=True) as scope:
         yield scope.losses
+
+
+def makes_variables_later(metric: Any) -> bool:
+    """Whether a metric makes its variables at its first update, as R2Score does, which lies ahead."""
+    return getattr(metric, "_built", True) is False or not metric.variables
 
 
 # --- random state -------------------------------------------------------------------------------

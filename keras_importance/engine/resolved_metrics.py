@@ -103,6 +103,26 @@ class ResolvedMetrics:
         counts = np.asarray(keras.ops.convert_to_numpy(form.weights(*tensors)), np.float64)
         return counts if data.row_weights is None else counts * data.row_weights
 
+    def why_not_finite(self) -> str:
+        """Why the score of the untouched rows is not finite, as far as that can be told."""
+        outputs = keras.tree.flatten(self._rows.outputs.few)
+        if not all(np.isfinite(leaf).all() for leaf in outputs if leaf.dtype.kind == "f"):
+            return "the model's outputs are not finite"
+        name = self.metric.name
+        targets = [leaf for leaf in keras.tree.flatten(self._data.targets) if leaf is not None]
+        are_missing = [
+            ~np.isfinite(leaf).reshape(len(leaf), -1).all(axis=1)
+            for leaf in targets
+            if leaf.dtype.kind == "f"
+        ]
+        n_missing = int(np.any(are_missing, axis=0).sum()) if are_missing else 0
+        if n_missing:
+            return (
+                f"{n_missing} rows have targets that are NaN or infinite, and the metric {name!r} "
+                "doesn't skip them: leave these rows out, or use a loss that skips them"
+            )
+        return f"the metric {name!r} is not finite for the model's own predictions"
+
     @cached_property
     def constant_scores(self) -> Floats | None:
         """`(n_rows,)` scores of the best constant prediction; None if no constant can be scored."""

@@ -16,7 +16,7 @@ from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.gradients.differentiator import Scalar, Scalars
 from keras_importance.engine.metrics.outputs import Output, outputs_of
-from keras_importance.errors import InvalidArgumentError
+from keras_importance.errors import InvalidArgumentError, NotEvaluableError
 from keras_importance.methods.base import ImportanceMethod, need_targets
 from keras_importance.methods.feature_parts import (
     FeaturePart,
@@ -103,6 +103,11 @@ class DifferentiatingMethod(ImportanceMethod):
         """
         if self.is_of_loss(evaluator):
             need_targets(self, evaluator)
+            if not self._has_row_loss(evaluator):
+                raise NotEvaluableError(
+                    f"got {self.name!r} importance of a loss that is no mean over rows, so no row has a "
+                    "gradient of its own. Pass of='output'."
+                )
         if self.output is not None and self.output not in _by_name(evaluator):
             known = ", ".join(map(repr, _by_name(evaluator))) or "one output alone"
             raise InvalidArgumentError(
@@ -116,7 +121,14 @@ class DifferentiatingMethod(ImportanceMethod):
             self.of == "auto"
             and self.output is None
             and _is_crossentropy(getattr(evaluator.model, "loss", None))
+            and self._has_row_loss(evaluator)
         )
+
+    @staticmethod
+    def _has_row_loss(evaluator: Evaluator) -> bool:
+        """Whether rows have a loss of their own; True as long as that can't be known."""
+        is_known = evaluator.model.built and evaluator.data.targets is not None
+        return not is_known or evaluator.has_row_loss
 
     def scalars(self, evaluator: Evaluator, data: ValidationData) -> Scalars:
         """The scalars to differentiate for each row: the loss, each output, or sums of many outputs.

@@ -182,13 +182,16 @@ class PartialScores:
             obtained[is_unknown] = "carried"
             is_unknown &= np.isnan(importances).any(axis=1)
         names = self._evaluator.features.names
+        notes = {names[index]: reason for index in np.flatnonzero(is_unknown)}
+        if self._is_exact.any() and not math.isfinite(self._baseline):
+            notes = dict.fromkeys(names, self._evaluator.metrics.why_not_finite())
         return Scores(
             importances=importances,
             std_error=self.std_error,
             baseline_score=self._baseline,
             metric=self._evaluator.metric.name,
             error_source="rows" if self._of_rows else "repeats",
-            notes={names[index]: reason for index in np.flatnonzero(is_unknown)},
+            notes=notes,
             obtained=tuple(obtained),
             n_samples=self._n_rows,
             degrees=self.degrees,

@@ -204,6 +204,19 @@ class ImportanceResult(Scores):
         """The columns of a data frame by name, each with one value per feature or one for all."""
         return {name: value_of(self) for name, value_of in COLUMNS.items()}
 
+    @property
+    def why_unknown(self) -> str | None:
+        """Why all importances are NaN, where the outputs or the scores are not finite; else None.
+
+        Features that have no importance by their nature, such as gradients of texts, only have notes.
+        """
+        if not np.isnan(self.importances_mean).all():
+            return None
+        if not self.notes:
+            return "the model's outputs or losses are not finite"
+        is_scored = self.baseline_score is not None and np.isfinite(self.baseline_score)
+        return None if is_scored or self.baseline_score is None else next(iter(self.notes.values()))
+
     def to_dataframe(self) -> pd.DataFrame:
         """A tidy table: one row per feature, most important first.
 

@@ -163,7 +163,7 @@ def test_weights_of_steps_count_step_by_step():
 def test_each_output_has_weights_of_its_own(x, as_list):
     y = {"a": 2 * x[:, :1], "b": x[:, 1:2]}
     rng = np.random.default_rng(0)
-    weights = {key: rng.random(N_ROWS).astype("float32") for key in y}
+    weights = {"a": rng.random(N_ROWS).astype("float32"), "b": 5 * rng.random(N_ROWS).astype("float32")}
     inputs = layers.Input((3,))
     hidden = layers.Dense(8, "tanh")(inputs)
     outputs = {key: layers.Dense(1, name=key)(hidden) for key in y}
@@ -178,8 +178,9 @@ def test_each_output_has_weights_of_its_own(x, as_list):
     )
     result = permutation(model, (x, *given))
     predicted = keras.tree.flatten(model.predict(x, verbose=0))
+    unit = np.mean([weights["a"], weights["b"]])
     parts = [
-        np.average(value, weights=weights[key])
+        np.mean(value * weights[key] / unit)
         for key, value in (
             ("a", np.square(predicted[0] - y["a"])[:, 0]),
             ("b", np.abs(predicted[1] - y["b"])[:, 0]),

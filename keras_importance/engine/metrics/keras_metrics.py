@@ -13,7 +13,11 @@ import numpy as np
 
 from keras_importance.data.arrays import mapped
 from keras_importance.data.truth import Truth
-from keras_importance.engine.keras_internals import function_arguments, metric_function
+from keras_importance.engine.keras_internals import (
+    function_arguments,
+    makes_variables_later,
+    metric_function,
+)
 from keras_importance.engine.metrics.losses import (
     Forms,
     Select,
@@ -76,28 +80,23 @@ def as_metric(metric: Any) -> Any:
 def updated_once(metric: Any, y_true: Any, y_pred: Any, further: Mapping[str, Any]) -> Any:
     """The metric's result after one update from its initial state; its own state stays as it is."""
     with _attributes_kept(metric):
-        state = metric.stateless_reset_state()
-        try:
-            updated = metric.stateless_update_state(state, y_true, y_pred, **further)
-        except Exception:
-            if len(metric.variables) and len(state) == len(metric.variables):
-                raise
+        if makes_variables_later(metric):
             metric.update_state(y_true, y_pred, **further)
             metric.reset_state()
-            updated = metric.stateless_update_state(
-                metric.stateless_reset_state(), y_true, y_pred, **further
-            )
-        return metric.stateless_result(updated)
+        state = metric.stateless_reset_state()
+        return metric.stateless_result(metric.stateless_update_state(state, y_true, y_pred, **further))
 
 
 @contextmanager
 def _attributes_kept(metric: Any) -> Iterator[None]:
-    """Puts back lists and other values that a metric keeps beside its variables."""
+    """Puts back lists and counts that a metric keeps beside its variables."""
     own = set(vars(metric)) - set(vars(keras.metrics.Mean()))
     kept = {
-        name: copy.copy(vars(metric)[name])
-        for name in own
-        if isinstance(vars(metric)[name], (list, dict, set, int, float, np.ndarray))
+        name: copy.copy(value)
+        for name, value in vars(metric).items()
+        if name in own
+        and isinstance(value, (list, dict, set, int, float, np.ndarray))
+        and not isinstance(value, bool)  # such as whether it has made its variables
     }
     try:
         yield
@@ -117,11 +116,11 @@ def _of_function(function: Callable[[Any, Any], Any], select: Select) -> tuple[T
 
     def masked(truth: Truth, y_pred: Any) -> RowValues:
         target, predicted, weights, mask = tensors(truth, y_pred)
-        return row_values(_of_each_row(function(target, predicted)), weights, mask)
+        return row_values(_of_each_row(function(target, predicted)), weights, mask, are_counted=True)
 
     def unmasked(truth: Truth, y_pred: Any) -> RowValues:
         target, predicted, weights, _ = tensors(truth, y_pred)
-        return row_values(_of_each_row(function(target, predicted)), weights)
+        return row_values(_of_each_row(function(target, predicted)), weights, are_counted=True)
 
     def row_by_row(truth: Truth, y_pred: Any) -> RowValues:
         target, predicted, weights, mask = tensors(truth, y_pred)

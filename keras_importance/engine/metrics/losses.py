@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_importance.data.arrays import mapped
 from keras_importance.data.truth import Truth
@@ -164,11 +165,21 @@ def forms_of_loss(identifier: Any, select: Select, scale: Any = None) -> Forms:
         predicted = with_mask(predicted, mask)
         target = mapped(keras.ops.convert_to_tensor, target)
         loss_object = loss(target, predicted)
-        value = loss_object(target, predicted, combined(own, weights))
+        if own is None and weights is not None:
+            own = _beside_values(weights, loss_object, target, predicted)
+        value = loss_object(target, predicted, own)
         return unscaled_for_distribution(keras.ops.mean(value))
 
     is_sum = getattr(identifier, "reduction", None) == "sum"
     return Forms(of_all, (unreduced, row_by_row), scale, is_sum)
+
+
+def _beside_values(weights: Any, loss: Any, target: Any, predicted: Any) -> Any:
+    """The weights of rows with as many axes as the values of a loss, by which Keras multiplies them."""
+    if type(loss).__call__ is not keras.losses.Loss.__call__:
+        return weights
+    n_axes = len(keras.ops.convert_to_tensor(loss.call(*in_type_of(loss, target, predicted))).shape)
+    return np.reshape(weights, (-1, *[1] * (n_axes - 1)))
 
 
 def _own_loss(model: Any) -> Forms:

@@ -79,7 +79,9 @@ class RowForm:
         return sum(parts[1:], parts[0]) / len(parts)
 
 
-def row_values(values: Any, weights: Any = None, mask: Any = None) -> RowValues:
+def row_values(
+    values: Any, weights: Any = None, mask: Any = None, *, are_counted: bool = False
+) -> RowValues:
     """The mean of each row over its steps, from unreduced values; masked steps don't count.
 
     Args:
@@ -87,16 +89,19 @@ def row_values(values: Any, weights: Any = None, mask: Any = None) -> RowValues:
         weights: weights of rows or steps, `(n_rows,)` or `(n_rows, n_steps)`; None for equal ones.
         mask: `(n_rows, n_steps)` tensor, False where a step doesn't count; None where all do. One with
             more axes than the values is ignored, as the values can't tell its steps apart.
+        are_counted: whether the sum is divided by the sum of the weights, as in metrics. In losses it is
+            divided by the number of the steps that count.
     """
-    counts = [
-        _of_rank(ops.cast(part, values.dtype), values)
-        for part in (weights, mask)
-        if part is not None and (part is weights or len(part.shape) <= len(values.shape))
-    ]
-    if not counts:
-        return RowValues(_mean_of_rows(values))
-    count = ops.broadcast_to(counts[0] if len(counts) == 1 else counts[0] * counts[1], values.shape)
-    return RowValues(_mean_of_rows(values * count), _mean_of_rows(count))
+    weighted, counted = values, None
+    if mask is not None and len(mask.shape) <= len(values.shape):
+        counted = ops.broadcast_to(_of_rank(ops.cast(mask, values.dtype), values), values.shape)
+        weighted = values * counted
+    if weights is not None:
+        weight = ops.broadcast_to(_of_rank(ops.cast(weights, values.dtype), values), values.shape)
+        weighted = weighted * weight
+        if are_counted:
+            counted = weight if counted is None else weight * counted
+    return RowValues(_mean_of_rows(weighted), None if counted is None else _mean_of_rows(counted))
 
 
 def _mean_of_rows(values: Any) -> Any:
