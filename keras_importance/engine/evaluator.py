@@ -115,7 +115,7 @@ class Evaluator:
             NotEvaluableError: for rows that can't be evaluated; see `check_rows`.
         """
         if self.model.built:
-            check_rows(self.model, self.data, self.outputs)
+            check_rows(self.model, self.data, self.mixed_rows)
 
     def why_padding_matters(self) -> str | None:
         """What padding does to predictions, and what mends it; None where it changes none."""

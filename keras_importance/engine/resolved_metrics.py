@@ -146,10 +146,8 @@ class ResolvedMetrics:
             metric = candidate.resolved(self._trials, self._seed)
         except InvalidArgumentError:
             raise
-        except Exception:
-            if not has_own_loss(self._model):
-                raise
-            return by_batch  # it needs the inputs too
+        except Exception:  # noqa: BLE001 (a loss may need the inputs too, or work in a training step alone)
+            return by_batch
         return by_batch if self._rows.are_mixed and metric.of_rows is None else metric
 
     @cached_property

@@ -9,11 +9,12 @@ import keras
 from keras_importance.data.frames import listed
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.keras_internals import has_own_step
+from keras_importance.engine.mixed_rows import MixedRows
 from keras_importance.engine.model_outputs import ModelOutputs
 from keras_importance.errors import InvalidArgumentError, NotEvaluableError, reason_of
 
 
-def check_rows(model: Any, data: ValidationData, outputs: ModelOutputs) -> None:
+def check_rows(model: Any, data: ValidationData, rows: MixedRows) -> None:
     """Runs the model on a few rows, and on rows with missing values.
 
     Raises:
@@ -23,6 +24,7 @@ def check_rows(model: Any, data: ValidationData, outputs: ModelOutputs) -> None:
             rows whose outputs change when they are padded.
     """
     try:
+        outputs = rows.outputs
         _ = outputs.shapes
     except Exception as error:
         is_wrong = bool(getattr(model, "inputs", None)) and not has_own_step(model)

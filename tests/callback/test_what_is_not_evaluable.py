@@ -65,14 +65,16 @@ def test_where_nothing_can_be_evaluated_the_training_is_as_without_us():
         np.testing.assert_array_equal(one, other)
     assert len(messages) == 1
     assert "FeatureImportance can't evaluate this training, which goes on." in messages[0]
-    assert "For 'gradient' and 'permutation' it got 33 validation rows" in messages[0]
+    assert "For 'gradient' and 'permutation' it got 33 rows of validation data" in messages[0]
     assert "Pass more than 48 rows" in messages[0]
     assert importance.results == {}
     assert importance.useless_features == []
 
 
 def test_what_a_warning_says_in_fit_is_an_error_of_the_standalone_function():
-    with pytest.raises(ValueError, match=r"compute_importance got 33 validation rows.*Pass more"):
+    with pytest.raises(
+        ValueError, match=r"compute_importance got 33 rows of validation data.*Pass more"
+    ):
         compute_importance(_recurrent(), _windows())
 
 

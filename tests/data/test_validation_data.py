@@ -480,7 +480,7 @@ def test_an_endless_dataset_counts_for_the_steps_that_fit_takes():
         ((X, Y, W[:5]), "unequal numbers of rows"),
         ((X, Y, -W), "negative"),
         ((X, Y, 0 * W), "without a single row of weight above 0"),
-        ((X, Y, np.ones((8, 2))), r"sample weights of shape \(8, 2\)"),
+        ((X, Y, np.ones((7, 2))), r"unequal numbers of rows"),
         (7, "type int"),
         ((3.0, 4.0), "single number or element"),
         ((pd.DataFrame({"a": [1, "x"] * 4}), Y), "mixed types"),

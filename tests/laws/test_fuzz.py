@@ -154,7 +154,7 @@ def test_methods_are_instances_of_different_names_or_an_error(argument):
 ARGUMENTS = {
     "every": lambda v: _is_whole(v, 1),
     "max_samples": lambda v: v is None or _is_whole(v, 2),
-    "time_budget": lambda v: v is None or _is_share(v),
+    "time_budget": lambda v: v is None or (_is_share(v) and v <= 1),
     "seed": lambda v: _is_whole(v, 0),
     "verbose": lambda v: isinstance(v, bool) or _is_whole(v, 0),
     "log_dir": lambda v: v is None or (isinstance(v, str) and bool(v)),
@@ -596,7 +596,7 @@ def test_lists_in_arrays_are_lists():
         (lambda: METHOD_CLASSES["gradient"](np.zeros(2)), r"GradientImportance got of=array"),
         (lambda: METHOD_CLASSES["gradient"](output=[]), r"GradientImportance got output=\[\]"),
         (lambda: ValidationData.read((None, np.zeros(3))), "got validation data whose inputs hold None"),
-        (lambda: ValidationData.read((np.zeros(3), np.zeros(3), [[]])), "got sample weights of shape"),
+        (lambda: ValidationData.read((np.zeros(3), np.zeros(3), [[]])), "unequal numbers of rows"),
     ],
 )  # fmt: skip
 def test_arrays_and_none_in_place_of_an_argument_are_refused(call, message):

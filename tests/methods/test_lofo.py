@@ -22,6 +22,7 @@ from keras_importance import (
 from keras_importance.data.running_fit import fit_arguments
 from keras_importance.data.training_data import TrainingData
 from keras_importance.engine.twins.twins import Twins
+from keras_importance.errors import ImportanceWarning
 
 layers = keras.layers
 N_ROWS = 400
@@ -279,12 +280,13 @@ def batches(x, y):
     ],
     ids=["train_step", "accumulation", "steps"],
 )
-def test_what_cannot_be_done_is_an_error_before_training(pair, model, arguments, message):
-    model = model()
+def test_what_cannot_be_done_is_told_once_and_the_training_goes_on(pair, model, arguments, message):
+    model, importance = model(), watched()
     before = model.get_weights()
-    with pytest.raises(ValueError, match=f"FeatureImportance got .*{message}"):
-        fit(model, pair, watched(), **arguments)
-    assert all(np.array_equal(*one) for one in zip(before, model.get_weights(), strict=True))
+    with pytest.warns(ImportanceWarning, match=f"can't evaluate.*it got .*{message}"):
+        fit(model, pair, importance, **arguments)
+    assert "lofo" not in importance.results
+    assert not all(np.array_equal(*one) for one in zip(before, model.get_weights(), strict=True))
 
 
 def test_a_generator_of_training_rows_is_refused_and_not_consumed(pair):
@@ -325,7 +327,7 @@ def test_a_model_without_clones_says_so_for_several_seeds(pair):
     model = NoConfig(1)
     model(pair[0][:2])
     model.compile("sgd", "mse")
-    with pytest.raises(ValueError, match=r"n_seeds=2.*can't be cloned.*n_seeds=1"):
+    with pytest.warns(ImportanceWarning, match=r"n_seeds=2.*can't be cloned.*n_seeds=1"):
         fit(model, pair, watched(LOFOImportance(2)))
     importance = watched()
     fit(model, pair, importance, epochs=1)
@@ -371,11 +373,11 @@ def test_rows_of_training_come_without_those_that_were_split_off(pair):
     assert rows.data.weights.tolist() == [2.0] * 300
 
 
-def test_more_twins_than_fit_into_memory_are_an_error_before_training(pair, monkeypatch):
+def test_more_twins_than_fit_into_memory_are_told_before_training(pair, monkeypatch):
     """A linear model of four columns with SGD is five weights; five twins of it are 25 values and more."""
     monkeypatch.setattr("keras_importance.engine.twins.twins.MAX_KEPT_VALUES", 20)
-    with pytest.raises(
-        ValueError, match=r"FeatureImportance got 5 twins to train.*fit into 2 GB.*lofo_importance"
+    with pytest.warns(
+        ImportanceWarning, match=r"it got 5 twins to train.*fit into 2 GB.*lofo_importance"
     ):
         fit(linear(), pair, watched())
 

@@ -119,6 +119,9 @@ class Candidate:
             InvalidArgumentError: if the metric fails, compares rows with other rows by broadcasting, or
                 has no direction and can't tell the two predictions apart.
         """
+        n_outputs = len(keras.tree.flatten(trials.some.predicted))
+        if n_outputs > 1 and self.output is None and not self.is_loss and not self.is_callable:
+            raise InvalidArgumentError(_why_no_match(self.name, trials.some))
         forms = self.forms(trials.some.predicted)
         of_rows, total = _row_form(forms, trials), _total(forms)
         metric = Metric(self.name, self.worse_is or 0, of_rows, total, self.takes_weights)
@@ -136,12 +139,7 @@ class Candidate:
             outputs = [outputs[self.output.index]]
         right = _almost_perfect(targets, [output.shape for output in outputs])
         if right is None:
-            raise InvalidArgumentError(
-                f"got metric {self.name!r} and outputs of shapes {[leaf.shape for leaf in outputs]}, "
-                "which the targets don't match. Pass metric='loss', or targets of the shape of a single "
-                "output; of several outputs name one, as in metric='<output>_loss'; "
-                "or give the callable an attribute direction='up' or 'down'."
-            )
+            raise InvalidArgumentError(_why_no_match(self.name, trial))
         shuffled = right[generator(seed, "metric").permutation(len(right))]
         try:
             if self.is_callable:
@@ -162,6 +160,16 @@ class Candidate:
                 "well y_pred fits y_true, and rows with different targets."
             )
         return 1 if good < bad else -1
+
+
+def _why_no_match(name: str, trial: Trial) -> str:
+    """The error for targets that a metric can't be tried on."""
+    shapes = [leaf.shape for leaf in keras.tree.flatten(trial.predicted)]
+    return (
+        f"got metric {name!r} and outputs of shapes {shapes}, which the targets don't match. Pass "
+        "metric='loss', or targets of the shape of a single output; of several outputs name one, as in "
+        "metric='<output>_loss'; or give the callable an attribute direction='up' or 'down'."
+    )
 
 
 def _total(forms: Sequence[Forms]) -> Callable[[Truth, Any, Any], Any]:
