@@ -344,10 +344,9 @@ class CutScorer:
 def _by_width(cut: Cut) -> list[Integers]:
     """Groups features whose element counts at every linear entry round up to the same power of two."""
     members = np.array(cut.features, np.int64)
+    n_features = members.max(initial=0) + 1
     widths = [
-        np.bincount(entry.dependence[entry.dependence >= 0].ravel(), minlength=members.max() + 1)[
-            members
-        ]
+        np.bincount(entry.dependence[entry.dependence >= 0].ravel(), minlength=n_features)[members]
         for entry in cut.entries
         if entry.form is not None
     ]
