@@ -11,7 +11,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 # Which tables `make bench` prints, as in `make bench TABLES=--fit`; all by default.
 TABLES ?=
 
-.PHONY: help demo tensorboard test test-pure test-backends lint types unit test-long fuzz coverage beijing bench \
+.PHONY: help demo tensorboard test test-pure test-backends lint types unit test-long test-sweep fuzz coverage beijing bench \
         bench-backends bench-clicks bench-correlated bench-drift bench-intervals bench-lofo bench-lofo-backends bench-scale \
         bench-statistics bench-tab bench-verdicts cases house-table loss-table notebook pictures screenshots support-table clean
 .DEFAULT_GOAL := help
@@ -76,6 +76,9 @@ test-backends: $(VENV)/.backends-ready  ## the tests of what computes, on JAX an
 	for backend in $(BACKENDS); do \
 		KERAS_BACKEND=$$backend $(BIN)/pytest -n 2 $(BACKEND_TESTS) || exit 1; \
 	done
+
+test-sweep: $(READY)  ## every cell of the tables of losses, metrics, forms of data and verdicts (half an hour)
+	$(BIN)/pytest -n 2 -m sweep
 
 FUZZ_EXAMPLES ?= 1000
 

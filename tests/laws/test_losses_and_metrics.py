@@ -52,7 +52,7 @@ def test_importance_in_a_fit_is_that_of_a_loop_round_evaluate(name):
     assert_fine(in_training(SITUATIONS[name]))
 
 
-@pytest.mark.long
+@pytest.mark.sweep
 @pytest.mark.parametrize("name", [name for name in SITUATIONS if name not in FEW])
 def test_every_loss_and_every_form_of_data_gives_the_importance_of_the_loop(name):
     assert_fine(in_training(SITUATIONS[name]))
@@ -88,7 +88,7 @@ def test_counts_and_scores_of_all_rows_are_those_of_evaluate():
     assert not wrong(metric_cells("coins", ["FalsePositives", "TrueNegatives", "AUC", "Recall"]))
 
 
-@pytest.mark.long
+@pytest.mark.sweep
 @pytest.mark.parametrize("problem", keras_scores.metrics_of_problems())
 def test_every_metric_gives_the_importance_of_the_loop(problem):
     names = keras_scores.metrics_of_problems()[problem]

@@ -167,7 +167,7 @@ def check_was_judged(importance, messages):
         pytest.param(
             name,
             marks=[
-                *([] if name in FAST else [pytest.mark.long]),
+                *([] if name in FAST else [pytest.mark.sweep]),
                 *([only_tensorflow] if structure.dtype == "string" else []),
             ],
         )
@@ -213,7 +213,7 @@ TARGETS = {
 }
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.long) for name in TARGETS])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.sweep) for name in TARGETS])
 def test_noise_is_found_useless_whatever_the_targets_are(name):
     loss, targets, outputs = TARGETS[name]
     check_was_judged(*trained(STRUCTURES["a number"], loss, targets, outputs, seed=1))
@@ -280,7 +280,7 @@ FAST_MODELS = ("inputs in a nest", "texts, StringLookup")
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[] if name in FAST_MODELS else pytest.mark.long) for name in MODELS],
+    [pytest.param(name, marks=[] if name in FAST_MODELS else pytest.mark.sweep) for name in MODELS],
 )
 def test_every_kind_of_model_is_judged(name):
     kind = MODELS[name]
@@ -289,7 +289,7 @@ def test_every_kind_of_model_is_judged(name):
     check_all_was_answered(*fitted(kind, DATA["tf.data, batched"].of))
 
 
-@pytest.mark.long
+@pytest.mark.sweep
 @pytest.mark.parametrize("form", [form for form in DATA if form != "Python generator"])
 @pytest.mark.parametrize("name", OF_EACH_STRUCTURE)
 def test_rows_of_every_form_are_judged(name, form):
