@@ -15,6 +15,7 @@ from keras_importance.engine.metrics.constant_prediction import constant_scores
 from keras_importance.engine.metrics.from_argument import metric_from_argument
 from keras_importance.engine.metrics.losses import has_own_loss, why_no_loss
 from keras_importance.engine.metrics.metric import Candidate, Metric
+from keras_importance.engine.metrics.row_form import RowForm
 from keras_importance.engine.metrics.trial import Trials
 from keras_importance.engine.mixed_rows import MixedRows
 from keras_importance.errors import InvalidArgumentError, NotEvaluableError
@@ -94,14 +95,20 @@ class ResolvedMetrics:
         None where all rows count the same.
         """
         form, data = self.metric.of_rows, self.data
+        if not self.metric.is_weighted:
+            return self._steps_counted(form) if form is not None and form.has_weights else None
         if form is None:
             return data.weights
         if not form.has_weights:
             return data.row_weights
+        counts = self._steps_counted(form)
+        return counts if data.row_weights is None else counts * data.row_weights
+
+    def _steps_counted(self, form: RowForm) -> Floats:
+        """`(n_rows,)` how much each row counts for its steps."""
         trial = self._trials.every
         tensors = mapped(keras.ops.convert_to_tensor, (trial.truth, trial.predicted))
-        counts = np.asarray(keras.ops.convert_to_numpy(form.weights(*tensors)), np.float64)
-        return counts if data.row_weights is None else counts * data.row_weights
+        return np.asarray(keras.ops.convert_to_numpy(form.weights(*tensors)), np.float64)
 
     def why_not_finite(self) -> str:
         """Why the score of the untouched rows is not finite, as far as that can be told."""

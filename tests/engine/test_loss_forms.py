@@ -190,6 +190,17 @@ def test_each_output_has_weights_of_its_own(x, as_list):
     assert result.error_source == "rows"
 
 
+def test_weights_count_in_weighted_metrics_and_not_in_others(x):
+    """As in Keras' logs, whose weights have mean 1 here."""
+    y, weights = 2 * x[:, :1], np.linspace(0.1, 1.9, N_ROWS)
+    model = network()
+    model.compile("adam", "mse", metrics=["mae"], weighted_metrics=["mse"])
+    logs = model.evaluate(x, y, sample_weight=weights, batch_size=N_ROWS, verbose=0, return_dict=True)
+    for name in ("mae", "mse"):
+        result = permutation(model, (x, y, weights), metric=name)
+        assert result.baseline_score == pytest.approx(logs[name], rel=1e-4), name
+
+
 class Recall(keras.metrics.Metric):
     """Has an argument, and no `get_config` to say so."""
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_importance.data.truth import Truth
 from keras_importance.engine.keras_internals import compiled_metrics, metric_direction
-from keras_importance.engine.metrics.keras_metrics import as_metric, forms_of_metric
+from keras_importance.engine.metrics.keras_metrics import as_metric, forms_of_metric, unweighted
 from keras_importance.engine.metrics.losses import Forms, compiled_loss, forms_of_loss, selection
 from keras_importance.engine.metrics.metric import Candidate
 from keras_importance.engine.metrics.outputs import Output, outputs_of
@@ -80,8 +80,12 @@ def _did_you_mean_of_output(name: str, known: Sequence[str]) -> str:
 
 def _of_single_output(model: Any) -> dict[str, Callable[[], Candidate]]:
     """For each compiled metric, by its name, a function that makes the `Candidate`."""
-    metrics = [metric for argument in compiled_metrics(model) for metric in keras.tree.flatten(argument)]
-    return {_name_of(metric): partial(_keras_metric, metric) for metric in metrics if metric is not None}
+    return {
+        _name_of(metric): partial(_keras_metric, metric, is_weighted=bool(is_weighted))
+        for is_weighted, argument in enumerate(compiled_metrics(model))
+        for metric in keras.tree.flatten(argument)
+        if metric is not None
+    }
 
 
 def _of_outputs(model: Any, outputs: Sequence[Output]) -> dict[str, Callable[[], Candidate]]:
@@ -91,11 +95,13 @@ def _of_outputs(model: Any, outputs: Sequence[Output]) -> dict[str, Callable[[],
         if getattr(model, "loss", None) is not None and output.of_argument(model.loss) is not None:
             name = f"{output.name}_loss"
             known[name] = partial(_loss_of_output, name, model, output)
-        for argument in compiled_metrics(model):
+        for is_weighted, argument in enumerate(compiled_metrics(model)):
             for metric in keras.tree.flatten(output.of_argument(argument)):
                 if metric is not None:
                     name = f"{output.name}_{_name_of(metric)}"
-                    known[name] = partial(_keras_metric, metric, name, output)
+                    known[name] = partial(
+                        _keras_metric, metric, name, output, is_weighted=bool(is_weighted)
+                    )
     return known
 
 
@@ -108,12 +114,28 @@ def _loss_of_output(name: str, model: Any, output: Output) -> Candidate:
     return Candidate(name, forms, worse_is=1, output=output, is_loss=True)
 
 
-def _keras_metric(metric: Any, name: str | None = None, output: Output | None = None) -> Candidate:
-    """A Keras metric, or what `compile` takes for one, of the only output or of one of several."""
+def _keras_metric(
+    metric: Any, name: str | None = None, output: Output | None = None, *, is_weighted: bool = True
+) -> Candidate:
+    """A Keras metric, or what `compile` takes for one, of the only output or of one of several.
+
+    Args:
+        metric: the metric.
+        name: its name in Keras' logs; None for its own.
+        output: the output; None for the only one.
+        is_weighted: whether sample weights count, as in `weighted_metrics`.
+    """
     of_metric = forms_of_metric(metric, selection(output))
+    of_metric = of_metric if is_weighted else unweighted(of_metric)
     is_accuracy = isinstance(metric, str) and metric.lower() in ("accuracy", "acc")
     worse_is = -1 if is_accuracy else _WORSE_IS.get(metric_direction(as_metric(metric)))
-    return Candidate(name or _name_of(metric), lambda _outputs: [of_metric], worse_is, output)
+    return Candidate(
+        name or _name_of(metric),
+        lambda _outputs: [of_metric],
+        worse_is,
+        output,
+        is_weighted=is_weighted,
+    )
 
 
 def _from_callable(function: Callable[..., Any]) -> Candidate:

@@ -40,6 +40,18 @@ _BY_KIND: Mapping[str, Mapping[str, str]] = {
 _BY_KIND = {**_BY_KIND, "acc": _BY_KIND["accuracy"]}
 
 
+def unweighted(forms: Forms) -> Forms:
+    """The forms of a metric in which sample weights don't count."""
+
+    def without(term: Term) -> Term:
+        return lambda truth, y_pred: term(truth._replace(weights=None), y_pred)
+
+    def of_all(truth: Truth, y_pred: Any, _weights: Any) -> Any:
+        return forms.of_all(truth._replace(weights=None), y_pred, None)
+
+    return Forms(of_all, [without(term) for term in forms.of_rows])
+
+
 def forms_of_metric(metric: Any, select: Select) -> Forms:
     """The forms of a metric that `compile` or the user gave, for one output.
 

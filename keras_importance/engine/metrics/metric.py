@@ -37,6 +37,7 @@ class Metric:
         of_all: `(truth, y_pred, weights) -> score` of all rows at once, on NumPy arrays: a number, or
             values `(n_rows, ...)` of a user's function. It is used if `of_rows` is None.
         takes_weights: whether `of_all` uses the weights.
+        is_weighted: whether sample weights count, as in all metrics but those of `compile(metrics=...)`.
         n_counted: for a metric that counts, how many rows it counts for; None for others. Its scores of
             fewer rows are multiplied, so that they are comparable.
         by_batch: whether the score is the mean of the scores of batches, each computed by the model as
@@ -48,6 +49,7 @@ class Metric:
     of_rows: RowForm | None = None
     of_all: Callable[[Truth, Any, Any], Any] | None = None
     takes_weights: bool = True
+    is_weighted: bool = True
     n_counted: int | None = None
     by_batch: bool = False
 
@@ -70,6 +72,7 @@ class Metric:
         if self.of_all is None:
             raise TypeError(f"{self.name!r} has no score of all rows at once.")
         n_rows = len(keras.tree.flatten(y_pred)[0])
+        weights = weights if self.is_weighted else None
         given = None if weights is None else unit_weights(weights, n_rows)
         score = checked(self.name, self.of_all(truth, y_pred, given), truth, y_pred)
         if score.ndim == 0 and weights is not None and not self.takes_weights:
@@ -92,6 +95,7 @@ class Candidate:
         worse_is: +1 if a larger value is worse, -1 if it is better; None if that isn't known.
         output: the output that it is a metric of; None for all outputs, or the only one.
         takes_weights: whether a score of all rows uses the weights of the rows.
+        is_weighted: whether sample weights count.
         is_callable: whether it is a user's function on NumPy arrays.
         is_loss: whether it is a loss; the score of a loss that is a sum over rows is its mean.
     """
@@ -101,6 +105,7 @@ class Candidate:
     worse_is: int | None = None
     output: Output | None = None
     takes_weights: bool = True
+    is_weighted: bool = True
     is_callable: bool = False
     is_loss: bool = False
 
@@ -119,12 +124,15 @@ class Candidate:
             InvalidArgumentError: if the metric fails, compares rows with other rows by broadcasting, or
                 has no direction and can't tell the two predictions apart.
         """
+        trials = trials if self.is_weighted else replace(trials, is_weighted=False)
         n_outputs = len(keras.tree.flatten(trials.some.predicted))
         if n_outputs > 1 and self.output is None and not self.is_loss and not self.is_callable:
             raise InvalidArgumentError(_why_no_match(self.name, trials.some))
         forms = self.forms(trials.some.predicted)
         of_rows, total = _row_form(forms, trials), _total(forms)
-        metric = Metric(self.name, self.worse_is or 0, of_rows, total, self.takes_weights)
+        metric = Metric(
+            self.name, self.worse_is or 0, of_rows, total, self.takes_weights, self.is_weighted
+        )
         if of_rows is None and not self.is_callable and _is_count(total, trials.some):
             metric = replace(metric, n_counted=1 if self.is_loss else trials.n_available)
         if self.worse_is is None:

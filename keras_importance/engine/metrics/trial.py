@@ -122,11 +122,13 @@ class Trials:
         data: the rows.
         predictions: from indices of rows to the model's outputs for these rows, as a nest of arrays.
         batch_size: how many rows the model must get at once; one batch is then all that is tried.
+        is_weighted: whether sample weights count.
     """
 
     data: ValidationData
     predictions: Callable[[Integers], Any]
     batch_size: int | None = None
+    is_weighted: bool = True
 
     @cached_property
     def some(self) -> Trial:
@@ -148,7 +150,7 @@ class Trials:
         def zeros(leaf: Array) -> Array:
             return np.zeros((self.data.n_rows, *leaf.shape[1:]), leaf.dtype)
 
-        return Trial(self.data.truth, mapped(zeros, self.some.predicted), self.data.row_weights)
+        return self._trial(self.data, mapped(zeros, self.some.predicted))
 
     @property
     def n_available(self) -> int:
@@ -157,7 +159,12 @@ class Trials:
 
     def _of(self, rows: Integers) -> Trial:
         some = self.data.only(rows)
-        return Trial(some.truth, self.predictions(rows), some.row_weights)
+        return self._trial(some, self.predictions(rows))
+
+    def _trial(self, data: ValidationData, predicted: Any) -> Trial:
+        if not self.is_weighted:
+            return Trial(data.truth._replace(weights=None), predicted, None)
+        return Trial(data.truth, predicted, data.row_weights)
 
 
 def _array(value: Any) -> Floats:
