@@ -62,13 +62,13 @@ class ResolvedMetrics:
 
         Raises:
             InvalidArgumentError: if the metric is unknown, or a callable that fails.
-            NotEvaluableError: if the compiled loss or a compiled metric can't be evaluated.
+            NotEvaluableError: if the compiled loss or a metric of Keras can't be evaluated.
         """
         _ = self.candidate
         try:
             _ = self.metric if self._model.built else None
         except InvalidArgumentError as error:
-            if isinstance(self._argument, str):
+            if isinstance(self._argument, (str, keras.metrics.Metric)):
                 raise NotEvaluableError(str(error)) from error
             raise
 

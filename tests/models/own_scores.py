@@ -413,7 +413,9 @@ SITUATIONS: dict[str, Situation] = {
     "1 - R²": of_network(unexplained),
     "root mean square, two outputs": of_network(root_mean_square, numbers, 2),
     "error centred in the batch": of_network(batch_centred),
-    "sum over rows": of_network(keras.losses.MeanSquaredError(reduction="sum")),
+    "sum over rows, told as a mean": of_network(
+        keras.losses.MeanSquaredError(reduction="sum"), is_scaled_freely=True
+    ),
     "Loss that overrides __call__": of_network(WithoutReduction()),
     "Loss without get_config": of_network(OfConstructor(1.5)),
     "several outputs, a loss each": several_outputs(),
