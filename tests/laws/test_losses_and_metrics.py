@@ -22,21 +22,12 @@ SITUATIONS = {
     **own_scores.SITUATIONS,
     **fit_forms.SITUATIONS,
 }
-# One or two of each kind.
+# Of each kind that has no law of its own in tests/engine/test_loss_forms.py.
 FEW = [
-    "keras.losses.Circle",
-    "Cox",
     "triplets, hardest pairs",
-    "error centred in the batch",
-    "weights packed in the targets",
-    "Loss that overrides __call__",
     "several outputs, a loss each",
     "own compute_loss of the inputs",
     "VAE, add_loss alone, no targets",
-    "metric without get_config, by name",
-    "R² as a function, by name",
-    "NaN for missing, mean over all known",
-    "ignore_class",
     "unequal weights of outputs",
     "weights (n, steps) with zeros",
     "Masking, an output of each step",
