@@ -596,7 +596,7 @@ def test_lists_in_arrays_are_lists():
         (lambda: METHOD_CLASSES["gradient"](np.zeros(2)), r"GradientImportance got of=array"),
         (lambda: METHOD_CLASSES["gradient"](output=[]), r"GradientImportance got output=\[\]"),
         (lambda: ValidationData.read((None, np.zeros(3))), "got validation data whose inputs hold None"),
-        (lambda: ValidationData.read((np.zeros(3), np.zeros(3), [[]])), "unequal numbers of rows"),
+        (lambda: ValidationData.read((np.zeros(3), np.zeros(3), np.zeros(2))), "unequal numbers of rows"),
     ],
 )  # fmt: skip
 def test_arrays_and_none_in_place_of_an_argument_are_refused(call, message):
