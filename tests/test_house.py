@@ -30,7 +30,7 @@ FLOORS = (
 )
 # The rooms of the engine, from the ground up; its other files lie on top, or serve all of them.
 ENGINE_FLOORS = (
-    {"keras_internals"},
+    {"keras_internals", "meter"},
     {"backends", "metrics"},
     {"cut"},
     {"gradients", "model_outputs", "twins"},

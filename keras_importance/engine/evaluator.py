@@ -18,6 +18,7 @@ from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.backends.out_of_memory import is_out_of_memory
 from keras_importance.engine.clock import Clock
+from keras_importance.engine.cut.products import products_of_model, turns_of_model
 from keras_importance.engine.effort import Effort
 from keras_importance.engine.gradient_support import GradientSupport
 from keras_importance.engine.gradients.differentiator import (
@@ -28,6 +29,7 @@ from keras_importance.engine.gradients.differentiator import (
     Scalars,
 )
 from keras_importance.engine.gradients.moments import Moments
+from keras_importance.engine.meter import Meter, seconds_of_epoch
 from keras_importance.engine.metrics.metric import Metric
 from keras_importance.engine.mixed_rows import MixedRows
 from keras_importance.engine.model_outputs import ModelOutputs
@@ -35,8 +37,15 @@ from keras_importance.engine.resolved_metrics import ResolvedMetrics
 from keras_importance.engine.row_checks import check_rows, why_padding_matters
 from keras_importance.engine.scores.context import ScoringContext
 from keras_importance.engine.scores.joint import JointScorer
+from keras_importance.engine.scores.linearised import LinearisedScorer
 from keras_importance.engine.scores.sample import DeviceData, FeatureScores, ScoreRequest
-from keras_importance.engine.scores.scoring import EXACT, FeatureScorer, Scoring, TimedScorer
+from keras_importance.engine.scores.scoring import (
+    EXACT,
+    LINEARISED,
+    CountedScorer,
+    FeatureScorer,
+    Scoring,
+)
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.statistics.arrays import Array, Floats, Integers, generator
 
@@ -45,6 +54,8 @@ Made = TypeVar("Made")
 # Draws of the errors: the 95% quantile of 200 is off by 1.5 points; for very many features half of them.
 _N_DRAWS = 200
 _MANY_FEATURES = 1000
+# Fewest rows that a screen is worth.
+_LEAST_SCREENED = 100
 # If blocks of a thousandth of the default size still don't fit, their size isn't the cause.
 _SMALLEST_FRACTION = 2**-10
 
@@ -62,7 +73,8 @@ class Evaluator:
         seed: seed of all random draws; they are the same in each evaluation.
         training_data: the rows that the running `fit` trains on, for methods that train too; or None.
         compiler: compiles programs that run the model.
-        clock: counts the seconds of evaluations, without compilation.
+        clock: measures the seconds of evaluations, without compilation, to report them.
+        meter: counts the work of evaluations, by which they are planned.
         subsamples: random parts of the rows, for evaluations that can't afford all rows.
         metrics: the user's metric and the compiled loss, tried on the model's predictions.
         mixed_rows: whether the model mixes the rows of a batch, and the batches that it then gets.
@@ -98,6 +110,7 @@ class Evaluator:
         self.seed = seed
         self.training_data = training_data
         self.clock = Clock(self.compiler)
+        self.meter = Meter()
         self.subsamples = Subsamples(data, seed)
         self.mixed_rows = MixedRows(self.compiler, data)
         self.metrics = ResolvedMetrics(metric, model, data, self.mixed_rows, seed)
@@ -144,17 +157,20 @@ class Evaluator:
         """The first process's decision, which all processes that train the model together follow."""
         return self.compiler.replicas.agreed(decision)
 
-    def affordable_data(self, method: str, effort: Effort) -> ValidationData:
-        """The rows that a method can differentiate within the seconds of an effort.
+    def affordable_data(self, n_gradients: int, effort: Effort) -> ValidationData:
+        """The rows that can be differentiated so many times within the seconds of an effort.
 
-        These are `max(1, floor(seconds / (seconds_per_row · chunk)))` chunks of rows, with the seconds
-        per row of the method's last evaluation. Before its first evaluation they are all rows.
+        These are `max(1, floor(seconds / (n_gradients · seconds_per_row · chunk)))` chunks of rows.
+
+        Args:
+            n_gradients: how many gradients of each row are computed.
+            effort: limits the planned seconds.
         """
-        per_row, chunk = self.clock.seconds_per_row(method), self._differentiator.rows_at_once
-        if per_row <= 0 or math.isinf(effort.seconds) or self.mixed_rows.are_mixed:
+        if math.isinf(effort.seconds) or self.mixed_rows.are_mixed:
             return self.data
-        n_chunks = max(1, int(effort.seconds / per_row) // chunk)
-        return self.subsamples.data(n_chunks * chunk)
+        chunk = self._differentiator.rows_at_once
+        per_chunk = n_gradients * chunk * self.meter.factor * self._differentiator.seconds_per_row
+        return self.subsamples.data(max(1, int(effort.seconds / per_chunk)) * chunk)
 
     def within_memory(self, compute: Callable[[], Made]) -> Made:
         """The result of `compute`, which is repeated with blocks of half the size when memory runs out.
@@ -214,19 +230,28 @@ class Evaluator:
         """
         return self._joint_scorer.perturbed(self._device_data.sample(request), sets)
 
-    def rate(self, request: ScoreRequest, scoring: Scoring = EXACT) -> tuple[float, int]:
-        """Seconds for one score, and the number of rows in a block.
+    @property
+    def takes_part(self) -> bool:
+        """Whether a part of the rows can be scored; False where the model gets whole batches."""
+        return self._context.batch_size is None
 
-        A score is that of one row for one (feature, repeat) pair. If nothing has been scored yet, a
-        block is scored on trial, which also compiles the programs.
+    def seconds_per_score(self, scoring: Scoring = EXACT) -> float:
+        """Planned seconds for the score of one row, for one (feature, repeat) pair.
 
         Raises:
             TypeError: for `LINEARISED`, whose cost lies in its backward passes.
         """
-        scorer, sample = self._scorer(scoring), self._device_data.sample(request)
-        if not isinstance(scorer, TimedScorer):
+        scorer = self._scorer(scoring)
+        if not isinstance(scorer, CountedScorer):
             raise TypeError(f"{scoring} has no cost for each score.")
-        return self.agreed(scorer.seconds_per_score(sample)), scorer.rows_in_block(sample)
+        return self.meter.factor * scorer.seconds_per_score
+
+    def rows_to_screen(self, seconds: float) -> int:
+        """How many rows the first-order approximation can be scored for in one repeat; at least 100."""
+        scorer = self._scorer(LINEARISED)
+        assert isinstance(scorer, LinearisedScorer)  # noqa: S101 (what LINEARISED makes)
+        n_rows = seconds / (self.meter.factor * scorer.seconds_per_row)
+        return int(min(max(n_rows, _LEAST_SCREENED), self.data.n_rows))
 
     @property
     def constant_scores(self) -> Floats | None:
@@ -283,6 +308,7 @@ class Evaluator:
             features=self.features,
             metric=self.metric,
             outputs=self.outputs.few,
+            meter=self.meter,
             batch_size=self.mixed_rows.size if self.metric.by_batch else self.mixed_rows.batch_size,
             in_parts=self._in_parts,
         )
@@ -344,7 +370,15 @@ class Evaluator:
         """
         return self._differentiator.loss_slopes(self.row_loss, data)
 
+    def seconds_of_epoch(self, n_steps: int, batch_size: int) -> float:
+        """Planned seconds of a training epoch with so many steps of so many rows; see `engine.meter`."""
+        n_products = products_of_model(self.model, self.data)
+        n_turns = turns_of_model(self.model, self.data)
+        return seconds_of_epoch(n_steps, batch_size, n_products, n_turns)
+
     @cached_property
     def _differentiator(self) -> Differentiator:
         batch_size = self.mixed_rows.batch_size
-        return Differentiator(self.compiler, self.data, in_parts=self._in_parts, batch_size=batch_size)
+        return Differentiator(
+            self.compiler, self.data, self.meter, in_parts=self._in_parts, batch_size=batch_size
+        )

@@ -8,6 +8,7 @@ from typing import Any
 from keras_importance.data.features import FeatureSet
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends.compiler import Compiler
+from keras_importance.engine.meter import Meter
 from keras_importance.engine.metrics.metric import Metric
 from keras_importance.engine.scores.sample import DeviceData
 
@@ -23,6 +24,7 @@ class ScoringContext:
         features: the features.
         metric: the resolved metric.
         outputs: the model's outputs for a few rows, as arrays.
+        meter: counts the work of the scores.
         batch_size: how many rows the model must get at once, in their order; None for any.
         in_parts: whether a part of the rows may be asked for.
     """
@@ -33,5 +35,6 @@ class ScoringContext:
     features: FeatureSet
     metric: Metric
     outputs: Any
+    meter: Meter
     batch_size: int | None = None
     in_parts: bool = False
