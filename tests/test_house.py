@@ -48,6 +48,7 @@ ENGINE_FLOORS = (
     },
     {"column_use", "gradient_support", "resolved_metrics"},
     {"evaluator"},
+    {"planned_work"},
     {"__init__"},
 )
 COMPUTES = {"data", "engine", "methods", "retraining"}

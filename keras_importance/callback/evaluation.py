@@ -87,17 +87,18 @@ class _Start:
 def _results_of_each_method(run: FitRun, epoch: int) -> list[ImportanceResult]:
     """The results of the methods that don't fail.
 
-    Each method may take half of the work that is left, the last method all of it.
+    The first of `n` methods to come may take `1 / (2n - 1)` of the work that is left: cheap ones come
+    first.
     """
     evaluator = run.evaluator
     end = evaluator.meter.seconds + run.budget.seconds
     newest = run.history.newest
     results: list[ImportanceResult] = []
     for method, n_later in zip(run.methods, reversed(range(len(run.methods))), strict=True):
-        # The cheap methods come first and need less than half.
         left = max(end - evaluator.meter.seconds, 0.0)
-        seconds = left / 2 if n_later else left
-        effort = Effort(seconds, newest.get(method.name), verbose=run.console is not None)
+        effort = Effort(
+            left / (1 + 2 * n_later), newest.get(method.name), verbose=run.console is not None
+        )
         with run.contained(f"computing {method.name!r} importance", epoch):
             try:
                 results.append(method(evaluator, epoch, effort))

@@ -16,6 +16,7 @@ from keras_importance.callback.model_probe import ModelProbe
 from keras_importance.callback.schedule import Schedule
 from keras_importance.data.training_data import TrainingData
 from keras_importance.engine.evaluator import Evaluator
+from keras_importance.engine.planned_work import seconds_of_epoch
 from keras_importance.errors import reason_of, warn
 from keras_importance.methods.base import ImportanceMethod
 from keras_importance.reporting.console import ConsoleWriter
@@ -107,7 +108,7 @@ class FitRun:
 
     def plan(self) -> None:
         """Plans the work of evaluations from that of an epoch; the model must be built."""
-        self.budget.epoch_seconds = self.evaluator.seconds_of_epoch(self.n_steps, self.batch_size)
+        self.budget.epoch_seconds = seconds_of_epoch(self.evaluator, self.n_steps, self.batch_size)
 
     def is_due(self, epoch: int) -> bool:
         """True if an epoch is evaluated even if it isn't the last."""

@@ -106,7 +106,6 @@ def with_padding(settings: Settings, evaluator: Evaluator) -> Evaluator:
         settings.metric,
         settings.seed,
         evaluator.training_data,
-        in_parts=settings.time_budget is not None,
     )
 
 
@@ -139,7 +138,6 @@ def _evaluator(settings: Settings, model: Any) -> tuple[Evaluator | None, Failur
                 seed=settings.seed,
                 steps=steps,
                 training_data=training_data,
-                in_parts=settings.time_budget is not None,
                 batch_size=None if fit is None else fit.rows_in_batch,
                 mask_value=settings.mask_value,
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, TypeVar, cast
@@ -18,8 +17,6 @@ from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.backends.out_of_memory import is_out_of_memory
 from keras_importance.engine.clock import Clock
-from keras_importance.engine.cut.products import products_of_model, turns_of_model
-from keras_importance.engine.effort import Effort
 from keras_importance.engine.gradient_support import GradientSupport
 from keras_importance.engine.gradients.differentiator import (
     Differentiator,
@@ -29,7 +26,7 @@ from keras_importance.engine.gradients.differentiator import (
     Scalars,
 )
 from keras_importance.engine.gradients.moments import Moments
-from keras_importance.engine.meter import Meter, seconds_of_epoch
+from keras_importance.engine.meter import Meter
 from keras_importance.engine.metrics.metric import Metric
 from keras_importance.engine.mixed_rows import MixedRows
 from keras_importance.engine.model_outputs import ModelOutputs
@@ -37,12 +34,9 @@ from keras_importance.engine.resolved_metrics import ResolvedMetrics
 from keras_importance.engine.row_checks import check_rows, why_padding_matters
 from keras_importance.engine.scores.context import ScoringContext
 from keras_importance.engine.scores.joint import JointScorer
-from keras_importance.engine.scores.linearised import LinearisedScorer
 from keras_importance.engine.scores.sample import DeviceData, FeatureScores, ScoreRequest
 from keras_importance.engine.scores.scoring import (
     EXACT,
-    LINEARISED,
-    CountedScorer,
     FeatureScorer,
     Scoring,
 )
@@ -54,8 +48,6 @@ Made = TypeVar("Made")
 # Draws of the errors: the 95% quantile of 200 is off by 1.5 points; for very many features half of them.
 _N_DRAWS = 200
 _MANY_FEATURES = 1000
-# Fewest rows that a screen is worth.
-_LEAST_SCREENED = 100
 # If blocks of a thousandth of the default size still don't fit, their size isn't the cause.
 _SMALLEST_FRACTION = 2**-10
 
@@ -81,8 +73,6 @@ class Evaluator:
 
     Args:
         metric: the user's `metric` argument.
-        in_parts: whether evaluations may use a part of the rows, as under a time budget. Gradients are
-            then computed in smaller chunks, so that fewer rows save work.
 
     Raises:
         InvalidArgumentError: if `model` is no Keras model.
@@ -96,8 +86,6 @@ class Evaluator:
         metric: Any = "loss",
         seed: int = 0,
         training_data: TrainingData | None = None,
-        *,
-        in_parts: bool = False,
     ) -> None:
         if not isinstance(model, keras.Model):
             raise InvalidArgumentError(
@@ -114,7 +102,6 @@ class Evaluator:
         self.subsamples = Subsamples(data, seed)
         self.mixed_rows = MixedRows(self.compiler, data)
         self.metrics = ResolvedMetrics(metric, model, data, self.mixed_rows, seed)
-        self._in_parts = in_parts
         self._made: dict[Hashable, Any] = {}
         self._scorers: dict[Scoring, FeatureScorer] = {}
 
@@ -157,21 +144,6 @@ class Evaluator:
         """The first process's decision, which all processes that train the model together follow."""
         return self.compiler.replicas.agreed(decision)
 
-    def affordable_data(self, n_gradients: int, effort: Effort) -> ValidationData:
-        """The rows that can be differentiated so many times within the seconds of an effort.
-
-        These are `max(1, floor(seconds / (n_gradients · seconds_per_row · chunk)))` chunks of rows.
-
-        Args:
-            n_gradients: how many gradients of each row are computed.
-            effort: limits the planned seconds.
-        """
-        if math.isinf(effort.seconds) or self.mixed_rows.are_mixed:
-            return self.data
-        chunk = self._differentiator.rows_at_once
-        per_chunk = n_gradients * chunk * self.meter.factor * self._differentiator.seconds_per_row
-        return self.subsamples.data(max(1, int(effort.seconds / per_chunk)) * chunk)
-
     def within_memory(self, compute: Callable[[], Made]) -> Made:
         """The result of `compute`, which is repeated with blocks of half the size when memory runs out.
 
@@ -190,7 +162,7 @@ class Evaluator:
             # Not in the `except` clause: there the exception still refers to the tensors in memory.
             self.compiler.fraction /= 2
             self._scorers.clear()
-            for name in ("_joint_scorer", "_differentiator"):
+            for name in ("_joint_scorer", "differentiator"):
                 self.__dict__.pop(name, None)
 
     @property
@@ -216,7 +188,7 @@ class Evaluator:
         """
         features = request.features
         indices = np.arange(len(self.features)) if features is None else features
-        return self._scorer(scoring).perturbed(self._device_data.sample(request), indices)
+        return self.scorer(scoring).perturbed(self._device_data.sample(request), indices)
 
     def scores_of_sets(self, request: ScoreRequest, sets: Sequence[Integers]) -> FeatureScores:
         """Scores with all features of a set replaced at once, for each of the sets.
@@ -229,29 +201,6 @@ class Evaluator:
             Scores `(n_sets, n_repeats, n_rows)`; their `indices` are positions in `sets`.
         """
         return self._joint_scorer.perturbed(self._device_data.sample(request), sets)
-
-    @property
-    def takes_part(self) -> bool:
-        """Whether a part of the rows can be scored; False where the model gets whole batches."""
-        return self._context.batch_size is None
-
-    def seconds_per_score(self, scoring: Scoring = EXACT) -> float:
-        """Planned seconds for the score of one row, for one (feature, repeat) pair.
-
-        Raises:
-            TypeError: for `LINEARISED`, whose cost lies in its backward passes.
-        """
-        scorer = self._scorer(scoring)
-        if not isinstance(scorer, CountedScorer):
-            raise TypeError(f"{scoring} has no cost for each score.")
-        return self.meter.factor * scorer.seconds_per_score
-
-    def rows_to_screen(self, seconds: float) -> int:
-        """How many rows the first-order approximation can be scored for in one repeat; at least 100."""
-        scorer = self._scorer(LINEARISED)
-        assert isinstance(scorer, LinearisedScorer)  # noqa: S101 (what LINEARISED makes)
-        n_rows = seconds / (self.meter.factor * scorer.seconds_per_row)
-        return int(min(max(n_rows, _LEAST_SCREENED), self.data.n_rows))
 
     @property
     def constant_scores(self) -> Floats | None:
@@ -290,17 +239,19 @@ class Evaluator:
         """Whether the metric is a loss that the model computes without targets."""
         return self.metrics.needs_no_targets
 
-    def _scorer(self, scoring: Scoring) -> FeatureScorer:
+    def scorer(self, scoring: Scoring) -> FeatureScorer:
+        """The scorer of a way to score, made when it is first asked for."""
         if scoring not in self._scorers:
-            self._scorers[scoring] = scoring.scorer(self._context)
+            self._scorers[scoring] = scoring.scorer(self.context)
         return self._scorers[scoring]
 
     @cached_property
     def _joint_scorer(self) -> JointScorer:
-        return JointScorer(self._context)
+        return JointScorer(self.context)
 
     @cached_property
-    def _context(self) -> ScoringContext:
+    def context(self) -> ScoringContext:
+        """What scorers need."""
         return ScoringContext(
             compiler=self.compiler,
             data=self.metrics.data,
@@ -310,7 +261,6 @@ class Evaluator:
             outputs=self.outputs.few,
             meter=self.meter,
             batch_size=self.mixed_rows.size if self.metric.by_batch else self.mixed_rows.batch_size,
-            in_parts=self._in_parts,
         )
 
     @cached_property
@@ -327,7 +277,7 @@ class Evaluator:
                 outputs; or `row_loss`.
             data: the rows; None for all rows of the evaluator.
         """
-        return self._differentiator.gradients(scalar, data or self.data)
+        return self.differentiator.gradients(scalar, data or self.data)
 
     def gradient_moments(
         self, scalars: Scalars, data: ValidationData, passes: Sequence[InputGradients] = ()
@@ -339,7 +289,7 @@ class Evaluator:
             data: the rows.
             passes: the gradients of each scalar, if they are known already.
         """
-        return self._differentiator.moments(scalars, data, passes)
+        return self.differentiator.moments(scalars, data, passes)
 
     @property
     def has_row_loss(self) -> bool:
@@ -368,17 +318,10 @@ class Evaluator:
         Raises:
             ValueError: if the loss is no mean over rows.
         """
-        return self._differentiator.loss_slopes(self.row_loss, data)
-
-    def seconds_of_epoch(self, n_steps: int, batch_size: int) -> float:
-        """Planned seconds of a training epoch with so many steps of so many rows; see `engine.meter`."""
-        n_products = products_of_model(self.model, self.data)
-        n_turns = turns_of_model(self.model, self.data)
-        return seconds_of_epoch(n_steps, batch_size, n_products, n_turns)
+        return self.differentiator.loss_slopes(self.row_loss, data)
 
     @cached_property
-    def _differentiator(self) -> Differentiator:
+    def differentiator(self) -> Differentiator:
+        """Computes gradients with respect to the inputs."""
         batch_size = self.mixed_rows.batch_size
-        return Differentiator(
-            self.compiler, self.data, self.meter, in_parts=self._in_parts, batch_size=batch_size
-        )
+        return Differentiator(self.compiler, self.data, self.meter, batch_size=batch_size)

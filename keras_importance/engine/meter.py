@@ -44,7 +44,7 @@ class Meter:
         self.seconds += self.factor * seconds
 
 
-def seconds_of_epoch(
+def seconds_of_training(
     n_steps: int, n_rows_in_step: int, products_a_row: float, n_turns: int = 0
 ) -> float:
     """Seconds that an epoch takes, at the rates of this file.

@@ -17,8 +17,10 @@ LEAST_ROWS = 100
 """Fewest rows to score at all; between them and `MIN_ROWS` only for the fewest features."""
 
 _MIN_REPEATS = 2
-_MIN_FEATURES = 32
-# Of the features that are scored exactly, those that are the most important ones in each evaluation.
+MIN_FEATURES = 40
+"""Fewest features to score exactly."""
+
+# The most important features, which are scored exactly in each evaluation.
 _N_TOP = 20
 
 
@@ -35,7 +37,7 @@ def affordable(n_scores: float, full: Work, *, takes_part: bool = True) -> Work:
     """The most work that needs at most `n_scores` scores: rows x repeats x features.
 
     Repeats are cut first, down to 2, because they narrow an interval least. Then rows are cut, down to
-    500, then features, down to 32, then rows again, down to 100. This least work is returned even if it
+    500, then features, down to 40, then rows again, down to 100. This least work is returned even if it
     needs more scores.
 
     Args:
@@ -53,7 +55,7 @@ def affordable(n_scores: float, full: Work, *, takes_part: bool = True) -> Work:
         return Work(n_rows, n_repeats, full.n_features)
     n_rows = min(full.n_rows, MIN_ROWS) if takes_part else full.n_rows
     n_features = int(max(n_scores, 0.0) // (n_rows * n_repeats))
-    least = min(full.n_features, _MIN_FEATURES)
+    least = min(full.n_features, MIN_FEATURES)
     if takes_part and n_features < least:
         n_rows = int(max(n_scores, 0.0) // (least * n_repeats))
         n_rows = max(n_rows, min(full.n_rows, LEAST_ROWS))
@@ -63,8 +65,8 @@ def affordable(n_scores: float, full: Work, *, takes_part: bool = True) -> Work:
 def most_urgent(screened: Floats, previous: ImportanceResult | None, n_features: int) -> Integers:
     """Indices of the features to score exactly now, in increasing order.
 
-    First come the 20 features with the largest importance, by the newest result or the screen. Of the
-    others, half are the features in most doubt:
+    First come the 20 features with the largest importance, by the newest result or the screen; or half
+    as many as are chosen. Of the others, half are the features in most doubt:
 
         doubt = |screened - mean| + (std_error if |mean| <= 2 std_error else 0)
 
@@ -91,7 +93,7 @@ def most_urgent(screened: Floats, previous: ImportanceResult | None, n_features:
         largest = np.maximum(mean, known)
     by_doubt = np.argsort(-doubt, kind="stable")
     by_waiting = np.lexsort((-np.abs(known), -waited))
-    top = np.argsort(-largest, kind="stable")[:_N_TOP]
+    top = np.argsort(-largest, kind="stable")[: min(_N_TOP, n_features // 2)]
     in_turn = np.concatenate([top, np.stack([by_doubt, by_waiting], axis=1).ravel()])
     _, first = np.unique(in_turn, return_index=True)
     return np.sort(in_turn[np.sort(first)][:n_features])

@@ -16,6 +16,7 @@ from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.gradients.differentiator import Scalar, Scalars
 from keras_importance.engine.metrics.outputs import Output, outputs_of
+from keras_importance.engine.planned_work import affordable_data
 from keras_importance.errors import InvalidArgumentError, NotEvaluableError
 from keras_importance.methods.base import ImportanceMethod, need_targets
 from keras_importance.methods.feature_parts import (
@@ -159,7 +160,7 @@ class DifferentiatingMethod(ImportanceMethod):
 
     def compute(self, evaluator: Evaluator, effort: Effort) -> Scores:
         """Scores the parts of all features, and joins them to scores of the features."""
-        data = evaluator.affordable_data(self.n_gradients(evaluator), effort)
+        data = affordable_data(evaluator, self.n_gradients(evaluator), effort)
         scalars = self.scalars(evaluator, data)
         scorer = self.part_scorer(evaluator, data, scalars)
         notes = _notes(evaluator, scorer.has_gradient)

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
+from keras_importance.engine.planned_work import affordable_data
 from keras_importance.engine.scores.linearised import MAX_OUTPUTS
 from keras_importance.engine.scores.scoring import LINEARISED
 from keras_importance.errors import NotEvaluableError
@@ -89,5 +90,5 @@ class LinearisedPermutation(PermutationImportance):
 
     def affordable_work(self, evaluator: Evaluator, effort: Effort) -> Work:
         """All rows, or as many as can be differentiated in `effort.seconds`."""
-        n_rows = evaluator.affordable_data(evaluator.outputs.n_values, effort).n_rows
+        n_rows = affordable_data(evaluator, evaluator.outputs.n_values, effort).n_rows
         return Work(n_rows, self.repeats_for(n_rows), len(evaluator.features))

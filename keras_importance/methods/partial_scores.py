@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_importance.engine.evaluator import Evaluator
-from keras_importance.engine.scores.linearised import MAX_OUTPUTS
 from keras_importance.engine.scores.sample import FeatureScores, Replacement, ScoreRequest
 from keras_importance.engine.scores.scoring import LINEARISED
 from keras_importance.methods.affordable_work import Work
@@ -138,14 +137,12 @@ class PartialScores:
     def screen(self, scale: float, n_rows: int) -> None:
         """Screens all features: scores them under the model's first-order approximation.
 
-        Features without a gradient stay NaN. Models with too many outputs are not screened.
+        Features without a gradient stay NaN.
 
         Args:
             scale: factor for the screened importances; see `PerturbationMethod.screen_scale`.
             n_rows: how many rows to screen with, at most.
         """
-        if self._evaluator.outputs.n_values > MAX_OUTPUTS or self._evaluator.mixed_rows.are_mixed:
-            return  # a backward pass per output would cost more than it saves
         evaluator, request = self._evaluator, self.request
         if n_rows < self._n_rows:
             # A second donor narrows the error less than a second row.

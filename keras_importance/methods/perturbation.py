@@ -13,6 +13,12 @@ from keras_importance.arguments import whole_number
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
+from keras_importance.engine.planned_work import (
+    rows_to_screen,
+    seconds_per_score,
+    seconds_to_screen,
+    takes_part,
+)
 from keras_importance.engine.scores.sample import Replacement
 from keras_importance.engine.scores.scoring import EXACT, Scoring
 from keras_importance.errors import InvalidArgumentError, NotEvaluableError, speaking_as
@@ -108,17 +114,18 @@ class PerturbationMethod(ImportanceMethod):
         approximation, then scores the most urgent ones exactly.
         """
         replacement = self.replacement_for(evaluator)
-        started = evaluator.meter.seconds
-        work = self.affordable_work(evaluator, effort)
+        work, n_screened = self.affordable_work(evaluator, effort), 0
+        if work.n_features < len(evaluator.features):
+            n_screened = rows_to_screen(evaluator, effort.seconds / 2)
+            left = max(effort.seconds - seconds_to_screen(evaluator, n_screened), 0.0)
+            work = self.affordable_work(evaluator, replace(effort, seconds=left))
         partial = PartialScores(evaluator, replacement, work, len(evaluator.features))
         try:
             indices = np.arange(len(evaluator.features))
             if work.n_features < len(indices):
-                n_rows = evaluator.rows_to_screen(effort.seconds / 2)
-                partial.screen(self.screen_scale, n_rows)
-                left = effort.seconds - (evaluator.meter.seconds - started)
-                rest = self.affordable_work(evaluator, replace(effort, seconds=left))
-                indices = most_urgent(partial.screened, effort.previous, rest.n_features)
+                if n_screened:
+                    partial.screen(self.screen_scale, n_screened)
+                indices = most_urgent(partial.screened, effort.previous, work.n_features)
             request = replace(partial.request, features=indices)
             with progress_bar(len(indices), self.name, shown=effort.verbose) as bar:
                 for scores in evaluator.scores(request, self.scoring):
@@ -178,5 +185,5 @@ class PerturbationMethod(ImportanceMethod):
         full = Work(n_rows, self.repeats_for(n_rows), len(evaluator.features))
         if math.isinf(effort.seconds):
             return full
-        n_scores = effort.seconds / evaluator.seconds_per_score(self.scoring)
-        return affordable(n_scores, full, takes_part=evaluator.takes_part)
+        n_scores = effort.seconds / seconds_per_score(evaluator, self.scoring)
+        return affordable(n_scores, full, takes_part=takes_part(evaluator))

@@ -123,9 +123,10 @@ def run(workload: Workload, epochs: int, importance: Any = None, costs: _Costs |
         verbose=0,
     )
     compiling = [] if costs is None else costs.compiling
+    own = np.subtract(first.ends, first.begins)[1:]
     return Run(
         steady=last.ends[-1] - last.ends[0] - sum(compiling[1:]),
-        epoch=statistics.median(np.subtract(first.ends, first.begins)[1:].tolist()),
+        epoch=float(np.median(own)),
         compiling=sum(compiling),
         compiling_later=sum(compiling[1:]),
         n_evaluations=0 if importance is None else len(importance.history.epochs),
@@ -178,7 +179,9 @@ def quality_row(training: Training) -> list[str]:
         callbacks=[default, unlimited],
         verbose=0,
     )
-    exact, agreements, sizes = [], [], set()
+    exact: list[float] = []
+    agreements: list[float] = []
+    sizes: set[tuple[int, int]] = set()
     truths = {result.epoch: result for result in unlimited.history}
     for ours in default.history:
         if ours.method != "permutation":
@@ -188,7 +191,7 @@ def quality_row(training: Training) -> list[str]:
         exact.append(float(np.mean(np.array(ours.obtained) == "exact")))
         sizes.add((ours.n_samples, ours.n_repeats))
         if len(sure) >= _MIN_SURE:
-            agreements.append(spearman(ours.importances_mean[sure], truth.importances_mean[sure]))
+            agreements.append(float(spearman(ours.importances_mean[sure], truth.importances_mean[sure])))
     return [
         ", ".join(f"{n_rows} x {n_repeats}" for n_rows, n_repeats in sorted(sizes)),
         f"{workload.n_rows} x 5",

@@ -19,7 +19,7 @@ from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends.backend import Inference, gather
 from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.backends.replicas import Replicas
-from keras_importance.engine.cut.block_sizes import declared_batch, rows_at_once
+from keras_importance.engine.cut.block_sizes import declared_batch, evenly, rows_at_once
 from keras_importance.engine.cut.products import products_of_model
 from keras_importance.engine.gradients.moments import Moments, moments_of
 from keras_importance.engine.meter import (
@@ -107,11 +107,10 @@ class Differentiator:
         data: the rows.
         meter: counts the work.
         transform: applied to the outputs, `(n_rows, n_outputs)`, before they are differentiated.
-        in_parts: whether a part of the rows may be asked for, so that smaller chunks save work.
         batch_size: how many rows a model that mixes the rows of a batch must get at once; None for any.
 
     Attributes:
-        rows_at_once: how many rows a chunk has.
+        rows_at_once: how many rows a chunk has, at most.
         seconds_per_row: planned seconds for a gradient of one row.
     """
 
@@ -122,7 +121,6 @@ class Differentiator:
         meter: Meter,
         transform: Callable[[Any], Any] = lambda outputs: outputs,
         *,
-        in_parts: bool = False,
         batch_size: int | None = None,
     ) -> None:
         self._data = data
@@ -132,11 +130,10 @@ class Differentiator:
         self._on_device = compiler.on_device
         self._replicas = compiler.replicas
         self._warm: dict[Callable[..., Any], set[int]] = defaultdict(set)
-        self.rows_at_once = batch_size or rows_at_once(
-            compiler.model, data, in_parts=in_parts, fraction=compiler.fraction
+        self._batch_size = batch_size or declared_batch(compiler.model)
+        self.rows_at_once = self._batch_size or self._replicas.block_of(
+            data.n_rows, rows_at_once(compiler.model, data, compiler.fraction)
         )
-        if declared_batch(compiler.model) is None and batch_size is None:
-            self.rows_at_once = self._replicas.block_of(data.n_rows, self.rows_at_once)
         n_products = products_of_model(compiler.model, data)
         self.seconds_per_row = SECONDS_A_PRODUCT * PASSES_TO_DIFFERENTIATE * n_products
         self._values = compiler(self._value_program)
@@ -196,8 +193,7 @@ class Differentiator:
         For outputs that are probabilities, the derivatives are with respect to their logits.
         """
         program = self._program(self._slope_program, row_scores)
-        size = min(self.rows_at_once, data.n_rows)
-        chunks = [(chunk.inputs, chunk.truth) for chunk in self._chunks_of(data, size)]
+        chunks = [(chunk.inputs, chunk.truth) for chunk in self._chunks_of(data)]
         slopes = [
             None if pairs is None else np.concatenate([_in_logits(*pair) for pair in pairs], axis=1)
             for pairs in _arrays(self._each(program, chunks))
@@ -212,10 +208,10 @@ class Differentiator:
             self._chunked = data, self._chunks_of(data)
         return self._chunked[1]
 
-    def _chunks_of(self, data: ValidationData, size: int | None = None) -> list[_Chunk]:
-        """Chunks of a size; the last one is padded with rows of weight 0."""
+    def _chunks_of(self, data: ValidationData) -> list[_Chunk]:
+        """Chunks of equal size; the last one is padded with rows of weight 0."""
         n_rows = data.n_rows
-        size = declared_batch(self._compiler.model) or size or self.rows_at_once
+        size = self._batch_size or evenly(n_rows, self.rows_at_once)
         weights = unit_weights(data.weights, n_rows)
         inputs = data.inputs
         chunks = []
@@ -262,7 +258,7 @@ class Differentiator:
     ) -> tuple[Callable[..., Any], list[tuple[Any, ...]]]:
         """A compiled program that differentiates a scalar, and its arguments for each chunk."""
         chunks = self._chunks(data)
-        self._meter.count(len(chunks) * self.rows_at_once * self.seconds_per_row)
+        self._meter.count(data.n_rows * self.seconds_per_row)
         if callable(scalar):
             return self._program(program, scalar), [(chunk.inputs, chunk.truth) for chunk in chunks]
         directions = self._on_device(np.asarray(scalar, keras.config.floatx()))

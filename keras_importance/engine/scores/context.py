@@ -26,7 +26,6 @@ class ScoringContext:
         outputs: the model's outputs for a few rows, as arrays.
         meter: counts the work of the scores.
         batch_size: how many rows the model must get at once, in their order; None for any.
-        in_parts: whether a part of the rows may be asked for.
     """
 
     compiler: Compiler
@@ -37,4 +36,3 @@ class ScoringContext:
     outputs: Any
     meter: Meter
     batch_size: int | None = None
-    in_parts: bool = False

@@ -62,7 +62,7 @@ class JointScorer:
         self._meter = context.meter
 
     def _block_of(self, compiler: Compiler) -> int:
-        n_at_once = rows_at_once(self._model, self._data, in_parts=False, fraction=compiler.fraction)
+        n_at_once = rows_at_once(self._model, self._data, compiler.fraction)
         if declared_batch(self._model) is None:
             n_at_once = self._replicas.block_of(self._data.n_rows, n_at_once)
         return n_at_once

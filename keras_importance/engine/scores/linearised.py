@@ -64,7 +64,6 @@ class LinearisedScorer:
             context.data,
             context.meter,
             self._before_link,
-            in_parts=context.in_parts,
         )
         self._cut_scorer: CutScorer | None = None
 
