@@ -50,6 +50,7 @@ def evaluate(run: FitRun, epoch: int, *, is_last: bool) -> None:
         _tell(run, changes)
         if results:
             _print(run, report)
+            run.cost = report.total_cost
     finally:
         _mend_plan(run, start)
 
@@ -202,6 +203,7 @@ def _report(run: FitRun, epoch: int, start: _Start, *, is_last: bool) -> EpochRe
         epoch_seconds=run.epoch_seconds,
         compile_seconds=evaluator.compiler.seconds - start.compile_seconds,
         with_pictures=run.pictures.draws(is_last=is_last),
+        cost=run.cost,
     )
 
 

@@ -79,16 +79,19 @@ class FeatureImportance(keras.callbacks.Callback):
             none. None for `UselessFeatureDetector()` if permutation importance is computed.
         on_verdict: called with each `Verdict` whose state has changed.
         writers: further `Writer`s; each gets a report of each evaluation.
-        time_budget: the fraction of the epochs' own time that scoring, statistics, drawing and writing
-            may take; None for no limit. One-time compilation doesn't count. To keep within it an
-            evaluation uses fewer repeats, then fewer rows, then scores some features by a first-order
-            approximation (`ImportanceResult.obtained` says which), or is skipped until a later epoch.
-            The last epoch is always evaluated, and pictures are drawn once at the end.
+        time_budget: the fraction of an epoch's own time that its evaluation may take; None for no limit.
+            An epoch counts as at least half a second. One-time compilation doesn't count. To keep within
+            it an evaluation uses fewer repeats, then fewer rows, then scores some features by a
+            first-order approximation (`ImportanceResult.obtained` says which). No epoch is skipped. The
+            work is planned before the first evaluation, by counting multiplications, and stays the same
+            for all: a busy machine changes no result. Pictures are drawn at the end, and up to nine
+            times before where they are paid for.
         add_to_logs: whether to put the importances into `logs` as `importance_<method>/<feature>`, for
             later callbacks in the list, `History` and the progress bar. The first epoch is then
             evaluated, too. Between evaluations the logs hold the newest values.
         seed: seed of everything drawn at random.
-        verbose: 0 prints nothing, 1 a line per evaluation, and a progress bar for long ones.
+        verbose: 0 prints nothing; 1 a line per evaluation, a summary at the end, and a progress bar for
+            long evaluations.
 
     Raises:
         ValueError: here or at the beginning of `fit`, for arguments that can't be used.

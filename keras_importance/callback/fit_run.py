@@ -20,6 +20,7 @@ from keras_importance.engine.planned_work import seconds_of_epoch
 from keras_importance.errors import reason_of, warn
 from keras_importance.methods.base import ImportanceMethod
 from keras_importance.reporting.console import ConsoleWriter
+from keras_importance.reporting.summary import TrainingCost
 from keras_importance.reporting.writers.base import Writer
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.result import ImportanceResult
@@ -47,6 +48,7 @@ class FitRun:
         pictures: which evaluations draw pictures.
         schedule: which epochs are evaluated.
         history: all results and verdicts so far.
+        cost: what the evaluations and the epochs took so far.
         knows_padding: whether the model was built when its padding was looked for.
         epoch: the current epoch, 0-based; None before the first.
         epoch_started: when the current epoch began, by `time.perf_counter`, in seconds.
@@ -71,6 +73,7 @@ class FitRun:
     pictures: PicturePlan
     schedule: Schedule
     history: ImportanceHistory
+    cost: TrainingCost
     knows_padding: bool = True
     epoch: int | None = None
     epoch_started: float = 0.0
@@ -96,6 +99,7 @@ class FitRun:
 
     def begin_epoch(self, epoch: int) -> None:
         """Starts the clock of an epoch."""
+        self.flush()
         is_first = self.epoch is None
         self.epoch, self.epoch_started = epoch, time.perf_counter()
         self._processor_started = None if is_first else time.process_time()
@@ -103,6 +107,7 @@ class FitRun:
     def end_epoch(self) -> None:
         """Stops the clock of the epoch."""
         self.epoch_seconds = time.perf_counter() - self.epoch_started
+        self.cost = self.cost.after_epoch(self.epoch_seconds)
         if self._processor_started is not None:
             self.epoch_processor_seconds = time.process_time() - self._processor_started
 
@@ -153,8 +158,17 @@ class FitRun:
                     f"Reason: {reason_of(error)}"
                 )
 
+    def flush(self) -> None:
+        """Prints the lines of evaluations, after Keras has ended that of its progress bar."""
+        if self.console is not None:
+            with self.contained("printing"):
+                self.console.flush()
+
     def close(self) -> None:
-        """Closes the writers."""
+        """Closes the writers, and prints the summary."""
+        if self.console is not None:
+            with self.contained("printing"):
+                self.console.close()
         for writer in self.writers:
             # The same words as for a report that can't be written, so that both give one warning.
             with self.contained(f"writing with {type(writer).__name__}"):

@@ -27,6 +27,7 @@ from keras_importance.errors import (
 )
 from keras_importance.methods.preparation import padding_values, prepared_evaluator, why_not_evaluable
 from keras_importance.reporting.console import ConsoleWriter
+from keras_importance.reporting.summary import TrainingCost
 from keras_importance.results.history import ImportanceHistory
 
 Failures = dict[str, Exception]
@@ -85,6 +86,7 @@ def new_run(
         pictures=PicturePlan(budget, schedule.n_evaluations(0), picture_seconds),
         schedule=schedule,
         history=history,
+        cost=TrainingCost(evaluator.data.n_rows, settings.time_budget),
         knows_padding=bool(model.built),
         n_steps=params.get("steps") or 0,
         batch_size=(fit and fit.batch_size) or 32,

@@ -6,6 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
+from keras_importance.reporting.summary import TrainingCost
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.result import ImportanceResult
 from keras_importance.results.verdict import Verdicts
@@ -27,7 +28,8 @@ class EpochReport:
         epoch_seconds: how long the epoch itself took, its validation included.
         seconds_before: how long the evaluation had taken when the report was made, without compilation.
         compile_seconds: how long one-time compilation took in this evaluation.
-        with_pictures: whether the time budget has room for pictures now; in the last epoch always.
+        with_pictures: whether pictures are drawn now: in the last epoch always.
+        cost: what the evaluations before this one took, and all epochs so far; None if that isn't known.
     """
 
     epoch: int
@@ -36,6 +38,7 @@ class EpochReport:
     seconds_before: float = 0.0
     compile_seconds: float = 0.0
     with_pictures: bool = True
+    cost: TrainingCost | None = None
     _made: float = field(default_factory=time.perf_counter, repr=False)
 
     @property
@@ -57,6 +60,17 @@ class EpochReport:
     def seconds(self) -> float:
         """How long the evaluation has taken up to now, drawing and writing included."""
         return self.seconds_before + time.perf_counter() - self._made
+
+    @property
+    def total_cost(self) -> TrainingCost:
+        """What all evaluations took, this one up to now included.
+
+        Raises:
+            ValueError: if `cost` isn't known.
+        """
+        if self.cost is None:
+            raise ValueError("the report doesn't know what the evaluations took.")
+        return self.cost.after_evaluation(self.seconds, self.compile_seconds)
 
 
 class Writer(ABC):

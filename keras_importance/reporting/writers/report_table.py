@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from keras_importance.reporting.summary import summary_line
 from keras_importance.reporting.writers.base import EpochReport
 from keras_importance.results.disagreements import Finding
 from keras_importance.results.drift import Mover, Stability, Transition
@@ -36,6 +37,8 @@ def report_text(
         if transition.later.method in stability
     ]
     lines += map(_disagreement, report.history.disagreements())
+    if report.cost is not None:
+        lines.append(f"\n{summary_line(report.total_cost, report.results)}")
     return "\n".join(lines)
 
 
