@@ -42,7 +42,7 @@ types: $(READY)
 
 # What is NumPy alone: statistics, results, what is drawn and written, the bounds of verdicts.
 PURE_TESTS := $(addprefix tests/,callback/test_budget.py reporting/test_lettering.py \
-	reporting/test_plots.py results retraining/test_folds.py retraining/test_trials.py statistics \
+	reporting/test_console.py reporting/test_plots.py results retraining/test_folds.py retraining/test_trials.py statistics \
 	test_house.py verdicts/test_useless_features.py)
 
 test-pure: $(READY)  ## the tests of what needs no Keras: seconds, and importing Keras or a backend is an error

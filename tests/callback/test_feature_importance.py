@@ -537,10 +537,24 @@ def test_nothing_is_printed_at_verbose_0(small_model, small_data, capfd):
 
 def test_one_line_an_evaluation_is_printed_at_verbose_1(small_model, small_data, capsys):
     fit(small_model(), small_data, [FeatureImportance(verbose=1, detectors=())])
-    lines = capsys.readouterr().out.strip().splitlines()
+    *lines, summary = capsys.readouterr().out.strip().splitlines()
     assert len(lines) == 2
     assert lines[0].startswith("Epoch 1: importance in ")
     assert " - permutation: x" in lines[1]
+    assert summary.startswith("FeatureImportance: 2 of 2 epochs evaluated in ")
+    assert summary.endswith("Nothing limits it.")
+
+
+def test_lines_of_evaluations_do_not_break_those_of_the_progress_bar(small_model, small_data, capsys):
+    """Keras ends its line after our `on_epoch_end`: a line of ours comes behind it."""
+    small_model().fit(
+        *small_data, validation_split=0.3, epochs=3, verbose=2, callbacks=[FeatureImportance(verbose=1)]
+    )
+    lines = capsys.readouterr().out.strip().splitlines()
+    ours = [index for index, line in enumerate(lines) if "importance in" in line]
+    assert len(ours) == 3
+    assert all(lines[index].startswith("Epoch ") for index in ours)
+    assert all("val_loss" in lines[index - 1] for index in ours)
 
 
 def test_logs_hold_the_importances_on_request(small_model, small_data):
