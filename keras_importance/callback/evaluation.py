@@ -80,7 +80,6 @@ def _results_of_each_method(run: FitRun, epoch: int, *, is_last: bool) -> list[I
     evaluator, budget = run.evaluator, run.budget
     allowance = evaluator.agreed(max(budget.for_last if is_last else budget.for_scoring, 0.0))
     started = evaluator.clock.now()
-    run.deadline = started + allowance
     deadline = started + allowance * (1 - _JUDGING_FRACTION if run.detectors else 1)
     newest = run.history.newest
     results: list[ImportanceResult] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -52,7 +51,6 @@ class FitRun:
         epoch_seconds: duration of the last finished epoch.
         evaluated: the epoch of the last evaluation; None before the first evaluation.
         n_evaluations: how many evaluations are planned; None if that isn't known.
-        deadline: when the current evaluation should end, by the evaluator's clock, in seconds.
         warned: the failures that were warned of, each as the failed step and the type of exception.
         failures: why methods failed, by their names.
     """
@@ -73,7 +71,6 @@ class FitRun:
     epoch_seconds: float = 0.0
     evaluated: int | None = None
     n_evaluations: int | None = None
-    deadline: float = math.inf
     warned: set[tuple[str, type[Exception]]] = field(default_factory=set)
     failures: dict[str, str] = field(default_factory=dict)
 
@@ -115,7 +112,6 @@ class FitRun:
             result,
             self.n_evaluations,
             self.unused_signal_test,
-            lambda: self.evaluator.clock.now() < self.deadline,
         )
 
     @contextmanager

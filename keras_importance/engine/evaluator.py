@@ -196,7 +196,8 @@ class Evaluator:
             request: which features of which rows are replaced, and by what.
             scoring: which prediction is scored. `EXACT`: the model's own. `AVERAGED`: the mean of the
                 model's predictions over all replacing values. `LINEARISED`: that of the model's
-                first-order approximation, for features that have a gradient.
+                first-order approximation, for features that have a gradient. `LOSS_SLOPES`: none; the
+                scores are derivatives of the loss.
         """
         features = request.features
         indices = np.arange(len(self.features)) if features is None else features
@@ -227,6 +228,12 @@ class Evaluator:
         if not isinstance(scorer, TimedScorer):
             raise TypeError(f"{scoring} has no cost for each score.")
         return self.agreed(scorer.seconds_per_score(sample)), scorer.rows_in_block(sample)
+
+    def seconds_per_score(self) -> float:
+        """Counted seconds for one score, from the weights of all layers but the first."""
+        products = [math.prod(weight.shape) for weight in self.model.weights if len(weight.shape) > 1]
+        n_steps = max((math.prod(values.shape[1:-1]) for values in self.data.inputs), default=1)
+        return 2e-8 + 3e-11 * n_steps * sum(products[1:] or products)
 
     @property
     def constant_scores(self) -> Floats | None:
@@ -285,6 +292,8 @@ class Evaluator:
             outputs=self.outputs.few,
             batch_size=self.mixed_rows.size if self.metric.by_batch else self.mixed_rows.batch_size,
             in_parts=self._in_parts,
+            loss=lambda: self.metrics.loss,
+            once=self.once,
         )
 
     @cached_property
@@ -333,16 +342,6 @@ class Evaluator:
                 "the compiled loss is no mean over rows, so no row has a gradient of its own."
             )
         return row_scores
-
-    def loss_slopes(self, data: ValidationData) -> Floats:
-        """`(n_rows, n_outputs)` derivatives of each row's compiled loss with respect to the outputs.
-
-        For outputs that are probabilities, the derivatives are with respect to their logits.
-
-        Raises:
-            ValueError: if the loss is no mean over rows.
-        """
-        return self._differentiator.loss_slopes(self.row_loss, data)
 
     @cached_property
     def _differentiator(self) -> Differentiator:

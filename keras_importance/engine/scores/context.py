@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,8 @@ class ScoringContext:
         outputs: the model's outputs for a few rows, as arrays.
         batch_size: how many rows the model must get at once, in their order; None for any.
         in_parts: whether a part of the rows may be asked for.
+        loss: returns the compiled loss, resolved.
+        once: returns the value of a key, made when it is first asked for; see `Evaluator.once`.
     """
 
     compiler: Compiler
@@ -33,5 +36,7 @@ class ScoringContext:
     features: FeatureSet
     metric: Metric
     outputs: Any
+    loss: Callable[[], Metric]
+    once: Callable[[str, Callable[[], Any]], Any]
     batch_size: int | None = None
     in_parts: bool = False
