@@ -31,14 +31,17 @@ class ScoreTest:
 
     Attributes:
         basis: the functions, centred.
+        blocks: the blocks.
+        trace: `tr(C_b)`.
+        square: `||C_b||²`.
 
     Source: Gretton et al. (2007), NeurIPS 20, for the moments; Wilson & Hilferty (1931).
     """
 
     def __init__(self, basis: NDArray[Any], blocks: Integers | None = None) -> None:
         self.basis = _centred(basis)
-        self._blocks = blocks
-        self._trace, self._square = _trace_and_square(self.basis)
+        self.blocks = blocks
+        self.trace, self.square = _trace_and_square(self.basis)
 
     def p_value(self, gradients: NDArray[Any]) -> float:
         """The p-value; 1 where the functions or the gradients are constant.
@@ -49,14 +52,14 @@ class ScoreTest:
         n_rows = len(self.basis)
         centred = _centred(gradients.astype(self.basis.dtype, copy=False))
         statistic = _sum_of_squares(self.basis.T @ centred) / n_rows
-        if self._blocks is None:
+        if self.blocks is None:
             trace, square = _trace_and_square(centred)
-            mean, variance = self._trace * trace, 2 * self._square * square
+            mean, variance = self.trace * trace, 2 * self.square * square
         else:
-            between = _between_blocks(self.basis, centred, self._blocks) / n_rows
+            between = _between_blocks(self.basis, centred, self.blocks) / n_rows
             of_each = np.diag(between).astype(np.float64)
             mean, variance = of_each.sum(), 2 * (_sum_of_squares(between) - of_each @ of_each)
-        return _upper_tail(statistic, mean, variance)
+        return upper_tail(statistic, mean, variance)
 
 
 def score_test(
@@ -66,7 +69,7 @@ def score_test(
     return ScoreTest(basis, blocks).p_value(gradients)
 
 
-def _upper_tail(statistic: float, mean: float, variance: float) -> float:
+def upper_tail(statistic: float, mean: float, variance: float) -> float:
     """The upper tail of the gamma distribution with this mean and variance; 1 where either is 0."""
     if not (mean > 0 and variance > 0):
         return 1.0

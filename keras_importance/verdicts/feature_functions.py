@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from keras_importance.data.features import Feature
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.statistics.arrays import Array, Floats, Singles, generator
+from keras_importance.statistics.arrays import Array, Floats
 from keras_importance.statistics.score_test import ScoreTest
 from keras_importance.verdicts.feature_values import (
+    Columns,
     bins_of,
     lengths_of,
     lines_of,
@@ -26,29 +26,10 @@ _RIDGE_PER_COLUMN = 0.1
 # Features whose functions are computed at once, and the most values that are kept: 64 MB.
 _FEATURES_AT_ONCE = 64
 _MAX_KEPT_VALUES = 1 << 24
-# From one feature to another so many lines further on, directions are updated.
-_MAX_LINES_UPDATED = 64
-
-
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """Columns of all features, those of a feature side by side.
-
-    Attributes:
-        columns: `(n_rows, n_columns)` standardised columns.
-        starts: `(n_features + 1,)` the first column of each feature.
-    """
-
-    columns: Singles
-    starts: Array
-
-    def of(self, index: int) -> Singles:
-        """The columns of a feature."""
-        return self.columns[:, self.starts[index] : self.starts[index + 1]]
 
 
 class FeatureFunctions:
-    """Functions of each feature, minus their prediction from the others, and functions of the others.
+    """Functions of each feature, minus their prediction from the other features.
 
     All depend on the rows alone. They are computed when they are first asked for, and kept in float32;
     functions beyond 64 MB are computed anew each time.
@@ -56,22 +37,13 @@ class FeatureFunctions:
     Args:
         data: the rows.
         features: the features.
-        seed: seed of the random directions.
     """
 
-    def __init__(self, data: ValidationData, features: Sequence[Feature], seed: int) -> None:
+    def __init__(self, data: ValidationData, features: Sequence[Feature]) -> None:
         self._data = data
         self._features = features
-        self._seed = seed
         self._test_of: dict[int, ScoreTest] = {}
         self._n_kept = 0
-        self._signs_of: dict[int, Singles] = {}
-        self._anchor: tuple[tuple[int, ...], int, Singles] | None = None
-
-    @property
-    def n_lines(self) -> int:
-        """How many linear functions all features have."""
-        return self._lines.columns.shape[1]
 
     def tests(self, indices: Sequence[int]) -> dict[int, ScoreTest]:
         """For each index of a feature the score test with the functions of that feature."""
@@ -84,38 +56,7 @@ class FeatureFunctions:
                 if self._n_kept + basis.size <= _MAX_KEPT_VALUES:
                     self._test_of[index] = tests[index]
                     self._n_kept += basis.size
-        return tests
-
-    def others(self, index: int, at_most: int) -> Singles:
-        """`(n_rows, n_lines)` linear functions of the other features.
-
-        If they are more than `at_most`, they are projected on so many random directions: a matrix
-        product with signs, the same in each evaluation. From feature to feature, the line of one more
-        feature is left out, and those between the two meet other signs. So a close feature's product
-        needs but the lines between.
-        """
-        lines, starts = self._lines.columns, self._lines.starts
-        first, end = int(starts[index]), int(starts[index + 1])
-        n_others = lines.shape[1] - (end - first)
-        if n_others <= at_most:
-            return np.concatenate([lines[:, :first], lines[:, end:]], axis=1)
-        signs, key = self._signs(at_most), (at_most, end - first)
-        is_close = self._anchor is not None and self._anchor[0] == key
-        if self._anchor is None or not (is_close and 0 <= first - self._anchor[1] <= _MAX_LINES_UPDATED):
-            product = lines[:, :first] @ signs[:first] + lines[:, end:] @ signs[first:n_others]
-            self._anchor = key, first, product
-        _, start, product = self._anchor
-        if first > start:
-            ours, theirs = lines[:, start:first], lines[:, start + end - first : end]
-            product = product + (ours - theirs) @ signs[start:first]
-        return product * np.float32(n_others**-0.5)
-
-    def _signs(self, n_directions: int) -> Singles:
-        """`(n_lines, n_directions)` random signs."""
-        if n_directions not in self._signs_of:
-            signs = random_signs(self._seed, self.n_lines, n_directions)
-            self._signs_of[n_directions] = signs.astype(np.float32)
-        return self._signs_of[n_directions]
+        return {index: tests[index] for index in indices}
 
     # --- functions minus their prediction -------------------------------------------------------
 
@@ -156,16 +97,16 @@ class FeatureFunctions:
 
     def _regressors_of(self, index: int) -> Floats:
         """`(n_rows, n_regressors)` lines of a feature and their squares."""
-        parts = [self._lines.of(index), self._squares.of(index)]
+        parts = [self.lines.of(index), self._squares.of(index)]
         return np.concatenate(parts, axis=1).astype(np.float64)
 
     @property
-    def _lines(self) -> _Part:
+    def lines(self) -> Columns:
         """For each feature its lines: principal directions, or indicators of categories."""
         return self._lines_and_kinds[0]
 
     @cached_property
-    def _lines_and_kinds(self) -> tuple[_Part, Array]:
+    def _lines_and_kinds(self) -> tuple[Columns, Array]:
         """The lines; and `(n_features,)` whether a feature is one category."""
         columns, counts, are_categories = [], [], []
         for first in range(0, len(self._features), _FEATURES_AT_ONCE):
@@ -175,11 +116,11 @@ class FeatureFunctions:
             counts += [of_feature.shape[1] for of_feature in lines]
             are_categories += [of_feature.dtype.kind != "f" for of_feature in values]
             columns.append(standardised(np.concatenate(lines, axis=1)).astype(np.float32))
-        lines_of_all = _Part(np.concatenate(columns, axis=1), np.cumsum([0, *counts]))
+        lines_of_all = Columns(np.concatenate(columns, axis=1), np.cumsum([0, *counts]))
         return lines_of_all, np.array(are_categories, bool)
 
     @cached_property
-    def _squares(self) -> _Part:
+    def _squares(self) -> Columns:
         """For each feature the squares of its lines; none for a category, whose lines are indicators."""
         lines, are_categories = self._lines_and_kinds
         n_lines = np.diff(lines.starts)
@@ -187,7 +128,7 @@ class FeatureFunctions:
         columns = lines.columns[:, np.repeat(~are_categories, n_lines)]
         blocks = np.array_split(columns, max(1, columns.shape[1] // 512), axis=1)
         squares = [standardised(np.square(block.astype(np.float64))) for block in blocks]
-        return _Part(
+        return Columns(
             np.concatenate(squares, axis=1).astype(np.float32), np.cumsum(np.append(0, counts))
         )
 
@@ -203,7 +144,7 @@ class FeatureFunctions:
     @cached_property
     def _factors(self) -> tuple[Floats | None, Floats]:
         """`Z` and `(Z' Z + ridge I)^-1`; or None and `(Z Z' + ridge I)^-1` for fewer rows than columns."""
-        parts = [self._lines.columns, self._squares.columns, *lengths_of(self._data)]
+        parts = [self.lines.columns, self._squares.columns, *lengths_of(self._data)]
         if self._n_columns < self._data.n_rows:
             every = np.concatenate(parts, axis=1).astype(np.float64)
             return every, np.linalg.inv(every.T @ every + self._ridge * np.eye(self._n_columns))
@@ -221,9 +162,4 @@ class FeatureFunctions:
     @cached_property
     def _n_columns(self) -> int:
         of_lengths = sum(lengths.shape[1] for lengths in lengths_of(self._data))
-        return int(self.n_lines + self._squares.columns.shape[1] + of_lengths)
-
-
-def random_signs(seed: int, n: int, n_directions: int) -> Floats:
-    """`(n, n_directions)` random signs; fewer rows are the first rows of more."""
-    return np.asarray(generator(seed, "directions").choice([-1.0, 1.0], (n, n_directions)))
+        return int(self.lines.columns.shape[1] + self._squares.columns.shape[1] + of_lengths)

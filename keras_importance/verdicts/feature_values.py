@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from keras_importance.data.features import Feature
 from keras_importance.data.padding import filled, of_values
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.statistics.arrays import Array, Floats, Integers
+from keras_importance.statistics.arrays import Array, Floats, Integers, Singles
 
 N_BINS = 6
 _MAX_CATEGORIES = 20
 # Of all texts of a group together: their principal directions are computed.
 _MAX_INDICATORS = 400
 _MAX_DIRECTIONS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Standardised columns of all features, those of a feature side by side.
+
+    Attributes:
+        columns: `(n_rows, n_columns)` columns.
+        starts: `(n_features + 1,)` the first column of each feature.
+    """
+
+    columns: Singles
+    starts: Integers
+
+    def span(self, index: int) -> tuple[int, int]:
+        """The first column of a feature, and the one behind its last."""
+        return int(self.starts[index]), int(self.starts[index + 1])
+
+    def of(self, index: int) -> Singles:
+        """The columns of a feature."""
+        first, end = self.span(index)
+        return self.columns[:, first:end]
 
 
 def values_of(feature: Feature, data: ValidationData) -> Array:

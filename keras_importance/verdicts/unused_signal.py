@@ -14,8 +14,8 @@ from keras_importance.engine.scores.sample import Replacement, ScoreRequest
 from keras_importance.engine.scores.scoring import LOSS_SLOPES
 from keras_importance.statistics.arrays import Floats, Singles, generator
 from keras_importance.statistics.donors import Donors
-from keras_importance.statistics.score_test import ScoreTest
-from keras_importance.verdicts.feature_functions import FeatureFunctions, random_signs
+from keras_importance.verdicts.feature_functions import FeatureFunctions
+from keras_importance.verdicts.interactions import Interactions, random_signs
 
 _MAX_ROWS = 1000
 _MAX_OUTPUTS = 16
@@ -58,7 +58,7 @@ class UnusedSignalTest:
         self._data = evaluator.subsamples.data(n_rows)
         # The text is part of the seed: another text would draw other donors.
         self._donors = Donors.draw(n_rows, 1, generator(evaluator.seed, "masked score"))
-        self._functions = FeatureFunctions(self._data, evaluator.features.features, evaluator.seed)
+        self._functions = FeatureFunctions(self._data, evaluator.features.features)
         self._n_tested = 0
         self._p_value_of: dict[int, float] = {}
         self._tested_at: dict[int, int] = {}
@@ -97,16 +97,15 @@ class UnusedSignalTest:
         p_values: dict[int, float] = {}
         for piece in self._evaluator.scores(request, LOSS_SLOPES):
             tests = self._functions.tests(piece.indices.tolist())
-            for (index, test), slopes in zip(tests.items(), piece.scores[:, 0], strict=True):
-                p_values[index] = self._p_value(index, test, self._weighted(slopes))
+            slopes = [self._weighted(of_feature) for of_feature in piece.scores[:, 0]]
+            with_others = self._interactions.p_values(tests, slopes)
+            for (index, test), of_feature in zip(tests.items(), slopes, strict=True):
+                p_values[index] = min(1.0, 2 * min(test.p_value(of_feature), with_others[index]))
         return p_values
 
-    def _p_value(self, index: int, test: ScoreTest, slopes: Singles) -> float:
-        """Twice the smaller one of the p-values of the slopes alone, and of their interactions."""
-        at_most = max(1, _MAX_INTERACTIONS // slopes.shape[1])
-        others = self._functions.others(index, at_most)
-        products = (slopes[:, :, None] * others[:, None]).reshape(len(slopes), -1)
-        return min(1.0, 2 * min(test.p_value(slopes), test.p_value(products)))
+    @cached_property
+    def _interactions(self) -> Interactions:
+        return Interactions(self._functions.lines, self._evaluator.seed)
 
     def _weighted(self, slopes: Singles) -> Singles:
         """`(n_rows, n_slopes)` weighted slopes; more than 16 are projected on 16 random directions."""
@@ -122,6 +121,6 @@ class UnusedSignalTest:
     def _seconds_a_feature(self) -> float:
         """Counted seconds for a feature: its rows through the model, and the products of the statistics."""
         n_slopes = min(_MAX_OUTPUTS, values_in_outputs(self._evaluator.outputs.few))
-        n_values = n_slopes * min(_MAX_INTERACTIONS // n_slopes, self._functions.n_lines)
+        n_values = n_slopes * min(_MAX_INTERACTIONS // n_slopes, self._functions.lines.columns.shape[1])
         of_row = self._evaluator.seconds_per_score() + _SECONDS_A_PRODUCT * n_values**2
         return self._data.n_rows * of_row
