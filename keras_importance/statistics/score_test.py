@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from keras_importance.statistics.arrays import Integers, label_indices
 
+_FEW_VALUES = 32
+
 
 class ScoreTest:
     """Tests whether gradients of the loss depend on functions of a feature.
@@ -86,9 +88,11 @@ def _centred(values: NDArray[Any]) -> NDArray[Any]:
 def _trace_and_square(values: NDArray[Any]) -> tuple[float, float]:
     """`tr(C)` and `||C||²` of the covariance matrix `C` of centred `(n_rows, n_values)` values."""
     n_rows, n_values = values.shape
-    # Both products have the same trace and the same sum of squares.
+    if n_values <= _FEW_VALUES:  # the errors of many sums in float32 cancel, those of few don't
+        values = values.astype(np.float64)
+    # Both products have the same sum of squares.
     gram = values.T @ values if n_values <= n_rows else values @ values.T
-    return float(np.trace(gram, dtype=np.float64)) / n_rows, _sum_of_squares(gram) / n_rows**2
+    return _sum_of_squares(values) / n_rows, _sum_of_squares(gram) / n_rows**2
 
 
 def _sum_of_squares(values: NDArray[Any]) -> float:

@@ -191,7 +191,7 @@ def _p_values_of(
     )
     by_common = common.T @ given
     whole = _dot(w @ neighbours.squares, w)
-    diagonal = w @ np.einsum("ij,ij->i", common, common)
+    diagonal = w.astype(np.float64) @ _dot(common, common)
     sums = by_common[:, n_features * z + ends - 1]
     image = common @ sums
     p_values = {}
