@@ -233,7 +233,7 @@ class Evaluator:
         """Counted seconds for one score, from the weights of all layers but the first."""
         products = [math.prod(weight.shape) for weight in self.model.weights if len(weight.shape) > 1]
         n_steps = max((math.prod(values.shape[1:-1]) for values in self.data.inputs), default=1)
-        return 2e-8 + 3e-11 * n_steps * sum(products[1:] or products)
+        return float(2e-8 + 3e-11 * n_steps * sum(products[1:] or products))
 
     @property
     def constant_scores(self) -> Floats | None:

@@ -60,13 +60,12 @@ class ScoreTest:
         else:
             between = _between_blocks(self.basis, centred, self.blocks) / n_rows
             of_each = np.diag(between).astype(np.float64)
-            mean, variance = of_each.sum(), 2 * (_sum_of_squares(between) - of_each @ of_each)
+            mean = float(of_each.sum())
+            variance = 2 * (_sum_of_squares(between) - float(of_each @ of_each))
         return upper_tail(statistic, mean, variance)
 
 
-def score_test(
-    basis: NDArray[Any], gradients: NDArray[Any], blocks: Integers | None = None
-) -> float:
+def score_test(basis: NDArray[Any], gradients: NDArray[Any], blocks: Integers | None = None) -> float:
     """p-value of "the gradients of the loss don't depend on these functions"; see `ScoreTest`."""
     return ScoreTest(basis, blocks).p_value(gradients)
 

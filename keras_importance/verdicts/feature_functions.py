@@ -1,4 +1,4 @@
-"""FeatureFunctions: what of each feature can't be predicted from the others, computed once for the rows."""
+"""FeatureFunctions: what of each feature can't be predicted from the others, computed once."""
 
 from __future__ import annotations
 
@@ -143,17 +143,18 @@ class FeatureFunctions:
 
     @cached_property
     def _factors(self) -> tuple[Floats | None, Floats]:
-        """`Z` and `(Z' Z + ridge I)^-1`; or None and `(Z Z' + ridge I)^-1` for fewer rows than columns."""
-        parts = [self.lines.columns, self._squares.columns, *lengths_of(self._data)]
+        """`Z` and `(Z' Z + ridge I)^-1`; None and `(Z Z' + ridge I)^-1` for fewer rows than columns."""
+        parts: list[Array] = [self.lines.columns, self._squares.columns, *lengths_of(self._data)]
         if self._n_columns < self._data.n_rows:
             every = np.concatenate(parts, axis=1).astype(np.float64)
-            return every, np.linalg.inv(every.T @ every + self._ridge * np.eye(self._n_columns))
+            gram = every.T @ every + self._ridge * np.eye(self._n_columns)
+            return every, np.asarray(np.linalg.inv(gram), np.float64)
         gram = self._ridge * np.eye(self._data.n_rows)
         for part in parts:
             for columns in np.array_split(part, max(1, part.shape[1] // 512), axis=1):
                 block = columns.astype(np.float64)
                 gram += block @ block.T
-        return None, np.linalg.inv(gram)
+        return None, np.asarray(np.linalg.inv(gram), np.float64)
 
     @cached_property
     def _ridge(self) -> float:

@@ -1,4 +1,4 @@
-"""The values of a feature as columns of numbers, and functions such as a network could learn from them."""
+"""The values of a feature as numbers, and functions such as a network could learn from them."""
 
 from __future__ import annotations
 

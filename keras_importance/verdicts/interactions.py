@@ -8,12 +8,13 @@ from functools import cached_property
 
 import numpy as np
 
-from keras_importance.statistics.arrays import Floats, Singles, generator
+from keras_importance.statistics.arrays import Array, Floats, Integers, Singles, generator
 from keras_importance.statistics.score_test import ScoreTest, upper_tail
 from keras_importance.verdicts.feature_values import Columns
 
 _MAX_PRODUCTS = 256
 # Neighbours share most of the other features; below so many features or lines it isn't worth it.
+_MOST_AT_ONCE = 128
 _MOST_NEIGHBOURS, _FEWEST_NEIGHBOURS = 16, 4
 _FEW_LINES = 32
 
@@ -30,6 +31,8 @@ class _Neighbours:
         squares: `(n_rows, n_rows)` squares of `P P'`.
         moving: for each feature the `(n_rows, z)` columns `Z`.
         inner: `(z, z)` matrix `N`.
+        shared: the columns that `moving` is taken from; None where no feature shares any.
+        kept: for each feature which of the shared columns are its `Z`.
     """
 
     indices: list[int]
@@ -37,6 +40,8 @@ class _Neighbours:
     squares: Singles
     moving: list[Singles]
     inner: Singles
+    shared: Singles | None = None
+    kept: Sequence[Integers] = ()
 
 
 class Interactions:
@@ -65,8 +70,9 @@ class Interactions:
         of_index = dict(zip(tests, slopes, strict=True))
         at_once: dict[int, float] = {}
         n_lines = self._lines.columns.shape[1]
-        is_plain = any(of_one.shape[1] > 1 or tests[i].blocks is not None for i, of_one in of_index.items())
-        if not is_plain and n_lines > _FEW_LINES:
+        are_single = all(of_feature.shape[1] == 1 for of_feature in slopes)
+        has_blocks = any(test.blocks is not None for test in tests.values())
+        if are_single and not has_blocks and n_lines > _FEW_LINES:
             for neighbours in self._neighbours(sorted(tests)):
                 at_once |= _p_values_of(neighbours, tests, of_index)
         return {
@@ -79,14 +85,14 @@ class Interactions:
         return test.p_value((slopes[:, :, None] * others[:, None]).reshape(len(slopes), -1))
 
     def _others(self, index: int, at_most: int) -> Singles:
-        """`(n_rows, n_columns)` lines of the other features, projected on `at_most` directions if more."""
+        """`(n_rows, n_columns)` lines of the others, projected on `at_most` directions if more."""
         lines, (first, end) = self._lines.columns, self._lines.span(index)
         n_others = lines.shape[1] - (end - first)
         if n_others <= at_most:
             return np.concatenate([lines[:, :first], lines[:, end:]], axis=1)
         signs = self._signs(at_most)
         product = lines[:, :first] @ signs[:first] + lines[:, end:] @ signs[first:n_others]
-        return product * np.float32(n_others**-0.5)
+        return np.asarray(product * np.float32(n_others**-0.5))
 
     def _signs(self, n_directions: int) -> Singles:
         """`(n_lines, n_directions)` random signs."""
@@ -106,8 +112,8 @@ class Interactions:
             if n_lines - (end - first) > _MAX_PRODUCTS:
                 projected.append(index)
         direct = sorted(set(indices) - set(projected))
-        for at in range(0, len(direct), _MOST_NEIGHBOURS):
-            yield self._direct(direct[at : at + _MOST_NEIGHBOURS])
+        for at in range(0, len(direct), _MOST_AT_ONCE):
+            yield self._direct(direct[at : at + _MOST_AT_ONCE])
         for run in self._runs(projected):
             yield self._projected(run)
 
@@ -130,7 +136,7 @@ class Interactions:
     @cached_property
     def _squares(self) -> Singles:
         """`(n_rows, n_rows)` squares of the inner products of the rows' lines."""
-        return np.square(self._lines.columns @ self._lines.columns.T)
+        return np.asarray(np.square(self._lines.columns @ self._lines.columns.T))
 
     def _direct(self, indices: list[int]) -> _Neighbours:
         """The inner products of the lines of all features, less those of the feature's own."""
@@ -152,14 +158,16 @@ class Interactions:
         rest = signs[end - width : lines.shape[1] - width]
         common = lines[:, :first] @ signs[:first] + lines[:, end:] @ rest
         of_own = signs[first : end - width]
-        met = common @ of_own.T
-        moving = [
-            np.concatenate([np.delete(lines[:, first:end], np.s_[at : at + width], axis=1), met], axis=1)
+        shared = np.concatenate([lines[:, first:end], common @ of_own.T], axis=1)
+        kept = [
+            np.delete(np.arange(shared.shape[1]), np.s_[at : at + width])
             for at in range(0, end - first, width)
         ]
+        moving = [shared[:, columns] for columns in kept]
         unit = np.eye(len(of_own), dtype=np.float32)
         inner = np.block([[of_own @ of_own.T, unit], [unit, 0 * unit]])
-        return _Neighbours(indices, common, np.square(common @ common.T), moving, inner)
+        squares = np.square(common @ common.T)
+        return _Neighbours(indices, common, squares, moving, inner, shared, kept)
 
 
 def _p_values_of(
@@ -174,45 +182,66 @@ def _p_values_of(
         ||b' G||² = (s b)' K (s b)
 
     for a function `b`. Subtracting the means `m` of the products gives `tr(G' G) - n m'm` and
-    `||G' G||² - 2 n m' G' G m + n² (m'm)²`.
+    `||G' G||² - 2 n m' G' G m + n² (m'm)²`. Products of all neighbours together are few and large.
     """
     indices, common, inner = neighbours.indices, neighbours.common, neighbours.inner
-    n_rows, n_features = len(common), len(indices)
+    n_rows, z = len(common), len(inner)
     s = np.stack([slopes[index][:, 0] for index in indices])
     w = np.square(s)
-    moving = np.stack(neighbours.moving)
-    z = moving.shape[2]
-    weighted = w[:, :, None] * moving
     ones = np.ones((n_rows, 1), np.float32)
-    functions = [np.concatenate([tests[index].basis, ones], axis=1) for index in indices]
-    ends = np.cumsum([of_one.shape[1] for of_one in functions])
-    given = np.concatenate(
-        [*weighted, *(of_one * of_s[:, None] for of_one, of_s in zip(functions, s, strict=True))], axis=1
-    )
-    by_common = common.T @ given
+    given = [
+        np.concatenate(
+            [moving * of_w[:, None], tests[index].basis * of_s[:, None], ones * of_s[:, None]], axis=1
+        )
+        for index, moving, of_w, of_s in zip(indices, neighbours.moving, w, s, strict=True)
+    ]
+    ends = np.cumsum([of_feature.shape[1] for of_feature in given])[:-1]
+    joined = np.concatenate(given, axis=1)
+    by_common = np.split(common.T @ joined, ends, axis=1)
+    by_moving = _by_moving(neighbours, given, joined, ends)
+    of_inner = [inner @ of_feature for of_feature in by_moving]
     whole = _dot(w @ neighbours.squares, w)
     diagonal = w.astype(np.float64) @ _dot(common, common)
-    sums = by_common[:, n_features * z + ends - 1]
-    image = common @ sums
+    images = common @ np.stack([of_feature[:, -1] for of_feature in by_common], axis=1)
+    images += _moved(neighbours, [of_feature[:, -1] for of_feature in of_inner])
     p_values = {}
     for k, index in enumerate(indices):
-        own = weighted[k].T @ moving[k]
-        turned = inner @ own
-        across = by_common[:, k * z : (k + 1) * z]
-        square = whole[k] + 2 * _dot(inner, across.T @ across).sum() + _dot(turned, turned.T).sum()
-        trace = float(diagonal[k]) + float(np.trace(turned))
-        columns = slice(n_features * z + ends[k] - functions[k].shape[1], n_features * z + ends[k])
-        by_moving = moving[k].T @ given[:, columns]
-        of_inner = inner @ by_moving
-        lengths = _dot(by_common[:, columns].T, by_common[:, columns].T) + _dot(by_moving.T, of_inner.T)
-        of_means = float(lengths[-1])
-        products = s[k] * (image[:, k] + moving[k] @ of_inner[:, -1])
-        square += -2 * float(_dot(products[None], products[None])[0]) / n_rows + (of_means / n_rows) ** 2
-        trace -= of_means / n_rows
+        across, turned = by_common[k], of_inner[k][:, :z]
+        square = whole[k] + 2 * _dot(inner, across[:, :z].T @ across[:, :z]).sum()
+        square += _dot(turned, turned.T).sum()
+        of_functions, of_own = across[:, z:].T, by_moving[k][:, z:].T
+        lengths = _dot(of_functions, of_functions) + _dot(of_own, of_inner[k][:, z:].T)
+        of_means = lengths[-1] / n_rows
+        image = s[k] * images[:, k]
+        square += of_means**2 - 2 * _dot(image[None], image[None])[0] / n_rows
+        trace = diagonal[k] + np.trace(turned, dtype=np.float64) - of_means
         test = tests[index]
         mean, variance = test.trace * trace / n_rows, 2 * test.square * square / n_rows**2
-        p_values[index] = upper_tail(float(lengths[:-1].sum()) / n_rows, mean, variance)
+        p_values[index] = upper_tail(float(lengths[:-1].sum()) / n_rows, float(mean), float(variance))
     return p_values
+
+
+def _by_moving(
+    neighbours: _Neighbours, given: Sequence[Singles], joined: Singles, ends: Integers
+) -> list[Array]:
+    """For each feature the products of its moving columns with what is given for it."""
+    if neighbours.shared is None:
+        return [
+            moving.T @ of_feature for moving, of_feature in zip(neighbours.moving, given, strict=True)
+        ]
+    by_shared = np.split(neighbours.shared.T @ joined, ends, axis=1)
+    return [of_feature[kept] for of_feature, kept in zip(by_shared, neighbours.kept, strict=True)]
+
+
+def _moved(neighbours: _Neighbours, weights: Sequence[Array]) -> Array:
+    """`(n_rows, n_features)` sums of each feature's moving columns times its `(z,)` weights."""
+    if neighbours.shared is None:
+        pairs = zip(neighbours.moving, weights, strict=True)
+        return np.stack([moving @ of_feature for moving, of_feature in pairs], axis=1)
+    every = np.zeros((neighbours.shared.shape[1], len(weights)), np.float32)
+    for k, (kept, of_feature) in enumerate(zip(neighbours.kept, weights, strict=True)):
+        every[kept, k] = of_feature
+    return np.asarray(neighbours.shared @ every)
 
 
 def _dot(left: Singles, right: Singles) -> Floats:

@@ -109,18 +109,17 @@ class UnusedSignalTest:
 
     def _weighted(self, slopes: Singles) -> Singles:
         """`(n_rows, n_slopes)` weighted slopes; more than 16 are projected on 16 random directions."""
-        if self._data.weights is not None:
-            slopes = slopes * self._data.weights[:, None]
-        n_outputs = slopes.shape[1]
+        weights, n_outputs = self._data.weights, slopes.shape[1]
+        weighted = slopes if weights is None else slopes * weights[:, None]
         if n_outputs > _MAX_OUTPUTS:
             signs = random_signs(self._evaluator.seed, n_outputs, _MAX_OUTPUTS)
-            slopes = slopes @ signs / math.sqrt(n_outputs)
-        return np.asarray(slopes, np.float32)
+            weighted = weighted @ signs / math.sqrt(n_outputs)
+        return np.asarray(weighted, np.float32)
 
     @cached_property
     def _seconds_a_feature(self) -> float:
-        """Counted seconds for a feature: its rows through the model, and the products of the statistics."""
+        """Counted seconds for a feature: its rows through the model, and products of the statistics."""
         n_slopes = min(_MAX_OUTPUTS, values_in_outputs(self._evaluator.outputs.few))
         n_values = n_slopes * min(_MAX_INTERACTIONS // n_slopes, self._functions.lines.columns.shape[1])
         of_row = self._evaluator.seconds_per_score() + _SECONDS_A_PRODUCT * n_values**2
-        return self._data.n_rows * of_row
+        return float(self._data.n_rows * of_row)

@@ -75,7 +75,7 @@ class Linearised:
 
 @dataclass(frozen=True)
 class LossSlopes:
-    """Derivatives of each row's loss with respect to the outputs, for a loss that is a mean over rows."""
+    """Derivatives of the loss with respect to the outputs, for a loss that is a mean over rows."""
 
     def scorer(self, context: ScoringContext) -> FeatureScorer:
         """A scorer that runs the layers that the feature changes, and differentiates the loss."""
