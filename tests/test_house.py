@@ -30,7 +30,7 @@ FLOORS = (
 )
 # The rooms of the engine, from the ground up; its other files lie on top, or serve all of them.
 ENGINE_FLOORS = (
-    {"keras_internals"},
+    {"keras_internals", "meter"},
     {"backends", "metrics"},
     {"cut"},
     {"gradients", "model_outputs", "twins"},
@@ -48,6 +48,7 @@ ENGINE_FLOORS = (
     },
     {"column_use", "gradient_support", "resolved_metrics"},
     {"evaluator"},
+    {"planned_work"},
     {"__init__"},
 )
 COMPUTES = {"data", "engine", "methods", "retraining"}

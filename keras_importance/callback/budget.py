@@ -1,91 +1,146 @@
-"""Budget: the seconds that epochs earn, and the seconds that the callback spends."""
+"""Budget: how much work each evaluation may take, planned before the first one and kept.
+
+An evaluation may take a fraction of the time that an epoch takes. Both are counted in products, not
+measured by a clock, so a busy machine changes no result; see `engine/meter.py`.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
-# Fractions of the earned time. Some is kept back: after an evaluation the caches are cold, which slows
-# down training unseen by our clock.
-_KEPT_BACK = 0.15
-# Saved for the evaluation of the last epoch, whose importances are the final ones.
-_LAST_FRACTION = 0.25
-# Put aside for pictures, usually and at most.
-_PICTURES_FRACTION = 0.4
-_MAX_PICTURES_FRACTION = 0.7
+from keras_importance.engine.meter import Meter
+
+SHORTEST_EPOCH = 0.5
+"""Seconds that an epoch counts as at least: 10% of it are 50 ms.
+
+With it an epoch of milliseconds still pays for all features of a small table. See docs/cost.md for what
+other values buy.
+"""
+
+# Of the seconds of an evaluation, those that scores and gradients may take. Statistics, verdicts and
+# files take the others.
+_SCORING_FRACTION = 2 / 3
+# Pictures take at most this fraction of what the epochs pay for.
+_PICTURES_FRACTION = 1 / 4
+# TensorBoard keeps ten pictures of a tag.
+_MAX_PICTURES = 10
+# Processor time within a factor of 3 of the plan is as planned.
+_OFF = 3.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Processor time of an epoch and of its evaluation, in seconds; compilation in neither.
+
+    Attributes:
+        epoch: processor time of the epoch.
+        evaluation: processor time of its evaluation.
+        planned: the work that the meter counted in the evaluation.
+        is_cut: whether the evaluation scored less than it would without a limit.
+    """
+
+    epoch: float
+    evaluation: float
+    planned: float
+    is_cut: bool
 
 
 class Budget:
-    """How many seconds of a training the callback may use, and how many it has used.
+    """How many seconds of counted work each evaluation may take.
 
-    Each epoch earns a fraction of its own duration. Evaluations, pictures and files spend it;
-    compilation is not counted. If an evaluation spends too much, the next ones get less.
+        seconds = 2/3 · fraction · every · max(epoch_seconds, 0.5)
 
-    The first epoch of a `fit` includes Keras' own compilation, so it earns no more than the second one.
+    The same number holds for every evaluation. It is mended once, if processor time shows that the plan
+    is off by more than a factor of 3. The mended factor is a power of 2, so noise in the measurement
+    hardly changes it.
 
     Args:
-        fraction: fraction of an epoch's duration that it earns; None for no limit.
-        n_epochs: how many epochs are planned; None if that isn't known.
-        picture_seconds: expected seconds to draw all pictures once, used until they were measured.
+        fraction: fraction of an epoch's duration that an evaluation may take; None for no limit.
+        epoch_seconds: seconds of an epoch at the rates of `engine.meter`; 0 if they can't be counted.
+        every: epochs from one evaluation to the next.
+
+    Attributes:
+        is_mended: whether the plan was compared with processor time.
     """
 
-    def __init__(self, fraction: float | None, n_epochs: int | None, picture_seconds: float) -> None:
+    def __init__(self, fraction: float | None, epoch_seconds: float = 0.0, every: int = 1) -> None:
         self.fraction = fraction
-        self._n_epochs = n_epochs
-        self._epochs: list[float] = []
-        self._spent = 0.0
-        self._cheapest = 0.0
-        self._spent_on_pictures = 0.0
-        self._picture_seconds = picture_seconds
-
-    def earn(self, epoch_seconds: float) -> None:
-        """Adds the duration of an epoch, in seconds without the callback's own work."""
-        self._epochs.append(epoch_seconds)
-
-    def spend(self, seconds: float) -> None:
-        """Adds the seconds that an evaluation took, pictures and files included."""
-        if self._spent:  # the first one also measures speeds, and takes longer
-            self._cheapest = min(seconds, self._cheapest or seconds)
-        self._spent += seconds
-
-    def note_pictures(self, seconds: float) -> None:
-        """Notes how many of the spent seconds pictures took; they are expected to take as long again."""
-        self._spent_on_pictures += seconds
-        self._picture_seconds = seconds
+        self.epoch_seconds = epoch_seconds
+        self.is_mended = fraction is None
+        self._every = every
 
     @property
-    def available(self) -> float:
-        """Seconds that are earned and not spent; below 0 if too much was spent."""
-        return math.inf if self.fraction is None else self._earned - self._spent
+    def seconds(self) -> float:
+        """Seconds of counted work for the scores and gradients of an evaluation."""
+        return _SCORING_FRACTION * self.paid
 
     @property
-    def for_last(self) -> float:
-        """Seconds for evaluating the last epoch: `available` minus time set aside for pictures."""
+    def paid(self) -> float:
+        """Seconds that the epochs up to an evaluation pay for."""
         if self.fraction is None:
             return math.inf
-        put_aside = _PICTURES_FRACTION * self._earned
-        if self._n_epochs:
-            needed = self._picture_seconds * len(self._epochs) / self._n_epochs
-            put_aside = min(max(put_aside, needed), _MAX_PICTURES_FRACTION * self._earned)
-        put_aside = min(put_aside - self._spent_on_pictures, 2 * self._picture_seconds)
-        return self.available - max(put_aside, 0.0)
+        return self.fraction * self._every * max(self.epoch_seconds, SHORTEST_EPOCH)
+
+    def mend(self, meter: Meter, measured: Measured) -> None:
+        """Compares the plan with processor time, once; changes it if it is off by more than 3.
+
+        An evaluation that is complete and no longer than is paid for stays as it is.
+
+        Args:
+            meter: its factor is set to how many times as long as planned the work takes.
+            measured: the times of an epoch and of its evaluation.
+        """
+        self.is_mended = True
+        if _is_off(max(measured.epoch, SHORTEST_EPOCH), max(self.epoch_seconds, SHORTEST_EPOCH)):
+            self.epoch_seconds = _rounded(measured.epoch)
+        expected = measured.planned / _SCORING_FRACTION
+        is_needed = measured.is_cut or measured.evaluation > _OFF * self.paid
+        if is_needed and expected > 0 and _is_off(measured.evaluation, expected):
+            meter.factor *= _rounded(measured.evaluation / expected)
+
+
+class PicturePlan:
+    """Which evaluations draw pictures: the last one, and at most nine before it.
+
+    Args:
+        budget: what epochs pay for.
+        n_evaluations: how many evaluations are planned; None if that isn't known.
+        picture_seconds: seconds to draw all pictures once.
+    """
+
+    def __init__(self, budget: Budget, n_evaluations: int | None, picture_seconds: float) -> None:
+        self._budget = budget
+        self._n_evaluations = n_evaluations
+        self._picture_seconds = picture_seconds
+        self._n_drawn = 0
+        self._n_since = 0
+
+    def draws(self, *, is_last: bool) -> bool:
+        """Whether this evaluation draws pictures; to be asked once in each evaluation."""
+        self._n_since += 1
+        is_due = (
+            self._n_drawn < _MAX_PICTURES - 1
+            and self._n_since >= self._spacing
+            and _PICTURES_FRACTION * self._n_since * self._budget.paid >= self._picture_seconds
+        )
+        if is_due or is_last:
+            self._n_drawn += 1
+            self._n_since = 0
+        return is_due or is_last
 
     @property
-    def for_scoring(self) -> float:
-        """Seconds for an earlier evaluation: `for_last` minus what is saved for the last epoch."""
-        return math.inf if self.fraction is None else self.for_last - _LAST_FRACTION * self._earned
+    def _spacing(self) -> int:
+        """Evaluations from one picture to the next: equal steps, doubling ones for an unknown number."""
+        if self._n_evaluations is None:
+            return 1 << self._n_drawn
+        return math.ceil(self._n_evaluations / _MAX_PICTURES)
 
-    @property
-    def allows_evaluation(self) -> bool:
-        """True if there is time for an evaluation as short as the shortest one so far."""
-        return self.for_scoring > 0 and self.for_scoring >= self._cheapest
 
-    def allows_pictures_after(self, seconds: float) -> bool:
-        """True if, with so many more seconds spent, pictures can be drawn now and once at the end."""
-        return self.available - seconds >= 2 * self._picture_seconds
+def _is_off(measured: float, planned: float) -> bool:
+    return planned <= 0 or not 1 / _OFF <= measured / planned <= _OFF
 
-    @property
-    def _earned(self) -> float:
-        assert self.fraction is not None  # noqa: S101 (asked before)
-        epochs = self._epochs
-        first = min(epochs[:2], default=0.0)
-        return (1 - _KEPT_BACK) * self.fraction * (first + sum(epochs[1:]))
+
+def _rounded(seconds: float) -> float:
+    """The nearest power of 2."""
+    return 2.0 ** round(math.log2(max(seconds, 1e-6)))

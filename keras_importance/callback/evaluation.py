@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from keras_importance.callback.budget import Measured
 from keras_importance.callback.fit_run import FitRun
 from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
@@ -18,8 +20,6 @@ from keras_importance.results.result import ImportanceResult
 from keras_importance.results.verdict import Verdict, Verdicts
 from keras_importance.verdicts.base import Detector
 
-# The fraction of an evaluation's time that is left for its verdicts.
-_JUDGING_FRACTION = 0.2
 _UNKNOWN = ("computing", ArithmeticError)
 
 
@@ -31,13 +31,15 @@ def evaluate(run: FitRun, epoch: int, *, is_last: bool) -> None:
     Args:
         run: the run of `fit`.
         epoch: the 0-based epoch.
-        is_last: whether it is the last epoch, so that all remaining time may be used.
+        is_last: whether it is the last epoch, whose pictures are always drawn.
     """
     start = _Start.of(run.evaluator)
+    if run.evaluated is None:
+        run.plan()
     run.evaluated = epoch
     try:
         with no_footprint(run.evaluator.model), np.errstate(all="ignore"):
-            results = _results_of_each_method(run, epoch, is_last=is_last)
+            results = _results_of_each_method(run, epoch)
             _warn_of_unknown(run, results)
             run.history += results
             changes = _findings_of_each_detector(run, epoch, results)
@@ -49,7 +51,7 @@ def evaluate(run: FitRun, epoch: int, *, is_last: bool) -> None:
         if results:
             _print(run, report)
     finally:
-        run.budget.spend(run.evaluator.clock.now() - start.clock)
+        _mend_plan(run, start)
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,15 @@ class _Start:
     """The evaluator's clocks when an evaluation began, in seconds.
 
     Attributes:
+        processor: processor time of this process.
+        planned: the work that the meter had counted.
         clock: the clock, which stands still during compilation and while methods train.
         compile_seconds: time spent on compilation so far.
         stopped_seconds: time during which a method had stopped the clock so far.
     """
 
+    processor: float
+    planned: float
     clock: float
     compile_seconds: float
     stopped_seconds: float
@@ -69,25 +75,30 @@ class _Start:
     @classmethod
     def of(cls, evaluator: Evaluator) -> _Start:
         """The clocks now."""
-        return cls(evaluator.clock.now(), evaluator.compiler.seconds, evaluator.clock.stopped_seconds)
+        return cls(
+            time.process_time(),
+            evaluator.meter.seconds,
+            evaluator.clock.now(),
+            evaluator.compiler.seconds,
+            evaluator.clock.stopped_seconds,
+        )
 
 
-def _results_of_each_method(run: FitRun, epoch: int, *, is_last: bool) -> list[ImportanceResult]:
+def _results_of_each_method(run: FitRun, epoch: int) -> list[ImportanceResult]:
     """The results of the methods that don't fail.
 
-    Each method gets half of the remaining time, the last method all of it.
+    The first of `n` methods to come may take `1 / (2n - 1)` of the work that is left: cheap ones come
+    first.
     """
-    evaluator, budget = run.evaluator, run.budget
-    allowance = evaluator.agreed(max(budget.for_last if is_last else budget.for_scoring, 0.0))
-    started = evaluator.clock.now()
-    deadline = started + allowance * (1 - _JUDGING_FRACTION if run.detectors else 1)
+    evaluator = run.evaluator
+    end = evaluator.meter.seconds + run.budget.seconds
     newest = run.history.newest
     results: list[ImportanceResult] = []
     for method, n_later in zip(run.methods, reversed(range(len(run.methods))), strict=True):
-        # The cheap methods come first and need less than half.
-        left = max(deadline - evaluator.clock.now(), 0.0)
-        seconds = left / 2 if n_later else left
-        effort = Effort(seconds, newest.get(method.name), verbose=run.console is not None)
+        left = max(end - evaluator.meter.seconds, 0.0)
+        effort = Effort(
+            left / (1 + 2 * n_later), newest.get(method.name), verbose=run.console is not None
+        )
         with run.contained(f"computing {method.name!r} importance", epoch):
             try:
                 results.append(method(evaluator, epoch, effort))
@@ -98,6 +109,26 @@ def _results_of_each_method(run: FitRun, epoch: int, *, is_last: bool) -> list[I
                 run.failures[method.name] = reason_of(error)
                 raise
     return results
+
+
+def _mend_plan(run: FitRun, start: _Start) -> None:
+    """Compares the plan with processor time, once, where neither epoch nor evaluation compiled."""
+    evaluator, budget = run.evaluator, run.budget
+    has_compiled = evaluator.compiler.seconds != start.compile_seconds
+    if evaluator.agreed(budget.is_mended or has_compiled or not run.epoch_processor_seconds):
+        return
+    measured = Measured(
+        epoch=run.epoch_processor_seconds,
+        evaluation=time.process_time() - start.processor,
+        planned=evaluator.meter.seconds - start.planned,
+        is_cut=any(_is_cut(result, evaluator) for result in run.history.newest.values()),
+    )
+    budget.mend(evaluator.meter, evaluator.agreed(measured))
+
+
+def _is_cut(result: ImportanceResult, evaluator: Evaluator) -> bool:
+    """Whether a result used fewer rows than there are, or left features to the screen."""
+    return result.n_samples < evaluator.data.n_rows or any(how != "exact" for how in result.obtained)
 
 
 def _warn_of_unknown(run: FitRun, results: Sequence[ImportanceResult]) -> None:
@@ -170,7 +201,7 @@ def _report(run: FitRun, epoch: int, start: _Start, *, is_last: bool) -> EpochRe
         seconds_before=seconds + evaluator.clock.stopped_seconds - start.stopped_seconds,
         epoch_seconds=run.epoch_seconds,
         compile_seconds=evaluator.compiler.seconds - start.compile_seconds,
-        with_pictures=is_last or run.budget.allows_pictures_after(seconds),
+        with_pictures=run.pictures.draws(is_last=is_last),
     )
 
 
@@ -178,8 +209,6 @@ def _write_to_each_writer(run: FitRun, report: EpochReport) -> None:
     for writer in run.writers:
         with run.contained(f"writing with {type(writer).__name__}", report.epoch):
             writer.write(report)
-    if report.with_pictures and any(writer.draws_pictures for writer in run.writers):
-        run.budget.note_pictures(report.seconds - report.seconds_before)
 
 
 def _tell(run: FitRun, changes: Sequence[Verdict]) -> None:

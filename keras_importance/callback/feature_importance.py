@@ -220,8 +220,7 @@ class FeatureImportance(keras.callbacks.Callback):
         """Reads the rows and checks all arguments, so that an error is raised before the first epoch."""
         self._end_run()  # after an exception, fit doesn't call on_train_end
         with speaking_as("FeatureImportance"), no_footprint(self.model):
-            n_epochs = (self.params or {}).get("epochs")
-            self._run = new_run(self, self.model, n_epochs, self.history)
+            self._run = new_run(self, self.model, self.params or {}, self.history)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Starts the clock. The first epoch of a `fit` also decides which earlier results stay."""

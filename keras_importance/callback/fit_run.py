@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from keras_importance.callback.budget import Budget
+from keras_importance.callback.budget import Budget, PicturePlan
 from keras_importance.callback.model_probe import ModelProbe
 from keras_importance.callback.schedule import Schedule
 from keras_importance.data.training_data import TrainingData
 from keras_importance.engine.evaluator import Evaluator
+from keras_importance.engine.planned_work import seconds_of_epoch
 from keras_importance.errors import reason_of, warn
 from keras_importance.methods.base import ImportanceMethod
 from keras_importance.reporting.console import ConsoleWriter
@@ -42,15 +43,19 @@ class FitRun:
         writers: the writers that get the reports.
         console: prints the reports at `verbose=1`; None at 0.
         log_dir: the directory of this run's logs; None for no logs.
-        budget: how many seconds evaluations may take.
+        budget: how much work evaluations may take.
+        pictures: which evaluations draw pictures.
         schedule: which epochs are evaluated.
         history: all results and verdicts so far.
         knows_padding: whether the model was built when its padding was looked for.
         epoch: the current epoch, 0-based; None before the first.
         epoch_started: when the current epoch began, by `time.perf_counter`, in seconds.
         epoch_seconds: duration of the last finished epoch.
+        epoch_processor_seconds: its processor time; 0 for the first epoch, in which Keras compiles.
         evaluated: the epoch of the last evaluation; None before the first evaluation.
         n_evaluations: how many evaluations are planned; None if that isn't known.
+        n_steps: how many batches an epoch trains; 0 if that isn't known.
+        batch_size: how many rows they have.
         warned: the failures that were warned of, each as the failed step and the type of exception.
         failures: why methods failed, by their names.
     """
@@ -63,14 +68,19 @@ class FitRun:
     console: ConsoleWriter | None
     log_dir: str | None
     budget: Budget
+    pictures: PicturePlan
     schedule: Schedule
     history: ImportanceHistory
     knows_padding: bool = True
     epoch: int | None = None
     epoch_started: float = 0.0
     epoch_seconds: float = 0.0
+    epoch_processor_seconds: float = 0.0
+    _processor_started: float | None = None
     evaluated: int | None = None
     n_evaluations: int | None = None
+    n_steps: int = 0
+    batch_size: int = 32
     warned: set[tuple[str, type[Exception]]] = field(default_factory=set)
     failures: dict[str, str] = field(default_factory=dict)
 
@@ -86,19 +96,25 @@ class FitRun:
 
     def begin_epoch(self, epoch: int) -> None:
         """Starts the clock of an epoch."""
+        is_first = self.epoch is None
         self.epoch, self.epoch_started = epoch, time.perf_counter()
+        self._processor_started = None if is_first else time.process_time()
 
     def end_epoch(self) -> None:
-        """Stops the clock of the epoch. The epoch earns time for evaluations."""
+        """Stops the clock of the epoch."""
         self.epoch_seconds = time.perf_counter() - self.epoch_started
-        self.budget.earn(self.epoch_seconds)
+        if self._processor_started is not None:
+            self.epoch_processor_seconds = time.process_time() - self._processor_started
+
+    def plan(self) -> None:
+        """Plans the work of evaluations from that of an epoch; the model must be built."""
+        self.budget.epoch_seconds = seconds_of_epoch(self.evaluator, self.n_steps, self.batch_size)
 
     def is_due(self, epoch: int) -> bool:
-        """True if an epoch is evaluated even if it isn't the last: it is due, and there is time."""
+        """True if an epoch is evaluated even if it isn't the last."""
         # If the first value in the logs is NaN, EarlyStopping never finds a later value better.
         is_first = not self.history.epochs and self.evaluated is None
-        can_pay = self.schedule.is_due(epoch) and self.budget.allows_evaluation
-        return can_pay or (self.schedule.first_too and is_first)
+        return self.schedule.is_due(epoch) or (self.schedule.first_too and is_first)
 
     def probe(self, result: ImportanceResult) -> ModelProbe:
         """The probe through which a detector asks the model about a result."""

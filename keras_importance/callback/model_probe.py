@@ -12,7 +12,7 @@ from keras_importance.results.joint_importance import JointImportance
 from keras_importance.results.result import ImportanceResult
 from keras_importance.statistics.arrays import Floats
 from keras_importance.verdicts.base import ReplacesSets
-from keras_importance.verdicts.unused_signal import UnusedSignalTest
+from keras_importance.verdicts.unused_signal import UnusedSignalTest, planned_seconds_per_score
 
 # The work of the test for unused signal, as a fraction of the work of the evaluation's exact scores.
 _SIGNAL_FRACTION = 0.3
@@ -54,7 +54,7 @@ class ModelProbe:
 
     @property
     def _scored_seconds(self) -> float:
-        """Counted seconds of the exact scores of the result."""
+        """Planned seconds of the exact scores of the result."""
         result = self.result
         n_scores = int(np.sum(result.is_exact)) * result.n_repeats * result.n_samples
-        return n_scores * self.evaluator.seconds_per_score()
+        return n_scores * planned_seconds_per_score(self.evaluator)

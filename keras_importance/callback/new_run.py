@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from keras_importance.callback.budget import Budget
+from keras_importance.callback.budget import Budget, PicturePlan
 from keras_importance.callback.fit_run import FitRun
 from keras_importance.callback.run_directory import run_directory, writers_of_run
 from keras_importance.callback.schedule import Schedule
@@ -31,8 +32,8 @@ from keras_importance.results.history import ImportanceHistory
 Failures = dict[str, Exception]
 """For each method that can't be computed, by its name, what is in the way."""
 
-# Expected seconds to draw all pictures, before any was drawn.
-_PICTURE_SECONDS = 0.7
+# Seconds to draw all pictures of an evaluation.
+_PICTURE_SECONDS = 0.3
 _OF_FIT = Naming(
     or_steps=", or give fit validation_steps=",
     or_beside=", or pass that to FeatureImportance(validation_data=...) beside it",
@@ -40,7 +41,7 @@ _OF_FIT = Naming(
 
 
 def new_run(
-    settings: Settings, model: Any, n_epochs: int | None, history: ImportanceHistory
+    settings: Settings, model: Any, params: Mapping[str, Any], history: ImportanceHistory
 ) -> FitRun | None:
     """The state of the `fit` that is about to begin, with every check that is possible before training.
 
@@ -50,7 +51,7 @@ def new_run(
     Args:
         settings: the settings of the callback.
         model: the model that `fit` trains.
-        n_epochs: number of the epoch, counted from 1, at which `fit` ends; None if that isn't known.
+        params: Keras' `params` of the callback: `epochs` and `steps`, each None if it isn't known.
         history: earlier results and verdicts.
 
     Returns:
@@ -69,6 +70,9 @@ def new_run(
     names = {method.name for method in methods}
     writers = writers_of_run(model, settings.log_dir, settings.writers)
     picture_seconds = _PICTURE_SECONDS if any(writer.draws_pictures for writer in writers) else 0.0
+    fit = fit_arguments(model)
+    schedule = Schedule(settings.every, params.get("epochs"), first_too=settings.add_to_logs)
+    budget = Budget(settings.time_budget, every=settings.every)
     return FitRun(
         evaluator=evaluator,
         methods=methods,
@@ -77,10 +81,13 @@ def new_run(
         writers=writers,
         console=ConsoleWriter() if settings.verbose else None,
         log_dir=run_directory(settings.log_dir),
-        budget=Budget(settings.time_budget, n_epochs, picture_seconds),
-        schedule=Schedule(settings.every, n_epochs, first_too=settings.add_to_logs),
+        budget=budget,
+        pictures=PicturePlan(budget, schedule.n_evaluations(0), picture_seconds),
+        schedule=schedule,
         history=history,
         knows_padding=bool(model.built),
+        n_steps=params.get("steps") or 0,
+        batch_size=(fit and fit.batch_size) or 32,
     )
 
 
@@ -99,7 +106,6 @@ def with_padding(settings: Settings, evaluator: Evaluator) -> Evaluator:
         settings.metric,
         settings.seed,
         evaluator.training_data,
-        in_parts=settings.time_budget is not None,
     )
 
 
@@ -132,7 +138,6 @@ def _evaluator(settings: Settings, model: Any) -> tuple[Evaluator | None, Failur
                 seed=settings.seed,
                 steps=steps,
                 training_data=training_data,
-                in_parts=settings.time_budget is not None,
                 batch_size=None if fit is None else fit.rows_in_batch,
                 mask_value=settings.mask_value,
             )

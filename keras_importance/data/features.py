@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ class FeatureSet:
         _check_unique([feature.name for feature in features])
         return cls(tuple(features), inputs)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the features, in the order in which every result reports them."""
         return tuple(feature.name for feature in self.features)

@@ -1,4 +1,4 @@
-"""The time limit of one evaluation by one method, and the result that it can build on."""
+"""How much work one evaluation by one method may take, and the result that it can build on."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from keras_importance.results.result import ImportanceResult
 
 @dataclass(frozen=True, eq=False)
 class Effort:
-    """The time limit of one evaluation by one method, and the result that it can build on.
+    """How much work one evaluation by one method may take, and the result that it can build on.
 
     Attributes:
-        seconds: how many seconds the evaluation should take, without compilation.
+        seconds: how many seconds of counted work the evaluation may take; see `engine.meter`.
         previous: the method's newest result; None before its first.
         verbose: whether a long evaluation shows its progress.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, TypeVar, cast
@@ -18,7 +17,6 @@ from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.backends.out_of_memory import is_out_of_memory
 from keras_importance.engine.clock import Clock
-from keras_importance.engine.effort import Effort
 from keras_importance.engine.gradient_support import GradientSupport
 from keras_importance.engine.gradients.differentiator import (
     Differentiator,
@@ -28,6 +26,7 @@ from keras_importance.engine.gradients.differentiator import (
     Scalars,
 )
 from keras_importance.engine.gradients.moments import Moments
+from keras_importance.engine.meter import Meter
 from keras_importance.engine.metrics.metric import Metric
 from keras_importance.engine.mixed_rows import MixedRows
 from keras_importance.engine.model_outputs import ModelOutputs
@@ -36,7 +35,11 @@ from keras_importance.engine.row_checks import check_rows, why_padding_matters
 from keras_importance.engine.scores.context import ScoringContext
 from keras_importance.engine.scores.joint import JointScorer
 from keras_importance.engine.scores.sample import DeviceData, FeatureScores, ScoreRequest
-from keras_importance.engine.scores.scoring import EXACT, FeatureScorer, Scoring, TimedScorer
+from keras_importance.engine.scores.scoring import (
+    EXACT,
+    FeatureScorer,
+    Scoring,
+)
 from keras_importance.errors import InvalidArgumentError
 from keras_importance.statistics.arrays import Array, Floats, Integers, generator
 
@@ -62,15 +65,14 @@ class Evaluator:
         seed: seed of all random draws; they are the same in each evaluation.
         training_data: the rows that the running `fit` trains on, for methods that train too; or None.
         compiler: compiles programs that run the model.
-        clock: counts the seconds of evaluations, without compilation.
+        clock: measures the seconds of evaluations, without compilation, to report them.
+        meter: counts the work of evaluations, by which they are planned.
         subsamples: random parts of the rows, for evaluations that can't afford all rows.
         metrics: the user's metric and the compiled loss, tried on the model's predictions.
         mixed_rows: whether the model mixes the rows of a batch, and the batches that it then gets.
 
     Args:
         metric: the user's `metric` argument.
-        in_parts: whether evaluations may use a part of the rows, as under a time budget. Gradients are
-            then computed in smaller chunks, so that fewer rows save work.
 
     Raises:
         InvalidArgumentError: if `model` is no Keras model.
@@ -84,8 +86,6 @@ class Evaluator:
         metric: Any = "loss",
         seed: int = 0,
         training_data: TrainingData | None = None,
-        *,
-        in_parts: bool = False,
     ) -> None:
         if not isinstance(model, keras.Model):
             raise InvalidArgumentError(
@@ -98,10 +98,10 @@ class Evaluator:
         self.seed = seed
         self.training_data = training_data
         self.clock = Clock(self.compiler)
+        self.meter = Meter()
         self.subsamples = Subsamples(data, seed)
         self.mixed_rows = MixedRows(self.compiler, data)
         self.metrics = ResolvedMetrics(metric, model, data, self.mixed_rows, seed)
-        self._in_parts = in_parts
         self._made: dict[Hashable, Any] = {}
         self._scorers: dict[Scoring, FeatureScorer] = {}
 
@@ -144,18 +144,6 @@ class Evaluator:
         """The first process's decision, which all processes that train the model together follow."""
         return self.compiler.replicas.agreed(decision)
 
-    def affordable_data(self, method: str, effort: Effort) -> ValidationData:
-        """The rows that a method can differentiate within the seconds of an effort.
-
-        These are `max(1, floor(seconds / (seconds_per_row · chunk)))` chunks of rows, with the seconds
-        per row of the method's last evaluation. Before its first evaluation they are all rows.
-        """
-        per_row, chunk = self.clock.seconds_per_row(method), self._differentiator.rows_at_once
-        if per_row <= 0 or math.isinf(effort.seconds) or self.mixed_rows.are_mixed:
-            return self.data
-        n_chunks = max(1, int(effort.seconds / per_row) // chunk)
-        return self.subsamples.data(n_chunks * chunk)
-
     def within_memory(self, compute: Callable[[], Made]) -> Made:
         """The result of `compute`, which is repeated with blocks of half the size when memory runs out.
 
@@ -174,7 +162,7 @@ class Evaluator:
             # Not in the `except` clause: there the exception still refers to the tensors in memory.
             self.compiler.fraction /= 2
             self._scorers.clear()
-            for name in ("_joint_scorer", "_differentiator"):
+            for name in ("_joint_scorer", "differentiator"):
                 self.__dict__.pop(name, None)
 
     @property
@@ -201,7 +189,7 @@ class Evaluator:
         """
         features = request.features
         indices = np.arange(len(self.features)) if features is None else features
-        return self._scorer(scoring).perturbed(self._device_data.sample(request), indices)
+        return self.scorer(scoring).perturbed(self._device_data.sample(request), indices)
 
     def scores_of_sets(self, request: ScoreRequest, sets: Sequence[Integers]) -> FeatureScores:
         """Scores with all features of a set replaced at once, for each of the sets.
@@ -214,26 +202,6 @@ class Evaluator:
             Scores `(n_sets, n_repeats, n_rows)`; their `indices` are positions in `sets`.
         """
         return self._joint_scorer.perturbed(self._device_data.sample(request), sets)
-
-    def rate(self, request: ScoreRequest, scoring: Scoring = EXACT) -> tuple[float, int]:
-        """Seconds for one score, and the number of rows in a block.
-
-        A score is that of one row for one (feature, repeat) pair. If nothing has been scored yet, a
-        block is scored on trial, which also compiles the programs.
-
-        Raises:
-            TypeError: for `LINEARISED`, whose cost lies in its backward passes.
-        """
-        scorer, sample = self._scorer(scoring), self._device_data.sample(request)
-        if not isinstance(scorer, TimedScorer):
-            raise TypeError(f"{scoring} has no cost for each score.")
-        return self.agreed(scorer.seconds_per_score(sample)), scorer.rows_in_block(sample)
-
-    def seconds_per_score(self) -> float:
-        """Counted seconds for one score, from the weights of all layers but the first."""
-        products = [math.prod(weight.shape) for weight in self.model.weights if len(weight.shape) > 1]
-        n_steps = max((math.prod(values.shape[1:-1]) for values in self.data.inputs), default=1)
-        return float(2e-8 + 3e-11 * n_steps * sum(products[1:] or products))
 
     @property
     def constant_scores(self) -> Floats | None:
@@ -272,17 +240,19 @@ class Evaluator:
         """Whether the metric is a loss that the model computes without targets."""
         return self.metrics.needs_no_targets
 
-    def _scorer(self, scoring: Scoring) -> FeatureScorer:
+    def scorer(self, scoring: Scoring) -> FeatureScorer:
+        """The scorer of a way to score, made when it is first asked for."""
         if scoring not in self._scorers:
-            self._scorers[scoring] = scoring.scorer(self._context)
+            self._scorers[scoring] = scoring.scorer(self.context)
         return self._scorers[scoring]
 
     @cached_property
     def _joint_scorer(self) -> JointScorer:
-        return JointScorer(self._context)
+        return JointScorer(self.context)
 
     @cached_property
-    def _context(self) -> ScoringContext:
+    def context(self) -> ScoringContext:
+        """What scorers need."""
         return ScoringContext(
             compiler=self.compiler,
             data=self.metrics.data,
@@ -290,8 +260,8 @@ class Evaluator:
             features=self.features,
             metric=self.metric,
             outputs=self.outputs.few,
+            meter=self.meter,
             batch_size=self.mixed_rows.size if self.metric.by_batch else self.mixed_rows.batch_size,
-            in_parts=self._in_parts,
             loss=lambda: self.metrics.loss,
             once=self.once,
         )
@@ -310,7 +280,7 @@ class Evaluator:
                 outputs; or `row_loss`.
             data: the rows; None for all rows of the evaluator.
         """
-        return self._differentiator.gradients(scalar, data or self.data)
+        return self.differentiator.gradients(scalar, data or self.data)
 
     def gradient_moments(
         self, scalars: Scalars, data: ValidationData, passes: Sequence[InputGradients] = ()
@@ -322,7 +292,7 @@ class Evaluator:
             data: the rows.
             passes: the gradients of each scalar, if they are known already.
         """
-        return self._differentiator.moments(scalars, data, passes)
+        return self.differentiator.moments(scalars, data, passes)
 
     @property
     def has_row_loss(self) -> bool:
@@ -344,6 +314,7 @@ class Evaluator:
         return row_scores
 
     @cached_property
-    def _differentiator(self) -> Differentiator:
+    def differentiator(self) -> Differentiator:
+        """Computes gradients with respect to the inputs."""
         batch_size = self.mixed_rows.batch_size
-        return Differentiator(self.compiler, self.data, in_parts=self._in_parts, batch_size=batch_size)
+        return Differentiator(self.compiler, self.data, self.meter, batch_size=batch_size)

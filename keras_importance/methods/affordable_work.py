@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,10 +11,17 @@ from keras_importance.results.result import ImportanceResult
 from keras_importance.statistics.arrays import Floats, Integers
 
 MIN_ROWS = 500
-"""Fewest rows to score: with fewer, an interval says little, so features are left to the screen."""
+"""Fewest rows to score all features with: with fewer, an interval says little. Features go instead."""
+
+LEAST_ROWS = 100
+"""Fewest rows to score at all; between them and `MIN_ROWS` only for the fewest features."""
 
 _MIN_REPEATS = 2
-_MIN_FEATURES = 32
+MIN_FEATURES = 40
+"""Fewest features to score exactly."""
+
+# The most important features, which are scored exactly in each evaluation.
+_N_TOP = 20
 
 
 @dataclass(frozen=True)
@@ -26,37 +33,40 @@ class Work:
     n_features: int
 
 
-def affordable(n_scores: float, full: Work, rows_in_block: int = 1) -> Work:
+def affordable(n_scores: float, full: Work, *, takes_part: bool = True) -> Work:
     """The most work that needs at most `n_scores` scores: rows x repeats x features.
 
     Repeats are cut first, down to 2, because they narrow an interval least. Then rows are cut, down to
-    500, then features, down to 32. This least work is returned even if it needs more scores.
+    500, then features, down to 40, then rows again, down to 100. This least work is returned even if it
+    needs more scores.
 
     Args:
-        n_scores: how many scores there is time for. One score is that of one row with one feature
+        n_scores: how many scores may be computed. One score is that of one row with one feature
             replaced, in one repeat.
-        full: the work without a time limit.
-        rows_in_block: how many rows are scored at once. Part of a block costs as much as all of it.
+        full: the work without a limit.
+        takes_part: whether a part of the rows may be scored; else rows are never cut.
     """
-    per_repeat = full.n_rows * full.n_features
     n_repeats = min(full.n_repeats, _MIN_REPEATS)
+    per_repeat = full.n_rows * full.n_features
     if n_scores >= per_repeat * n_repeats:
-        n_repeats = int(min(full.n_repeats, n_scores // per_repeat))
-        return Work(full.n_rows, n_repeats, full.n_features)
-    least = min(full.n_rows, math.ceil(MIN_ROWS / rows_in_block) * rows_in_block)
-    n_rows = int(max(n_scores, 0.0) // (full.n_features * n_repeats * rows_in_block)) * rows_in_block
-    if n_rows >= least:
-        return Work(min(n_rows, full.n_rows), n_repeats, full.n_features)
-    n_rows = least
-    n_features = int(n_scores // (n_rows * n_repeats)) if n_scores > 0 else 0
-    n_features = min(full.n_features, max(n_features, _MIN_FEATURES))
-    return Work(n_rows, n_repeats, n_features)
+        return replace(full, n_repeats=int(min(full.n_repeats, n_scores // per_repeat)))
+    n_rows = int(max(n_scores, 0.0) // (full.n_features * n_repeats))
+    if takes_part and n_rows >= min(full.n_rows, MIN_ROWS):
+        return Work(n_rows, n_repeats, full.n_features)
+    n_rows = min(full.n_rows, MIN_ROWS) if takes_part else full.n_rows
+    n_features = int(max(n_scores, 0.0) // (n_rows * n_repeats))
+    least = min(full.n_features, MIN_FEATURES)
+    if takes_part and n_features < least:
+        n_rows = int(max(n_scores, 0.0) // (least * n_repeats))
+        n_rows = max(n_rows, min(full.n_rows, LEAST_ROWS))
+    return Work(n_rows, n_repeats, max(n_features, least))
 
 
 def most_urgent(screened: Floats, previous: ImportanceResult | None, n_features: int) -> Integers:
     """Indices of the features to score exactly now, in increasing order.
 
-    Half of them are the features in most doubt:
+    First come the 20 features with the largest importance, by the newest result or the screen; or half
+    as many as are chosen. Of the others, half are the features in most doubt:
 
         doubt = |screened - mean| + (std_error if |mean| <= 2 std_error else 0)
 
@@ -73,14 +83,17 @@ def most_urgent(screened: Floats, previous: ImportanceResult | None, n_features:
     known = np.nan_to_num(screened)
     if previous is None:
         doubt, waited = np.where(np.isnan(screened), math.inf, np.abs(known)), np.zeros(len(known))
+        largest = doubt
     else:
         mean, error = np.nan_to_num(previous.importances_mean), np.nan_to_num(previous.std_error)
         is_undecided = np.abs(mean) <= 2 * error
         moved = np.where(np.isnan(screened), error, np.abs(known - mean))
         doubt = moved + np.where(is_undecided, error, 0.0)
         waited = -np.nan_to_num(previous.exact_epoch, nan=-math.inf)
+        largest = np.maximum(mean, known)
     by_doubt = np.argsort(-doubt, kind="stable")
     by_waiting = np.lexsort((-np.abs(known), -waited))
-    in_turn = np.stack([by_doubt, by_waiting], axis=1).ravel()
+    top = np.argsort(-largest, kind="stable")[: min(_N_TOP, n_features // 2)]
+    in_turn = np.concatenate([top, np.stack([by_doubt, by_waiting], axis=1).ravel()])
     _, first = np.unique(in_turn, return_index=True)
     return np.sort(in_turn[np.sort(first)][:n_features])

@@ -16,6 +16,7 @@ from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.gradients.differentiator import Scalar, Scalars
 from keras_importance.engine.metrics.outputs import Output, outputs_of
+from keras_importance.engine.planned_work import affordable_data
 from keras_importance.errors import InvalidArgumentError, NotEvaluableError
 from keras_importance.methods.base import ImportanceMethod, need_targets
 from keras_importance.methods.feature_parts import (
@@ -143,6 +144,10 @@ class DifferentiatingMethod(ImportanceMethod):
             return list(units[:, None])
         return _RandomSigns(units, data.n_rows, evaluator.rng)
 
+    def n_gradients(self, evaluator: Evaluator) -> int:
+        """How many gradients of each row are computed: one of each scalar."""
+        return len(self.scalars(evaluator, evaluator.data))
+
     @abstractmethod
     def part_scorer(self, evaluator: Evaluator, data: ValidationData, scalars: Scalars) -> PartScorer:
         """Differentiates the scalars, and returns a scorer that holds their gradients.
@@ -155,17 +160,14 @@ class DifferentiatingMethod(ImportanceMethod):
 
     def compute(self, evaluator: Evaluator, effort: Effort) -> Scores:
         """Scores the parts of all features, and joins them to scores of the features."""
-        started = evaluator.clock.now()
-        data = evaluator.affordable_data(self.name, effort)
+        data = affordable_data(evaluator, self.n_gradients(evaluator), effort)
         scalars = self.scalars(evaluator, data)
         scorer = self.part_scorer(evaluator, data, scalars)
         notes = _notes(evaluator, scorer.has_gradient)
         parts = [scorer.scored(*part) for part in parts_of(evaluator, without=notes).items()]
         scores = self._scores(evaluator, data, parts, notes, n_scalars=len(scalars))
         notes_of_missing = _notes_of_missing(evaluator, scores.importances)
-        scores = replace(scores, notes={**notes_of_missing, **scores.notes})
-        evaluator.clock.note_rate(self.name, started, data.n_rows)
-        return scores
+        return replace(scores, notes={**notes_of_missing, **scores.notes})
 
     def _scores(
         self,
@@ -277,11 +279,12 @@ def _notes(evaluator: Evaluator, has_gradient: Sequence[bool]) -> dict[str, str]
 
 def _notes_of_missing(evaluator: Evaluator, importances: Floats) -> dict[str, str]:
     """For each feature without importance that lacks values the reason, by the name of the feature."""
-    missing = evaluator.data.missing
+    missing, features = evaluator.data.missing, evaluator.features.features
+    unknown = np.flatnonzero(np.isnan(importances).any(axis=1)) if missing else ()
     return {
-        feature.name: WHY_MISSING
-        for feature, of_feature in zip(evaluator.features.features, importances, strict=True)
-        if np.isnan(of_feature).any() and any(column in missing for column in feature.columns)
+        features[index].name: WHY_MISSING
+        for index in unknown
+        if any(column in missing for column in features[index].columns)
     }
 
 

@@ -80,6 +80,10 @@ class IntegratedGradients(DifferentiatingMethod):
         with speaking_as(type(self).__name__):
             self.n_steps = whole_number("n_steps", n_steps, at_least=1)
 
+    def n_gradients(self, evaluator: Evaluator) -> int:
+        """How many gradients of each row are computed: one of each scalar at each step."""
+        return self.n_steps * super().n_gradients(evaluator)
+
     def part_scorer(self, evaluator: Evaluator, data: ValidationData, scalars: Scalars) -> PartScorer:
         """Differentiates the model: a forward and backward pass for each step and each scalar."""
         origin = _origin(evaluator.data)

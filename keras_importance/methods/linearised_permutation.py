@@ -9,8 +9,8 @@ import numpy as np
 
 from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
+from keras_importance.engine.planned_work import affordable_data
 from keras_importance.engine.scores.linearised import MAX_OUTPUTS
-from keras_importance.engine.scores.sample import Replacement
 from keras_importance.engine.scores.scoring import LINEARISED
 from keras_importance.errors import NotEvaluableError
 from keras_importance.methods.affordable_work import Work
@@ -63,7 +63,6 @@ class LinearisedPermutation(PermutationImportance):
 
         An ignored feature gets 0. A feature without a gradient gets NaN and a note that says why.
         """
-        started = evaluator.clock.now()
         scores = super().compute(evaluator, effort)
         importances, std_error = np.array(scores.importances), np.array(scores.std_error)
         in_part = partial_gradients(evaluator)
@@ -87,15 +86,9 @@ class LinearisedPermutation(PermutationImportance):
         for wrong, reason in false_zeros(evaluator, importances).items():
             importances[wrong], std_error[wrong] = math.nan, math.nan
             notes[evaluator.features.names[wrong]] = reason
-        evaluator.clock.note_rate(self.name, started, scores.n_samples or evaluator.data.n_rows)
         return replace(scores, importances=importances, std_error=std_error, notes=notes)
 
-    def affordable_work(
-        self,
-        evaluator: Evaluator,
-        replacement: Replacement,  # noqa: ARG002 (the backward passes cost the same for all)
-        effort: Effort,
-    ) -> Work:
-        """All rows, or as many as fit into `effort.seconds` at the speed of the last evaluation."""
-        n_rows = evaluator.affordable_data(self.name, effort).n_rows
+    def affordable_work(self, evaluator: Evaluator, effort: Effort) -> Work:
+        """All rows, or as many as can be differentiated in `effort.seconds`."""
+        n_rows = affordable_data(evaluator, evaluator.outputs.n_values, effort).n_rows
         return Work(n_rows, self.repeats_for(n_rows), len(evaluator.features))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_importance.engine.evaluator import Evaluator
-from keras_importance.engine.scores.linearised import MAX_OUTPUTS
 from keras_importance.engine.scores.sample import FeatureScores, Replacement, ScoreRequest
 from keras_importance.engine.scores.scoring import LINEARISED
 from keras_importance.methods.affordable_work import Work
@@ -135,20 +134,28 @@ class PartialScores:
         rows = self.request.rows
         return values if values is None or rows is None else values[rows]
 
-    def screen(self, scale: float) -> None:
+    def screen(self, scale: float, n_rows: int) -> None:
         """Screens all features: scores them under the model's first-order approximation.
 
-        Features without a gradient stay NaN. Models with too many outputs are not screened.
+        Features without a gradient stay NaN.
 
         Args:
             scale: factor for the screened importances; see `PerturbationMethod.screen_scale`.
+            n_rows: how many rows to screen with, at most.
         """
-        if self._evaluator.outputs.n_values > MAX_OUTPUTS or self._evaluator.mixed_rows.are_mixed:
-            return  # a backward pass per output would cost more than it saves
-        for scores in self._evaluator.scores(self.request, LINEARISED):
-            worsening = self._evaluator.worsening(scores.scores, scores.baseline)
-            if scores.baseline.ndim == 1:
-                worsening = weighted_mean(worsening, self._weights)
+        evaluator, request = self._evaluator, self.request
+        if n_rows < self._n_rows:
+            # A second donor narrows the error less than a second row.
+            donors = Donors.draw(n_rows, 1, evaluator.rng())
+            request = replace(request, donors=donors, rows=evaluator.subsamples.rows(n_rows))
+        weights = evaluator.row_weights
+        if weights is not None and request.rows is not None:
+            weights = weights[request.rows]
+        for scores in evaluator.scores(request, LINEARISED):
+            screened, baseline = scores.scores, scores.baseline
+            if baseline.ndim == 1:  # means first: there are many more scores than means
+                screened, baseline = (weighted_mean(part, weights) for part in (screened, baseline))
+            worsening = evaluator.worsening(screened, baseline)
             self._by_screen[scores.indices] = scale * worsening
         self._by_screen[self._without_gradient] = math.nan
         self.screened = self._by_screen.mean(axis=1)

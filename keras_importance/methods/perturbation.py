@@ -13,7 +13,13 @@ from keras_importance.arguments import whole_number
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
-from keras_importance.engine.scores.sample import Replacement, ScoreRequest
+from keras_importance.engine.planned_work import (
+    rows_to_screen,
+    seconds_per_score,
+    seconds_to_screen,
+    takes_part,
+)
+from keras_importance.engine.scores.sample import Replacement
 from keras_importance.engine.scores.scoring import EXACT, Scoring
 from keras_importance.errors import InvalidArgumentError, NotEvaluableError, speaking_as
 from keras_importance.methods.affordable_work import Work, affordable, most_urgent
@@ -23,7 +29,6 @@ from keras_importance.progress import progress_bar
 from keras_importance.results.joint_importance import JointImportance
 from keras_importance.results.result import ImportanceResult
 from keras_importance.results.scores import Scores
-from keras_importance.statistics.donors import Donors
 
 
 class PerturbationMethod(ImportanceMethod):
@@ -109,16 +114,18 @@ class PerturbationMethod(ImportanceMethod):
         approximation, then scores the most urgent ones exactly.
         """
         replacement = self.replacement_for(evaluator)
-        started = evaluator.clock.now()
-        work = self.affordable_work(evaluator, replacement, effort)
+        work, n_screened = self.affordable_work(evaluator, effort), 0
+        if work.n_features < len(evaluator.features):
+            n_screened = rows_to_screen(evaluator, effort.seconds / 2)
+            left = max(effort.seconds - seconds_to_screen(evaluator, n_screened), 0.0)
+            work = self.affordable_work(evaluator, replace(effort, seconds=left))
         partial = PartialScores(evaluator, replacement, work, len(evaluator.features))
         try:
             indices = np.arange(len(evaluator.features))
             if work.n_features < len(indices):
-                partial.screen(self.screen_scale)
-                left = effort.seconds - (evaluator.clock.now() - started)
-                rest = self.affordable_work(evaluator, replacement, replace(effort, seconds=left))
-                indices = most_urgent(partial.screened, effort.previous, rest.n_features)
+                if n_screened:
+                    partial.screen(self.screen_scale, n_screened)
+                indices = most_urgent(partial.screened, effort.previous, work.n_features)
             request = replace(partial.request, features=indices)
             with progress_bar(len(indices), self.name, shown=effort.verbose) as bar:
                 for scores in evaluator.scores(request, self.scoring):
@@ -172,12 +179,11 @@ class PerturbationMethod(ImportanceMethod):
         note = f"{n_rows - 1} repeats in place of {self.n_repeats}: there are {n_rows} rows"
         return dict.fromkeys(evaluator.features.names, note)
 
-    def affordable_work(self, evaluator: Evaluator, replacement: Replacement, effort: Effort) -> Work:
+    def affordable_work(self, evaluator: Evaluator, effort: Effort) -> Work:
         """The numbers of rows, repeats and features that can be scored in `effort.seconds`."""
         n_rows = evaluator.data.n_rows
         full = Work(n_rows, self.repeats_for(n_rows), len(evaluator.features))
         if math.isinf(effort.seconds):
             return full
-        donors = Donors.draw(full.n_rows, full.n_repeats, evaluator.rng())
-        per_score, rows_in_block = evaluator.rate(ScoreRequest(replacement, donors), self.scoring)
-        return affordable(effort.seconds / per_score, full, rows_in_block)
+        n_scores = effort.seconds / seconds_per_score(evaluator, self.scoring)
+        return affordable(n_scores, full, takes_part=takes_part(evaluator))

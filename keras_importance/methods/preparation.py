@@ -39,7 +39,6 @@ def prepared_evaluator(
     seed: int,
     steps: int | None = None,
     training_data: TrainingData | None = None,
-    in_parts: bool = False,
     batch_size: int | None = None,
     mask_value: Any = None,
 ) -> Evaluator:
@@ -55,7 +54,6 @@ def prepared_evaluator(
         seed: seed of everything drawn at random.
         steps: how many batches to read of a dataset; None for all.
         training_data: the rows that `fit` trains on, if a method trains networks of its own.
-        in_parts: whether a time budget may ask for parts of the rows.
         batch_size: how many rows of arrays `fit` validates at once; None for all rows.
         mask_value: the user's `mask_value` argument.
 
@@ -91,7 +89,7 @@ def prepared_evaluator(
             training_rows = in_form_of(training.data, data)
             training = replace(training, data=with_valid_steps(training_rows, model, mask_value))
         named = named_features(features, data)
-        return Evaluator(model, data, named, metric, seed, training, in_parts=in_parts)
+        return Evaluator(model, data, named, metric, seed, training)
 
     joined_training = training_data and joined_training_rows(training_data, model)
     evaluator = evaluator_of()

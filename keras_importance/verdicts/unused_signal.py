@@ -9,6 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from keras_importance.engine.evaluator import Evaluator
+from keras_importance.engine.meter import SECONDS_A_PRODUCT
+from keras_importance.engine.planned_work import seconds_per_score
 from keras_importance.engine.scores.cut_scorer import values_in_outputs
 from keras_importance.engine.scores.sample import Replacement, ScoreRequest
 from keras_importance.engine.scores.scoring import LOSS_SLOPES
@@ -22,7 +24,6 @@ _MAX_OUTPUTS = 16
 _MAX_INTERACTIONS = 256
 # In an evaluation at least so many features are tested.
 _FEWEST = 16
-_SECONDS_A_PRODUCT = 3e-11
 
 
 class UnusedSignalTest:
@@ -71,8 +72,8 @@ class UnusedSignalTest:
 
         Args:
             indices: indices of the features.
-            seconds: how many seconds of counted work the test may take. It is no time: what is tested
-                doesn't depend on how busy the machine is.
+            seconds: how many seconds of planned work the test may take, at the rates of `engine.meter`.
+                What is tested doesn't depend on how busy the machine is.
         """
         if self._evaluator.has_row_loss:
             longest_ago_first = sorted(indices, key=lambda index: self._tested_at.get(index, -1))
@@ -83,6 +84,7 @@ class UnusedSignalTest:
                 self._n_tested += 1
                 self._tested_at[index] = self._n_tested
             self._p_value_of |= p_values
+            self._evaluator.meter.count(len(tested) * self._seconds_of_products)
         return np.array([self._p_value_of.get(index, np.nan) for index in indices])
 
     def p_value(self, index: int) -> float:
@@ -118,8 +120,17 @@ class UnusedSignalTest:
 
     @cached_property
     def _seconds_a_feature(self) -> float:
-        """Counted seconds for a feature: its rows through the model, and products of the statistics."""
+        """Planned seconds for a feature: its rows through the model, and products of the statistics."""
+        return self._data.n_rows * planned_seconds_per_score(self._evaluator) + self._seconds_of_products
+
+    @cached_property
+    def _seconds_of_products(self) -> float:
         n_slopes = min(_MAX_OUTPUTS, values_in_outputs(self._evaluator.outputs.few))
-        n_values = n_slopes * min(_MAX_INTERACTIONS // n_slopes, self._functions.lines.columns.shape[1])
-        of_row = self._evaluator.seconds_per_score() + _SECONDS_A_PRODUCT * n_values**2
-        return float(self._data.n_rows * of_row)
+        n_lines = self._functions.lines.columns.shape[1]
+        n_values = n_slopes * min(_MAX_INTERACTIONS // n_slopes, n_lines)
+        return float(SECONDS_A_PRODUCT * self._data.n_rows * n_values**2)
+
+
+def planned_seconds_per_score(evaluator: Evaluator) -> float:
+    """Planned seconds for one row with one feature replaced, at the rates of `engine.meter`."""
+    return seconds_per_score(evaluator) / evaluator.meter.factor

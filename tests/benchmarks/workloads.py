@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -94,6 +94,13 @@ def lstm(n_rows: int, n_steps: int, n_features: int) -> Workload:
     return _halved(name, x, y, partial(_lstm_network, n_steps, n_features))
 
 
+def gru(n_rows: int, n_steps: int, n_features: int) -> Workload:
+    """The same kind of sequences for another recurrent network."""
+    sequences = lstm(n_rows, n_steps, n_features)
+    name = f"GRU(64), {n_rows} x {n_steps} x {n_features}"
+    return replace(sequences, name=name, build=partial(_gru_network, n_steps, n_features))
+
+
 def embedded(n_rows: int) -> Workload:
     """A dict of numbers and categories of one column each, six of either kind of use."""
     rng = np.random.default_rng(0)
@@ -140,6 +147,11 @@ def _mlp_network(n_features: int, units: Sequence[int]) -> Any:
 
 def _lstm_network(n_steps: int, n_features: int) -> Any:
     layers = [keras.Input((n_steps, n_features)), keras.layers.LSTM(64), keras.layers.Dense(1)]
+    return _compiled(keras.Sequential(layers))
+
+
+def _gru_network(n_steps: int, n_features: int) -> Any:
+    layers = [keras.Input((n_steps, n_features)), keras.layers.GRU(64), keras.layers.Dense(1)]
     return _compiled(keras.Sequential(layers))
 
 

@@ -1,4 +1,4 @@
-"""The time budget: laws of the ledger."""
+"""The plan of evaluations: laws of what each may take, how it is mended, and when pictures are drawn."""
 
 from __future__ import annotations
 
@@ -8,88 +8,133 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_importance.callback.budget import Budget
+from keras_importance.callback.budget import SHORTEST_EPOCH, Budget, Measured, PicturePlan
+from keras_importance.engine.meter import Meter, seconds_of_training
 
-seconds = st.floats(0.001, 100)
-
-
-@given(st.lists(seconds, min_size=2, max_size=30), st.floats(0.01, 1))
-def test_epochs_earn_their_share_and_the_first_no_more_than_the_second(epochs, share):
-    """Its first epoch holds Keras' own compilation."""
-    budget = Budget(share, None, 0.0)
-    for epoch in epochs:
-        budget.earn(epoch)
-    expected = 0.85 * share * (min(epochs[0], epochs[1]) + sum(epochs[1:]))  # 15% are kept back
-    assert budget.available == pytest.approx(expected)
+seconds = st.floats(0.001, 1000)
+fractions = st.floats(0.01, 1)
 
 
-@given(st.lists(st.tuples(seconds, seconds), min_size=1, max_size=30), st.floats(0, 2))
-def test_whoever_spends_only_what_is_for_scoring_stays_within_the_share(steps, picture_seconds):
-    """Evaluations that keep to the allowance never spend more than was earned, pictures left out."""
-    budget, spent, earned = Budget(0.1, len(steps), picture_seconds), 0.0, []
-    for epoch, wanted in steps:
-        budget.earn(epoch)
-        earned.append(epoch)
-        cost = min(wanted, max(budget.for_scoring, 0.0))
-        budget.spend(cost)
-        spent += cost
-    first = earned[0] if len(earned) == 1 else min(earned[:2])
-    # What the first epoch earned before the second was known is paid back later, not taken back.
-    assert spent <= 0.1 * max(first + sum(earned[1:]), earned[0]) + 1e-9
+# --- what an evaluation may take ------------------------------------------------------------------
 
 
-def test_what_is_overspent_is_saved_by_the_next():
-    """Each second earns 0.09 s, of which a quarter is saved for the end: 0.5 s take eight epochs."""
-    budget = Budget(0.1, 100, 0.0)
-    budget.earn(1.0)
-    budget.spend(0.5)
-    for _ in range(6):
-        budget.earn(1.0)
-        assert not budget.allows_evaluation
-    budget.earn(1.0)
-    assert budget.allows_evaluation
+@given(fractions, seconds, st.integers(1, 10))
+def test_an_evaluation_may_take_its_fraction_of_the_epochs_since_the_one_before(fraction, epoch, every):
+    """Scores take two thirds of it: statistics, verdicts and files come on top."""
+    budget = Budget(fraction, epoch, every)
+    assert budget.paid == pytest.approx(fraction * every * max(epoch, 0.5))
+    assert budget.seconds == pytest.approx(2 / 3 * budget.paid)
 
 
-def test_no_evaluation_starts_with_less_than_the_cheapest_took():
-    """The first one apart, which also tries out what scoring takes."""
-    budget = Budget(0.1, 100, 0.0)
-    for cost in (1.0, 0.4, 0.6):
-        budget.spend(cost)
-    seen = set()
-    for _ in range(60):
-        budget.earn(1.0)
-        assert budget.allows_evaluation == (budget.for_scoring >= 0.4)
-        seen.add(budget.allows_evaluation)
-    assert seen == {True, False}
+def test_an_epoch_of_milliseconds_counts_as_half_a_second():
+    assert Budget(0.1, 0.001).paid == pytest.approx(0.05)
 
 
-def test_without_a_share_there_is_no_limit():
-    budget = Budget(None, 10, 1.0)
-    budget.spend(1e9)
-    assert budget.for_scoring == math.inf
-    assert budget.allows_pictures_after(1e9)
+def test_without_a_fraction_there_is_no_limit():
+    budget = Budget(None, 1.0)
+    assert budget.seconds == math.inf
+    assert budget.is_mended  # there is no plan that could be off
 
 
-def test_the_last_pictures_are_saved_for_from_the_start():
-    """Ten epochs of 1 s earn 0.85 s; pictures of 0.5 s at the end leave 0.35 s for scoring."""
-    budget, scored = Budget(0.1, 10, 0.5), 0.0
-    for epoch in range(10):
-        budget.earn(1.0)
-        allowed = max(budget.for_last if epoch == 9 else budget.for_scoring, 0.0)
-        budget.spend(allowed)
-        scored += allowed
-    assert scored == pytest.approx(0.35)
-    assert not budget.allows_pictures_after(0.0)
+@given(st.integers(1, 1000), st.integers(1, 1000), st.floats(1, 1e9), st.integers(0, 100))
+def test_an_epoch_takes_its_steps(n_steps, batch_size, products, n_turns):
+    of_step = seconds_of_training(1, batch_size, products, n_turns)
+    assert seconds_of_training(n_steps, batch_size, products, n_turns) == pytest.approx(
+        n_steps * of_step
+    )
 
 
-def test_pictures_are_drawn_on_the_way_when_they_can_be_drawn_again():
-    budget = Budget(0.1, 1000, 0.5)
-    drawn = []
-    for epoch in range(100):
-        budget.earn(1.0)
-        if budget.allows_pictures_after(0.0):
-            budget.spend(0.5)
-            budget.note_pictures(0.5)
-            drawn.append(epoch)
-    assert drawn[0] == 11  # 12 epochs earn 1.02 s, enough for two times 0.5 s
-    assert len(drawn) == 16
+# --- how a plan is mended -------------------------------------------------------------------------
+
+
+def measured(epoch=1.0, evaluation=0.1, planned=0.1 * 2 / 3, is_cut=True):
+    return Measured(epoch, evaluation, planned, is_cut)
+
+
+@given(st.floats(0.4, 2.4), st.floats(0.4, 2.4))
+def test_a_plan_within_a_factor_of_three_stays(epoch, evaluation):
+    """So the processor's noise changes nothing."""
+    budget, meter = Budget(0.1, 1.0), Meter()
+    budget.mend(meter, measured(epoch, 0.1 * evaluation))
+    assert (budget.epoch_seconds, meter.factor) == (1.0, 1.0)
+    assert budget.is_mended
+
+
+@given(st.floats(3.5, 1e4))
+def test_work_that_takes_longer_than_planned_counts_for_more(off):
+    budget, meter = Budget(0.1, 1.0), Meter()
+    budget.mend(meter, measured(evaluation=0.1 * off))
+    assert off / 1.5 <= meter.factor <= 1.5 * off
+    assert math.log2(meter.factor) == round(math.log2(meter.factor))
+
+
+@given(st.floats(3.5, 1e4))
+def test_what_was_cut_without_need_is_scored_after_all(off):
+    budget, meter = Budget(0.1, 1.0), Meter()
+    budget.mend(meter, measured(evaluation=0.1 / off, is_cut=True))
+    assert meter.factor < 1
+
+
+@given(st.floats(1e-3, 0.29))
+def test_a_complete_evaluation_that_is_paid_for_stays_as_it_is(evaluation):
+    """0.1 s are paid; up to three times of it is within the plan, however little was planned."""
+    budget, meter = Budget(0.1, 1.0), Meter()
+    budget.mend(meter, measured(evaluation=evaluation, planned=1e-6, is_cut=False))
+    assert meter.factor == 1
+
+
+@given(st.floats(4, 1e4))
+def test_epochs_that_take_longer_than_planned_pay_for_more(epoch):
+    budget, meter = Budget(0.1, 1.0), Meter()
+    budget.mend(meter, measured(epoch=epoch, is_cut=False, evaluation=0.01))
+    assert epoch / 1.5 <= budget.epoch_seconds <= 1.5 * epoch
+
+
+@given(st.floats(0, SHORTEST_EPOCH), st.floats(0, SHORTEST_EPOCH))
+def test_epochs_below_the_shortest_are_all_alike(planned, epoch):
+    budget = Budget(0.1, planned)
+    budget.mend(Meter(), measured(epoch=epoch))
+    assert budget.epoch_seconds == planned
+
+
+@given(st.lists(st.floats(0, 10), max_size=20), st.floats(0.01, 100))
+def test_the_meter_adds_up_what_it_counts(counts, factor):
+    meter = Meter()
+    meter.factor = factor
+    for count in counts:
+        meter.count(count)
+    assert meter.seconds == pytest.approx(factor * sum(counts))
+
+
+# --- pictures -------------------------------------------------------------------------------------
+
+
+def drawn(budget, n_evaluations, picture_seconds, n_planned=...):
+    plan = PicturePlan(budget, n_evaluations if n_planned is ... else n_planned, picture_seconds)
+    return [at for at in range(n_evaluations) if plan.draws(is_last=at == n_evaluations - 1)]
+
+
+@given(fractions, seconds, st.integers(1, 300), st.floats(0, 10), st.booleans())
+def test_the_last_is_drawn_and_at_most_nine_before(fraction, epoch, n_evaluations, picture, is_known):
+    """TensorBoard keeps ten pictures of a tag."""
+    planned = n_evaluations if is_known else None
+    epochs = drawn(Budget(fraction, epoch), n_evaluations, picture, planned)
+    assert epochs[-1] == n_evaluations - 1
+    assert len(epochs) <= 10
+
+
+@given(fractions, seconds, st.integers(1, 300), st.floats(0, 10))
+def test_pictures_before_the_last_take_a_quarter_of_what_is_paid(
+    fraction, epoch, n_evaluations, picture
+):
+    budget = Budget(fraction, epoch)
+    epochs = drawn(budget, n_evaluations, picture)
+    assert picture * (len(epochs) - 1) <= 0.25 * budget.paid * n_evaluations + 1e-9
+
+
+def test_without_a_limit_they_are_drawn_at_equal_steps():
+    assert drawn(Budget(None), 100, 0.3) == [9, 19, 29, 39, 49, 59, 69, 79, 89, 99]
+
+
+def test_in_a_training_of_unknown_length_the_steps_double():
+    assert drawn(Budget(None), 40, 0.3, None) == [0, 2, 6, 14, 30, 39]

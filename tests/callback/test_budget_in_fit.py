@@ -8,12 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_importance import (
-    FeatureImportance,
-    ImportanceMethod,
-    Writer,
-)
-from keras_importance.methods import Scores
+from keras_importance import FeatureImportance, Writer
 
 
 class Recorder(Writer):
@@ -31,58 +26,69 @@ def fit(model, data, importance, epochs=6, **arguments):
     )
 
 
-def test_with_hardly_any_budget_the_last_epoch_counts_and_is_drawn(small_model, small_data):
+@pytest.mark.parametrize("time_budget", [1e-7, 0.1, 1, None], ids=str)
+def test_every_epoch_is_evaluated_whatever_the_budget(time_budget, small_model, small_data):
     recorder = Recorder()
-    importance = FeatureImportance(time_budget=1e-7, writers=[recorder])
-    fit(small_model(), small_data, importance)
-    assert importance.history.epochs in ((5,), (0, 5))
-    assert recorder.reports[-1].epoch == 5
-    assert recorder.reports[-1].with_pictures
-
-
-def test_without_a_limit_every_epoch_is_evaluated_and_drawn(small_model, small_data):
-    recorder = Recorder()
-    importance = FeatureImportance(time_budget=None, writers=[recorder])
+    importance = FeatureImportance(time_budget=time_budget, writers=[recorder])
     fit(small_model(), small_data, importance)
     assert importance.history.epochs == (0, 1, 2, 3, 4, 5)
+    assert recorder.reports[-1].with_pictures
+    for result in importance.history:
+        assert np.all(np.isfinite(result.importances_mean))
+
+
+def test_without_a_limit_every_epoch_of_a_short_training_is_drawn(small_model, small_data):
+    recorder = Recorder()
+    fit(small_model(), small_data, FeatureImportance(time_budget=None, writers=[recorder]))
     assert all(report.with_pictures for report in recorder.reports)
 
 
-class Clocked(ImportanceMethod):
-    """Takes a second by the evaluator's clock for each evaluation, and no real time."""
+def test_all_evaluations_of_a_training_use_the_same_rows_and_repeats(rng):
+    """1,500 rows and hardly any budget: the plan holds from the first epoch on."""
+    x = rng.standard_normal((3000, 4)).astype("float32")
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(64), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    importance = FeatureImportance(time_budget=1e-7)
+    fit(model, (x, x[:, :1]), importance)
+    sizes = {(result.n_samples, result.n_repeats) for result in importance.history}
+    assert sizes == {(100, 1), (100, 2)}  # gradients, and two repeats
 
-    name = "clocked"
 
-    def __init__(self, clock):
+class Slow(keras.callbacks.Callback):
+    """Each reading of a clock is much later than the one before, as on a busy machine."""
+
+    def __init__(self, monkeypatch):
         super().__init__()
-        self.clock = clock
+        now = [0.0]
 
-    def compute(self, evaluator, effort):
-        self.clock[0] += 1.0
-        n_features = len(evaluator.features)
-        return Scores(importances=np.ones((n_features, 1)), metric="none")
+        def later():
+            now[0] += 10.0
+            return now[0]
+
+        monkeypatch.setattr("time.perf_counter", later)
 
 
-def test_evaluations_wait_until_they_are_paid_for(small_model, small_data, monkeypatch):
-    """Epochs of 2 s earn 0.18 s, of which 0.135 s are for evaluations before the last; each costs 1 s."""
-    clock = [0.0]
-    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
-    monkeypatch.setattr("keras_importance.engine.clock.Clock.now", lambda self: clock[0])
+def test_a_clock_that_runs_away_changes_no_number(small_model, small_data, monkeypatch):
+    """What is scored is planned by counted work alone."""
 
-    class Epoch(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            clock[0] += 2.0
+    def histories(callbacks=()):
+        keras.utils.set_random_seed(3)
+        importance = FeatureImportance(time_budget=0.1)
+        small_model().fit(
+            *small_data, validation_split=0.5, epochs=3, verbose=0, callbacks=[*callbacks, importance]
+        )
+        return importance.history
 
-    importance = FeatureImportance(methods=[Clocked(clock)], time_budget=0.1)
-    x, y = small_data
-    small_model().fit(x, y, validation_split=0.5, epochs=21, verbose=0, callbacks=[importance, Epoch()])
-    # Paid for after 8 epochs, and the next, which is no bargain, with another second left after 23.
-    assert importance.history.epochs == (0, 7, 20)
+    plain = histories()
+    with monkeypatch.context() as patched:
+        slow = histories([Slow(patched)])
+    assert len(plain) == len(slow)
+    for before, after in zip(plain, slow, strict=True):
+        np.testing.assert_array_equal(before.importances, after.importances)
+        assert before.n_samples == after.n_samples
 
 
 def test_training_within_a_budget_is_bit_identical(small_model, small_data, tmp_path):
-    """The budget's decisions depend on the clock; what training does must not."""
-
     def train(callbacks):
         model = small_model()
         history = model.fit(

@@ -14,9 +14,6 @@ from keras_importance.engine.cut.graph import Graph
 # Values of a block in the widest layer, 32 MB: less leaves cores idle, more exceeds their caches.
 _MAX_VALUES = 1 << 23
 _MAX_ROWS = 1 << 16
-# Values of a chunk in the widest layer, if a part of the rows may be asked for: still enough to keep the
-# cores busy.
-_MAX_CHUNK_OF_SOME = 1 << 19
 # If the widest layer is narrower than this, the overhead of a call takes most time, not its rows.
 _NARROW = 16
 _MAX_NARROW_ROWS = 1 << 18
@@ -37,19 +34,15 @@ def declared_batch(model: Any) -> int | None:
     return next((int(tensor.shape[0]) for tensor in inputs if tensor.shape[0] is not None), None)
 
 
-def rows_at_once(model: Any, data: ValidationData, *, in_parts: bool, fraction: float = 1.0) -> int:
+def rows_at_once(model: Any, data: ValidationData, fraction: float = 1.0) -> int:
     """How many rows are differentiated at once; the batch size of the model's inputs, if it is fixed.
 
     Args:
         model: the model.
         data: the rows.
-        in_parts: whether a part of the rows may be asked for, so that smaller chunks save work.
         fraction: fraction of the usual size; below 1 after memory ran out.
     """
-    widest = widest_layer(model, data)
-    fitting = (
-        max(1, min(_MAX_ROWS, _MAX_CHUNK_OF_SOME // widest)) if in_parts else _rows_that_fit(widest)
-    )
+    fitting = _rows_that_fit(widest_layer(model, data))
     fitting = max(1, int(fraction * min(fitting, data.n_rows)))
     return declared_batch(model) or evenly(data.n_rows, fitting)
 

@@ -29,6 +29,11 @@ from keras_importance.engine.cut.dependence import (
 )
 from keras_importance.engine.cut.graph import Graph, LayerCall, inputs_in_order
 from keras_importance.engine.cut.linear_layers import LinearForm, linear_form
+from keras_importance.engine.cut.products import (
+    products_of_calls,
+    products_of_elements,
+    products_of_model,
+)
 from keras_importance.engine.keras_internals import is_of_keras
 
 # Where features touch more different sets of inputs than this, a single cut serves all features.
@@ -70,6 +75,7 @@ class Cut:
         head: from `(call, inputs, entries)` to the values of these entries' sources.
         tail: from `(call, values of the tensors of all entries)` to the model's outputs.
         widest: how many values a row has in the widest layer of the tail.
+        products: multiplications of the tail for a row.
         held: how many replacing values are held for a row and repeat; None for as many as the inputs
             have.
         is_whole: True if the tail is the whole model.
@@ -80,6 +86,7 @@ class Cut:
     head: Callable[[Any, list[Any], Sequence[Entry]], list[Any]]
     tail: Callable[[Any, list[Any]], Any]
     widest: int
+    products: float
     held: int | None = None
     is_whole: bool = False
 
@@ -99,6 +106,7 @@ def whole_model(model: Any, data: ValidationData, features: FeatureSet) -> Cut:
         head=head,
         tail=lambda call, values: call(data.pack(values)),
         widest=2 * widest_layer(model, data),  # more than the widest layer is alive at once
+        products=products_of_model(model, data),
         is_whole=True,
     )
 
@@ -128,8 +136,7 @@ def cuts(model: Any, data: ValidationData, features: FeatureSet) -> list[Cut]:
         elif key in by_entries:
             by_entries[key] = _joined(by_entries[key], members, entries)
         else:
-            widest = _widest(graph, entries, data)
-            by_entries[key] = _cut(model, graph, inputs, members, entries, widest)
+            by_entries[key] = _cut(model, graph, inputs, members, entries, data)
     return list(by_entries.values())
 
 
@@ -259,21 +266,18 @@ def _linear_entry(call: LayerCall, dependence: Dependence) -> Entry | None:
     return Entry(call.outputs[0], call.inputs[0], of_elements, form)
 
 
-def _widest(graph: Graph, entries: Sequence[Entry], data: ValidationData) -> int:
-    """Values of a row in the largest tensor of the tail."""
-    run_anew = graph.needed([id(entry.tensor) for entry in entries], graph.outputs)
-    tensors = [tensor for call in run_anew for tensor in call.outputs]
-    return values_in_row([*(entry.tensor for entry in entries), *tensors], data)
-
-
 def _cut(
     model: Any,
     graph: Graph,
     inputs: list[Any],
     members: tuple[int, ...],
     entries: tuple[Entry, ...],
-    widest: int,
+    data: ValidationData,
 ) -> Cut:
+    run_anew = graph.needed([id(entry.tensor) for entry in entries], graph.outputs)
+    met = [entry.tensor for entry in entries]
+    written = [tensor for call in run_anew for tensor in call.outputs]
+
     def head(_call: Any, leaves: list[Any], wanted: Sequence[Entry]) -> list[Any]:
         given = {
             id(tensor): _as_declared(leaf, tensor) for leaf, tensor in zip(leaves, inputs, strict=True)
@@ -286,7 +290,14 @@ def _cut(
         outputs = graph.run(given, graph.outputs)
         return _in_nest_of(model, [outputs[id(tensor)] for tensor in graph.outputs])
 
-    return Cut(members, entries, head, tail, widest)
+    return Cut(
+        features=members,
+        entries=entries,
+        head=head,
+        tail=tail,
+        widest=values_in_row([*met, *written], data),
+        products=products_of_calls(run_anew, data) + products_of_elements(met, data),
+    )
 
 
 def _joined(cut: Cut, members: Iterable[int], entries: Sequence[Entry]) -> Cut:

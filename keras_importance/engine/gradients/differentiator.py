@@ -19,8 +19,14 @@ from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends.backend import Inference, gather
 from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.backends.replicas import Replicas
-from keras_importance.engine.cut.block_sizes import declared_batch, rows_at_once
+from keras_importance.engine.cut.block_sizes import declared_batch, evenly, rows_at_once
+from keras_importance.engine.cut.products import products_of_model
 from keras_importance.engine.gradients.moments import Moments, moments_of
+from keras_importance.engine.meter import (
+    PASSES_TO_DIFFERENTIATE,
+    SECONDS_A_PRODUCT,
+    Meter,
+)
 from keras_importance.statistics.arrays import Array, Integers, unit_weights
 
 RowScores = Callable[[Any, Any], Any]
@@ -99,34 +105,37 @@ class Differentiator:
     Args:
         compiler: compiles programs that run the model.
         data: the rows.
+        meter: counts the work.
         transform: applied to the outputs, `(n_rows, n_outputs)`, before they are differentiated.
-        in_parts: whether a part of the rows may be asked for, so that smaller chunks save work.
         batch_size: how many rows a model that mixes the rows of a batch must get at once; None for any.
 
     Attributes:
-        rows_at_once: how many rows a chunk has.
+        rows_at_once: how many rows a chunk has, at most.
+        seconds_per_row: planned seconds for a gradient of one row.
     """
 
     def __init__(
         self,
         compiler: Compiler,
         data: ValidationData,
+        meter: Meter,
         transform: Callable[[Any], Any] = lambda outputs: outputs,
         *,
-        in_parts: bool = False,
         batch_size: int | None = None,
     ) -> None:
         self._data = data
+        self._meter = meter
         self._transform = transform
         self._compiler = compiler
         self._on_device = compiler.on_device
         self._replicas = compiler.replicas
         self._warm: dict[Callable[..., Any], set[int]] = defaultdict(set)
-        self.rows_at_once = batch_size or rows_at_once(
-            compiler.model, data, in_parts=in_parts, fraction=compiler.fraction
+        self._batch_size = batch_size or declared_batch(compiler.model)
+        self.rows_at_once = self._batch_size or self._replicas.block_of(
+            data.n_rows, rows_at_once(compiler.model, data, compiler.fraction)
         )
-        if declared_batch(compiler.model) is None and batch_size is None:
-            self.rows_at_once = self._replicas.block_of(data.n_rows, self.rows_at_once)
+        n_products = products_of_model(compiler.model, data)
+        self.seconds_per_row = SECONDS_A_PRODUCT * PASSES_TO_DIFFERENTIATE * n_products
         self._values = compiler(self._value_program)
         self._of_moments = compiler(moments_of)
         self._programs: dict[tuple[str, RowScores | None], Callable[..., Any]] = {}
@@ -189,7 +198,7 @@ class Differentiator:
     def _chunks_of(self, data: ValidationData) -> list[_Chunk]:
         """Chunks of equal size; the last one is padded with rows of weight 0."""
         n_rows = data.n_rows
-        size = declared_batch(self._compiler.model) or self.rows_at_once
+        size = self._batch_size or evenly(n_rows, self.rows_at_once)
         weights = unit_weights(data.weights, n_rows)
         inputs = data.inputs
         chunks = []
@@ -236,6 +245,7 @@ class Differentiator:
     ) -> tuple[Callable[..., Any], list[tuple[Any, ...]]]:
         """A compiled program that differentiates a scalar, and its arguments for each chunk."""
         chunks = self._chunks(data)
+        self._meter.count(data.n_rows * self.seconds_per_row)
         if callable(scalar):
             return self._program(program, scalar), [(chunk.inputs, chunk.truth) for chunk in chunks]
         directions = self._on_device(np.asarray(scalar, keras.config.floatx()))

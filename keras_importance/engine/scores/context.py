@@ -9,6 +9,7 @@ from typing import Any
 from keras_importance.data.features import FeatureSet
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.backends.compiler import Compiler
+from keras_importance.engine.meter import Meter
 from keras_importance.engine.metrics.metric import Metric
 from keras_importance.engine.scores.sample import DeviceData
 
@@ -24,8 +25,8 @@ class ScoringContext:
         features: the features.
         metric: the resolved metric.
         outputs: the model's outputs for a few rows, as arrays.
+        meter: counts the work of the scores.
         batch_size: how many rows the model must get at once, in their order; None for any.
-        in_parts: whether a part of the rows may be asked for.
         loss: returns the compiled loss, resolved.
         once: returns the value of a key, made when it is first asked for; see `Evaluator.once`.
     """
@@ -38,5 +39,5 @@ class ScoringContext:
     outputs: Any
     loss: Callable[[], Metric]
     once: Callable[[str, Callable[[], Any]], Any]
+    meter: Meter
     batch_size: int | None = None
-    in_parts: bool = False

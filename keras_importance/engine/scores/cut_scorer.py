@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
@@ -20,6 +19,7 @@ from keras_importance.engine.backends.backend import Inference
 from keras_importance.engine.backends.replicas import Owners
 from keras_importance.engine.cut.block_sizes import block_shape, declared_batch
 from keras_importance.engine.cut.cut import Cut
+from keras_importance.engine.meter import SECONDS_A_PRODUCT, SECONDS_A_SCORE
 from keras_importance.engine.scores.context import ScoringContext
 from keras_importance.engine.scores.filled_blocks import FilledBlocks
 from keras_importance.engine.scores.programs import Columns, Prepared, columns_of, outputs, row_scores
@@ -82,8 +82,8 @@ class CutScorer:
         self._is_stateless: bool | None = None
         self._values_a_score = 1 if context.metric.row_scores else values_in_outputs(context.outputs)
         self._most_repeats = 0
-        self._n_scored = 0
-        self._seconds = 0.0
+        self._n_rows = 0
+        self._meter = context.meter
 
     def _columns(self, features: Integers) -> list[Columns | None]:
         return columns_of(self._cut, features, self._no_feature)
@@ -103,23 +103,10 @@ class CutScorer:
         finally:
             pool.shutdown(cancel_futures=True)  # at Ctrl-C don't wait for what is still queued
 
-    def seconds_per_score(self, sample: Sample) -> float:
-        """Mean seconds for one row of one slot; before any score, a block of each group is tried."""
-        if not self._n_scored:
-            for group in self._groups:
-                n_slots, n_rows = self._block_shape(sample, group)
-                block = self._block(sample, 0, n_rows)
-                slots = np.zeros((2, n_slots), np.int64)
-                self._run(group, self._prepare(sample.tensors, block), block.row, slots)
-                started = time.perf_counter()
-                self._run(group, self._prepare(sample.tensors, block), block.row, slots)
-                self._seconds += time.perf_counter() - started
-                self._n_scored += n_slots * n_rows
-        return self._seconds / self._n_scored
-
-    def rows_in_block(self, sample: Sample) -> int:
-        """How many rows are scored at once."""
-        return self._block_shape(sample, self._groups[0])[1]
+    @property
+    def seconds_per_score(self) -> float:
+        """Planned seconds for one row of one slot."""
+        return SECONDS_A_SCORE + SECONDS_A_PRODUCT * self._cut.products
 
     # --- the loop -------------------------------------------------------------------------------
 
@@ -157,7 +144,6 @@ class CutScorer:
             blocks: prepared blocks by their first row, kept from piece to piece where they fit.
             baseline: scores of the untouched rows; None to compute them with this piece.
         """
-        started, compiled = time.perf_counter(), self._compiler.seconds
         n_repeats, n_rows = sample.donors.shape
         slots = np.stack(np.meshgrid(indices, np.arange(n_repeats), indexing="ij")).reshape(2, -1)
         if baseline is None:
@@ -167,8 +153,7 @@ class CutScorer:
         chunks = range(0, slots.shape[1], n_slots)
         scores = self._scores_of_slots(pool, sample, group, blocks, slots)
         finished = self._finished(scores, sample)
-        self._n_scored += len(chunks) * n_slots * len(starts) * size
-        self._seconds += time.perf_counter() - started - (self._compiler.seconds - compiled)
+        self._meter.count(len(chunks) * n_slots * len(starts) * size * self.seconds_per_score)
         if baseline is None:
             finished, baseline = finished[:-1], finished[-1]
         return FeatureScores(
@@ -312,10 +297,13 @@ class CutScorer:
     def _block_shape(self, sample: Sample, group: _Group) -> tuple[int, int]:
         # Sized for the most repeats asked for so far: fewer are padded, and compile nothing anew.
         self._most_repeats = max(self._most_repeats, len(sample.donors))
+        # A block of all rows would be mostly padding for less than half of them.
+        if not self._n_rows / 2 <= len(sample.rows) <= self._n_rows:
+            self._n_rows = len(sample.rows)
         n_slots = 1 + self._most_repeats * max(len(other.features) for other in self._groups)
         declared = declared_batch(self._compiler.model)
         shape = block_shape(
-            self._data.n_rows,
+            self._n_rows,
             n_slots,
             widest=self._cut.widest,
             held=self._most_repeats * self._held,
@@ -324,7 +312,7 @@ class CutScorer:
             fraction=self._compiler.fraction,
         )
         n_own = 1 + self._most_repeats * len(group.features)
-        n_rows = shape[1] if declared else self._replicas.block_of(self._data.n_rows, shape[1])
+        n_rows = shape[1] if declared else self._replicas.block_of(self._n_rows, shape[1])
         return min(shape[0], n_own), n_rows
 
     def _block(self, sample: Sample, start: int, size: int) -> Block:

@@ -47,18 +47,12 @@ class Scorer:
         for scorer in self._cut_scorers:
             yield from scorer.scored(sample, indices)
 
-    def seconds_per_score(self, sample: Sample) -> float:
-        """Mean seconds for one row of one (feature, repeat) pair, over all features.
-
-        For a cut without scores yet, a block is scored on trial.
-        """
-        seconds = [scorer.seconds_per_score(sample) for scorer in self._cut_scorers]
+    @property
+    def seconds_per_score(self) -> float:
+        """Planned seconds for one row of one (feature, repeat) pair; the mean over all features."""
+        seconds = [scorer.seconds_per_score for scorer in self._cut_scorers]
         weights = [len(scorer.features) for scorer in self._cut_scorers]
         return float(np.average(seconds, weights=weights))
-
-    def rows_in_block(self, sample: Sample) -> int:
-        """The most rows that are scored at once."""
-        return max(scorer.rows_in_block(sample) for scorer in self._cut_scorers)
 
     # --- the cuts -------------------------------------------------------------------------------
 

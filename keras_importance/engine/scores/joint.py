@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from keras_importance.engine.backends.backend import Inference, gather
 from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.cut.block_sizes import declared_batch, rows_at_once
 from keras_importance.engine.cut.cut import whole_model
+from keras_importance.engine.meter import SECONDS_A_PRODUCT, SECONDS_A_SCORE
 from keras_importance.engine.metrics.losses import loss_of_batch
 from keras_importance.engine.scores.context import ScoringContext
 from keras_importance.engine.scores.programs import prepared, row_scores
@@ -59,9 +59,10 @@ class JointScorer:
         self._is_padded = context.batch_size is None
         self.n_at_once = context.batch_size or self._block_of(compiler)
         self._program = compiler(self._score)
+        self._meter = context.meter
 
     def _block_of(self, compiler: Compiler) -> int:
-        n_at_once = rows_at_once(self._model, self._data, in_parts=False, fraction=compiler.fraction)
+        n_at_once = rows_at_once(self._model, self._data, compiler.fraction)
         if declared_batch(self._model) is None:
             n_at_once = self._replicas.block_of(self._data.n_rows, n_at_once)
         return n_at_once
@@ -88,6 +89,11 @@ class JointScorer:
         baseline = self.baseline(sample) if baseline is None else baseline
         return FeatureScores(np.arange(len(sets)), np.array(scores), baseline)
 
+    @property
+    def seconds_per_score(self) -> float:
+        """Planned seconds for one row of one set and repeat."""
+        return SECONDS_A_SCORE + SECONDS_A_PRODUCT * self._cut.products
+
     def baseline(self, sample: Sample) -> Array:
         """The scores of the untouched rows."""
         return self._scores_of_set(sample, np.empty(0, np.int64), 0)
@@ -101,6 +107,7 @@ class JointScorer:
         donors, index = (sample.donors[[repeat]], 0) if values.kept is None else (sample.donors, repeat)
         joint = _Set(self._on_device(is_member), self._on_device(np.array([index], np.int32)))
         n_rows, size = len(sample.rows), self.n_at_once
+        self._meter.count(n_rows * self.seconds_per_score)
 
         def score(start: int) -> Any:
             rows = np.arange(start, start + size)
@@ -165,7 +172,6 @@ class EachAlone:
 
     def __init__(self, context: ScoringContext) -> None:
         self._joint = JointScorer(context)
-        self._seconds_per_score = 0.0
 
     def perturbed(self, sample: Sample, indices: Integers) -> Iterator[FeatureScores]:
         """Scores of the given features, one after another."""
@@ -174,18 +180,10 @@ class EachAlone:
             scores = self._joint.perturbed(sample, [np.array([index])], baseline)
             yield replace(scores, indices=np.array([index]))
 
-    def seconds_per_score(self, sample: Sample) -> float:
-        """Seconds for one row of one (feature, repeat) pair; before any score, all rows are tried."""
-        if not self._seconds_per_score:
-            self._joint.baseline(sample)
-            started = time.perf_counter()
-            self._joint.baseline(sample)
-            self._seconds_per_score = (time.perf_counter() - started) / len(sample.rows)
-        return self._seconds_per_score
-
-    def rows_in_block(self, sample: Sample) -> int:
-        """All rows: a part of them would leave batches incomplete."""
-        return len(sample.rows)
+    @property
+    def seconds_per_score(self) -> float:
+        """Planned seconds for one row of one (feature, repeat) pair."""
+        return self._joint.seconds_per_score
 
 
 def _unit(weights: Floats | None) -> Array | None:

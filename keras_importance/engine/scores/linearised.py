@@ -17,6 +17,7 @@ from keras_importance.engine.cut.dependence import Depends
 from keras_importance.engine.cut.linear_layers import LinearForm
 from keras_importance.engine.gradients.differentiator import Differentiator
 from keras_importance.engine.keras_internals import function_arguments
+from keras_importance.engine.meter import SECONDS_A_PRODUCT, SECONDS_A_SCORE
 from keras_importance.engine.scores.context import ScoringContext
 from keras_importance.engine.scores.cut_scorer import CutScorer
 from keras_importance.engine.scores.programs import Prepared, by_element, replacing
@@ -33,6 +34,8 @@ _CATEGORICAL = (
     keras.losses.SparseCategoricalCrossentropy,
 )
 _SMALLEST = 1e-7
+# The effects of a column are gathered, multiplied and added up before the link.
+_PRODUCTS_AN_OUTPUT = 50
 
 
 class LinearisedScorer:
@@ -57,9 +60,19 @@ class LinearisedScorer:
         self._n_outputs = sum(map(math.prod, self._shapes))
         self._link = _link_of(context.compiler.model)
         self._differentiator = Differentiator(
-            context.compiler, context.data, self._before_link, in_parts=context.in_parts
+            context.compiler,
+            context.data,
+            context.meter,
+            self._before_link,
         )
         self._cut_scorer: CutScorer | None = None
+
+    @property
+    def seconds_per_row(self) -> float:
+        """Planned seconds for one row: a gradient of each output, then a score of each feature."""
+        per_score = SECONDS_A_SCORE + SECONDS_A_PRODUCT * _PRODUCTS_AN_OUTPUT * self._n_outputs
+        per_gradient = self._differentiator.seconds_per_row
+        return self._n_outputs * per_gradient + len(self._features) * per_score
 
     def perturbed(self, sample: Sample, indices: Integers) -> Iterator[FeatureScores]:
         """Scores of the given features that have a gradient, a piece of them at a time."""
@@ -82,10 +95,10 @@ class LinearisedScorer:
     def _unknown_where_missing(self, scores: FeatureScores) -> FeatureScores:
         """The scores, NaN for features with missing values, between which there is no difference."""
         missing = self._data.missing
+        if not missing:
+            return scores
         features = (self._features.features[index] for index in scores.indices)
         lacks = [any(column in missing for column in feature.columns) for feature in features]
-        if not any(lacks):
-            return scores
         known = np.array(scores.scores)
         known[np.array(lacks)] = math.nan
         return replace(scores, scores=known)
@@ -114,6 +127,7 @@ class LinearisedScorer:
             head=lambda _call, leaves, _entries: leaves,
             tail=lambda _call, values: self._after_link(values[0]),
             widest=self._n_outputs,
+            products=_PRODUCTS_AN_OUTPUT * self._n_outputs,
             held=n_columns * self._n_outputs,
         )
         return CutScorer(self._context, cut, _effects)

@@ -24,14 +24,12 @@ class FeatureScorer(Protocol):
 
 
 @runtime_checkable
-class TimedScorer(FeatureScorer, Protocol):
-    """A scorer each of whose scores costs about the same time."""
+class CountedScorer(FeatureScorer, Protocol):
+    """A scorer each of whose scores takes about the same work."""
 
-    def seconds_per_score(self, sample: Sample) -> float:
-        """Mean seconds for one row of one (feature, repeat) pair."""
-
-    def rows_in_block(self, sample: Sample) -> int:
-        """The most rows that are scored at once."""
+    @property
+    def seconds_per_score(self) -> float:
+        """Planned seconds for one row of one (feature, repeat) pair."""
 
 
 class Scoring(Protocol):
@@ -47,7 +45,7 @@ class Scoring(Protocol):
 class Exact:
     """The model's own prediction for each replaced row."""
 
-    def scorer(self, context: ScoringContext) -> TimedScorer:
+    def scorer(self, context: ScoringContext) -> CountedScorer:
         """A scorer that runs the layers that the replaced feature changes."""
         return Scorer(context) if context.batch_size is None else EachAlone(context)
 

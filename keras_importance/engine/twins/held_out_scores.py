@@ -48,7 +48,7 @@ def few_rows(model: Any, data: ValidationData) -> Any:
 def held_out_scores(model: Any, data: ValidationData, metrics: Sequence[Metric]) -> list[Floats]:
     """For each resolved metric `(n_rows,)` scores, or one number `()` if it needs all rows at once."""
     compiler = Compiler(model)
-    n_at_once = rows_at_once(model, data, in_parts=False)
+    n_at_once = rows_at_once(model, data)
 
     def scored(call: Any, inputs: Any, truth: Any) -> list[Any]:
         outputs = call(data.pack(inputs))
