@@ -81,13 +81,13 @@ def lengths_of(data: ValidationData) -> list[Floats]:
     return [standardised(np.concatenate([n, n**2, one_hot(n)], axis=1)) for n in n_valid]
 
 
-def bins_of(numbers: Floats) -> Floats:
-    """`(n_rows, n_columns, 6)` indicators of the quantile bins of each column of numbers.
+def bins_of(values: Floats) -> Floats:
+    """`(n_rows, n_columns, 6)` indicators of the quantile bins of each column.
 
     Where quantiles are equal, the bins between them are empty.
     """
-    edges = np.quantile(numbers, np.arange(1, N_BINS) / N_BINS, axis=0)
-    bins = np.sum(numbers[:, :, None] >= edges.T, axis=2)
+    edges = np.quantile(values, np.arange(1, N_BINS) / N_BINS, axis=0)
+    bins = np.sum(values[:, :, None] >= edges.T, axis=2)
     return np.asarray(bins[:, :, None] == np.arange(N_BINS), np.float64)
 
 
