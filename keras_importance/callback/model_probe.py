@@ -1,16 +1,21 @@
-"""ModelProbe: answers a detector's questions about the model, within the time budget."""
+"""ModelProbe: answers a detector's questions about the model, within a share of the scores' work."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.results.joint_importance import JointImportance
 from keras_importance.results.result import ImportanceResult
 from keras_importance.statistics.arrays import Floats
 from keras_importance.verdicts.base import ReplacesSets
-from keras_importance.verdicts.unused_signal import UnusedSignalTest
+from keras_importance.verdicts.unused_signal import UnusedSignalTest, planned_seconds_per_score
+
+# The work of the test for unused signal, as a fraction of the work of the evaluation's exact scores.
+_SIGNAL_FRACTION = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +28,6 @@ class ModelProbe:
         result: the newest result of the method.
         n_evaluations: how many evaluations are planned; None if that isn't known.
         unused_signal_test: the test for unused signal; the same object in all evaluations.
-        is_time_left: returns whether the current evaluation has time left in the budget.
     """
 
     evaluator: Evaluator
@@ -31,7 +35,6 @@ class ModelProbe:
     result: ImportanceResult
     n_evaluations: int | None
     unused_signal_test: UnusedSignalTest
-    is_time_left: Callable[[], bool] = lambda: True
 
     def jointly(self, sets: Sequence[Sequence[int]]) -> JointImportance:
         """The importance of each set of feature indices, all features of a set replaced together."""
@@ -42,9 +45,16 @@ class ModelProbe:
     def unused_signal(self, indices: Sequence[int]) -> Floats:
         """`(n_indices,)` p-values of the test for unused signal; NaN for features never tested.
 
-        At least one feature is tested. If the time is too short for all, the next evaluation begins with
-        the features that were left out.
+        As many features are tested as 0.3 times the work of the exact scores allows. The next evaluation
+        begins with the features that were left out.
         """
         return self.evaluator.within_memory(
-            lambda: self.unused_signal_test.p_values(indices, self.is_time_left)
+            lambda: self.unused_signal_test.p_values(indices, _SIGNAL_FRACTION * self._scored_seconds)
         )
+
+    @property
+    def _scored_seconds(self) -> float:
+        """Planned seconds of the exact scores of the result."""
+        result = self.result
+        n_scores = int(np.sum(result.is_exact)) * result.n_repeats * result.n_samples
+        return n_scores * planned_seconds_per_score(self.evaluator)

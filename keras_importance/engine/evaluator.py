@@ -184,7 +184,8 @@ class Evaluator:
             request: which features of which rows are replaced, and by what.
             scoring: which prediction is scored. `EXACT`: the model's own. `AVERAGED`: the mean of the
                 model's predictions over all replacing values. `LINEARISED`: that of the model's
-                first-order approximation, for features that have a gradient.
+                first-order approximation, for features that have a gradient. `LOSS_SLOPES`: none; the
+                scores are derivatives of the loss.
         """
         features = request.features
         indices = np.arange(len(self.features)) if features is None else features
@@ -261,6 +262,8 @@ class Evaluator:
             outputs=self.outputs.few,
             meter=self.meter,
             batch_size=self.mixed_rows.size if self.metric.by_batch else self.mixed_rows.batch_size,
+            loss=lambda: self.metrics.loss,
+            once=self.once,
         )
 
     @cached_property
@@ -309,16 +312,6 @@ class Evaluator:
                 "the compiled loss is no mean over rows, so no row has a gradient of its own."
             )
         return row_scores
-
-    def loss_slopes(self, data: ValidationData) -> Floats:
-        """`(n_rows, n_outputs)` derivatives of each row's compiled loss with respect to the outputs.
-
-        For outputs that are probabilities, the derivatives are with respect to their logits.
-
-        Raises:
-            ValueError: if the loss is no mean over rows.
-        """
-        return self.differentiator.loss_slopes(self.row_loss, data)
 
     @cached_property
     def differentiator(self) -> Differentiator:

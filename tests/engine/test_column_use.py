@@ -178,7 +178,8 @@ def test_codes_among_floats_are_categories_in_the_test_of_unused_signal(rng):
             model, (x, x[:, :1]), [], features=None, metric="loss", max_samples=None, seed=0
         )
     )
-    assert [test._basis(index).shape[1] for index in range(3)] == [7, 5, 7]
+    tests = test._functions.tests(range(3))
+    assert [tests[index].basis.shape[1] for index in range(3)] == [7, 5, 7]
 
 
 def test_a_table_of_floats_with_fractions_costs_no_question(monkeypatch, rng):

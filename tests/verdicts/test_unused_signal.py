@@ -90,17 +90,39 @@ def test_a_copy_of_a_used_feature_holds_no_signal_of_its_own(rng):
     assert test.p_value(1) > 1e-3
 
 
-def test_what_there_is_no_time_for_keeps_its_p_value_and_comes_first(rng):
-    x = rng.standard_normal((300, 4)).astype("float32")
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+def test_what_goes_beyond_the_work_keeps_its_p_value_and_comes_first(rng):
+    """However little work is allowed, 16 features are tested, longest ago first."""
+    x = rng.standard_normal((300, 40)).astype("float32")
+    model = keras.Sequential([keras.Input((40,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     test = UnusedSignalTest(evaluator_of(model, x, x[:, 0]))
-    first = test.p_values([0, 1, 2], lambda: False)
-    assert np.isnan(first).tolist() == [False, True, True]
-    second = test.p_values([0, 1, 2], lambda: False)
-    assert np.isnan(second).tolist() == [False, False, True]
-    assert second[0] == first[0]
-    assert not np.isnan(test.p_values([0, 1, 2], lambda: True)).any()
+    asked = list(range(36))
+    first = test.p_values(asked, 0.0)
+    assert np.isfinite(first).tolist() == [True] * 16 + [False] * 20
+    model.set_weights([value + 1 for value in model.get_weights()])
+    second = test.p_values(asked, 0.0)
+    assert np.isfinite(second).tolist() == [True] * 32 + [False] * 4
+    assert np.array_equal(second[:16], first[:16])
+    third = test.p_values(asked, 0.0)
+    assert np.isfinite(third).all()
+    assert not np.array_equal(third[:12], first[:12])
+    assert np.array_equal(third[12:32], second[12:32])
+
+
+def test_which_features_are_tested_depends_on_counted_work(rng):
+    """Twice the work, twice the features; two tests of the same rows test the same."""
+    x = rng.standard_normal((300, 80)).astype("float32")
+    model = keras.Sequential([keras.Input((80,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    evaluator = evaluator_of(model, x, x[:, 0])
+    asked = list(range(80))
+    a_feature = UnusedSignalTest(evaluator)._seconds_a_feature
+    for n_features in (20, 40, 80):
+        p_values = [
+            UnusedSignalTest(evaluator).p_values(asked, n_features * a_feature * 1.01) for _ in range(2)
+        ]
+        assert np.isfinite(p_values[0]).sum() == n_features
+        assert np.array_equal(*p_values, equal_nan=True)
 
 
 def test_signal_of_missing_values_is_seen(rng):
@@ -116,13 +138,22 @@ def test_signal_of_missing_values_is_seen(rng):
 
 def _p_values(data, features):
     """p-values where the slopes of the loss are the centred targets, as of a constant model."""
+    slopes = (data.targets - data.targets.mean()).reshape(1, 1, -1, 1).astype("float32")
+    rows = Subsamples(data, 0).rows(1000)
+
+    def scores(request, _):
+        n_features = len(request.features)
+        yield SimpleNamespace(
+            indices=request.features, scores=np.repeat(slopes[:, :, rows], n_features, axis=0)
+        )
+
     evaluator = SimpleNamespace(
         data=data,
         features=FeatureSet.from_argument(features, data.columns),
         seed=0,
         subsamples=Subsamples(data, 0),
         has_row_loss=True,
-        loss_slopes=lambda rows: (rows.targets - rows.targets.mean())[:, None].astype(float),
+        scores=scores,
     )
     test = UnusedSignalTest(evaluator)
     return [test.p_value(index) for index in range(len(evaluator.features))]

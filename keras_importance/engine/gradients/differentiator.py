@@ -27,7 +27,7 @@ from keras_importance.engine.meter import (
     SECONDS_A_PRODUCT,
     Meter,
 )
-from keras_importance.statistics.arrays import Array, Floats, Integers, unit_weights
+from keras_importance.statistics.arrays import Array, Integers, unit_weights
 
 RowScores = Callable[[Any, Any], Any]
 """A loss of each row: `(truth, outputs) -> (n_rows,)`."""
@@ -187,19 +187,6 @@ class Differentiator:
             for sums in zip(*of_chunks, strict=True)
         ]
 
-    def loss_slopes(self, row_scores: RowScores, data: ValidationData) -> Floats:
-        """`(n_rows, n_outputs)` derivatives of each row's loss with respect to the outputs.
-
-        For outputs that are probabilities, the derivatives are with respect to their logits.
-        """
-        program = self._program(self._slope_program, row_scores)
-        chunks = [(chunk.inputs, chunk.truth) for chunk in self._chunks_of(data)]
-        slopes = [
-            None if pairs is None else np.concatenate([_in_logits(*pair) for pair in pairs], axis=1)
-            for pairs in _arrays(self._each(program, chunks))
-        ]
-        return np.concatenate(self._replicas.gathered(slopes))[: data.n_rows].astype(np.float64)
-
     # --- chunks ---------------------------------------------------------------------------------
 
     def _chunks(self, data: ValidationData) -> list[_Chunk]:
@@ -306,22 +293,6 @@ class Differentiator:
         joined = flat[0] if len(flat) == 1 else ops.concatenate(flat, axis=-1)
         return self._transform(ops.cast(joined, keras.config.floatx()))
 
-    def _slope_program(
-        self, row_scores: RowScores, call: Inference, inputs: list[Any], truth: Truth
-    ) -> Any:
-        outputs = call(self._data.pack(inputs))
-        # Copies without the logits that Keras attaches to probabilities, and its losses use instead.
-        leaves = [ops.multiply(leaf, 1) for leaf in keras.tree.flatten(outputs)]
-
-        def scalar(leaves: list[Any]) -> Any:
-            return row_scores(truth, keras.tree.pack_sequence_as(outputs, leaves))
-
-        slopes = self._compiler.gradients(scalar, leaves)
-        return [
-            (ops.zeros_like(leaf) if slope is None else slope, leaf)
-            for slope, leaf in zip(slopes, leaves, strict=True)
-        ]
-
 
 def _joined(chunks: Sequence[Any], n_rows: int, replicas: Replicas) -> Any:
     """The rows of all chunks in one tensor, gathered from all replicas."""
@@ -332,16 +303,3 @@ def _joined(chunks: Sequence[Any], n_rows: int, replicas: Replicas) -> Any:
 
 def _arrays(nest: Any) -> Any:
     return keras.tree.map_structure(ops.convert_to_numpy, nest, none_is_leaf=False)
-
-
-def _in_logits(slopes: Array, outputs: Array) -> Array:
-    """`(n_rows, n_values)` derivatives; for probabilities, with respect to their logits.
-
-    The derivative with respect to a small probability is huge: a few rows would dominate all others.
-    """
-    is_probability = np.all((outputs >= 0) & (outputs <= 1))
-    if is_probability and outputs.shape[-1] > 1 and np.allclose(outputs.sum(axis=-1), 1, atol=1e-3):
-        slopes = outputs * (slopes - np.sum(outputs * slopes, axis=-1, keepdims=True))
-    elif is_probability:
-        slopes = outputs * (1 - outputs) * slopes
-    return slopes.reshape(len(slopes), -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,8 @@ class ScoringContext:
         outputs: the model's outputs for a few rows, as arrays.
         meter: counts the work of the scores.
         batch_size: how many rows the model must get at once, in their order; None for any.
+        loss: returns the compiled loss, resolved.
+        once: returns the value of a key, made when it is first asked for; see `Evaluator.once`.
     """
 
     compiler: Compiler
@@ -34,5 +37,7 @@ class ScoringContext:
     features: FeatureSet
     metric: Metric
     outputs: Any
+    loss: Callable[[], Metric]
+    once: Callable[[str, Callable[[], Any]], Any]
     meter: Meter
     batch_size: int | None = None

@@ -38,9 +38,9 @@ class Scorer:
         self._data = context.data
         self._inputs = context.device_data.inputs
         self._features = context.features
-        self._cut_scorers = [
-            cut_scorer(context, cut, partial(prepared, cut)) for cut in self._sound_cuts()
-        ]
+        # They depend on the model alone, so all scorers of a training share them.
+        sound: list[Cut] = context.once("sound cuts", self._sound_cuts)
+        self._cut_scorers = [cut_scorer(context, cut, partial(prepared, cut)) for cut in sound]
 
     def perturbed(self, sample: Sample, indices: Integers) -> Iterator[FeatureScores]:
         """Scores of the given features, a piece of them at a time, cut by cut."""

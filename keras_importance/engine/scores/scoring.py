@@ -1,9 +1,9 @@
-"""Which prediction is scored when a feature is replaced: exact, averaged or linearised."""
+"""What is computed when a feature is replaced: a score of which prediction, or slopes of the loss."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 from keras_importance.engine.scores.averaged import AveragedScorer
@@ -12,6 +12,7 @@ from keras_importance.engine.scores.exact import Scorer
 from keras_importance.engine.scores.joint import EachAlone
 from keras_importance.engine.scores.linearised import LinearisedScorer
 from keras_importance.engine.scores.sample import FeatureScores, Sample
+from keras_importance.engine.scores.slopes import SlopeScorer
 from keras_importance.statistics.arrays import Integers
 
 
@@ -70,6 +71,16 @@ class Linearised:
         return LinearisedScorer(context)
 
 
+@dataclass(frozen=True)
+class LossSlopes:
+    """Derivatives of the loss with respect to the outputs, for a loss that is a mean over rows."""
+
+    def scorer(self, context: ScoringContext) -> FeatureScorer:
+        """A scorer that runs the layers that the feature changes, and differentiates the loss."""
+        return Scorer(replace(context, metric=context.loss()), SlopeScorer)
+
+
 EXACT = Exact()
 AVERAGED = Averaged()
 LINEARISED = Linearised()
+LOSS_SLOPES = LossSlopes()
