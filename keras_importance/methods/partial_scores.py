@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.scores.linearised import MAX_OUTPUTS
-from keras_importance.engine.scores.sample import FeatureScores, Replacement, ScoreRequest
+from keras_importance.engine.scores.sample import FeatureScores, Replacement
 from keras_importance.engine.scores.scoring import LINEARISED
 from keras_importance.methods.affordable_work import Work
+from keras_importance.methods.donor_tables import common_request, request_by_feature
 from keras_importance.results.result import ImportanceResult
 from keras_importance.results.scores import Explained, Scores
 from keras_importance.statistics.arrays import Array, Floats, Integers, unit_weights, weighted_mean
@@ -36,6 +37,8 @@ class PartialScores:
         replacement: the values that take a feature's place.
         work: how many rows and repeats are scored.
         n_features: how many features, or sets of features, there are.
+        by_feature: whether each feature may have donors of its own; features that are replaced together
+            may not.
 
     Attributes:
         request: which rows are scored, with which donors and replacement.
@@ -47,14 +50,19 @@ class PartialScores:
     """
 
     def __init__(
-        self, evaluator: Evaluator, replacement: Replacement, work: Work, n_features: int
+        self,
+        evaluator: Evaluator,
+        replacement: Replacement,
+        work: Work,
+        n_features: int,
+        *,
+        by_feature: bool = False,
     ) -> None:
         self._evaluator = evaluator
-        self.request = ScoreRequest(
-            replacement,
-            Donors.draw(work.n_rows, work.n_repeats, evaluator.rng()),
-            evaluator.subsamples.rows(work.n_rows),
-        )
+        self._together = common_request(evaluator, replacement, work.n_rows, work.n_repeats)
+        self.request = self._together
+        if by_feature:
+            self.request = request_by_feature(evaluator, replacement, work.n_rows, work.n_repeats)
         self._n_rows = work.n_rows
         self._weights = self._of_rows_used(evaluator.row_weights)
         self._blocks = self._of_rows_used(evaluator.data.blocks)
@@ -87,7 +95,7 @@ class PartialScores:
             self._baseline = float(baseline)
 
     def _enter_errors(self, indices: Integers, worsening: Array, baseline: Array) -> None:
-        influence = self._influence(worsening)
+        influence = self._influence(worsening, self.request.donors.of(indices))
         self.std_error[indices] = influence.standard_error()
         if self.degrees is None:
             self.degrees = np.full(len(self.std_error), math.nan)
@@ -102,10 +110,9 @@ class PartialScores:
             self._draws = np.full(shape, math.nan, np.float32)
         self._draws[indices] = influence.draws(multipliers)
 
-    def _influence(self, worsening: Array) -> Influence:
-        request = self.request
-        donors = request.donors if request.replacement.has_donors else None
-        return Influence.of(worsening, donors, self._weights, self._blocks)
+    def _influence(self, worsening: Array, donors: Donors) -> Influence:
+        has_donors = self.request.replacement.has_donors
+        return Influence.of(worsening, donors if has_donors else None, self._weights, self._blocks)
 
     def _compared_with(self, baseline: Array) -> _Reference:
         """How much worse the rows are scored by a prediction that ignores all features.
@@ -116,9 +123,9 @@ class PartialScores:
         constant = self._of_rows_used(self._evaluator.constant_scores)
         if constant is None:
             everything = [np.arange(len(self._evaluator.features))]
-            shuffled = self._evaluator.scores_of_sets(self.request, everything)
+            shuffled = self._evaluator.scores_of_sets(self._together, everything)
             lost = self._evaluator.worsening(shuffled.scores, shuffled.baseline)[0]
-            influence = self._influence(lost)
+            influence = self._influence(lost, self._together.donors)
             mean = float(weighted_mean(lost, self._weights).mean())
             error = float(influence.standard_error())
             return _Reference(mean, error, "all features shuffled", influence.psi)

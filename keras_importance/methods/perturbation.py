@@ -14,7 +14,7 @@ from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.effort import Effort
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.scores.sample import Replacement, ScoreRequest
-from keras_importance.engine.scores.scoring import EXACT, Scoring
+from keras_importance.engine.scores.scoring import AVERAGED, EXACT, Scoring
 from keras_importance.errors import InvalidArgumentError, NotEvaluableError, speaking_as
 from keras_importance.methods.affordable_work import Work, affordable, most_urgent
 from keras_importance.methods.base import ImportanceMethod, Interrupted, need_targets
@@ -103,7 +103,10 @@ class PerturbationMethod(ImportanceMethod):
         return min(self.n_repeats, n_rows - 1)
 
     def compute(self, evaluator: Evaluator, effort: Effort) -> Scores:
-        """Scores every feature with the same rows and donors.
+        """Scores every feature with the same rows.
+
+        Donors are systematic where each prediction is scored by itself; the mean over the repeats needs
+        independent ones, whose spread tells its noise. See `Donors`.
 
         If the time is too short for all features, it first screens them all with the model's first-order
         approximation, then scores the most urgent ones exactly.
@@ -111,7 +114,8 @@ class PerturbationMethod(ImportanceMethod):
         replacement = self.replacement_for(evaluator)
         started = evaluator.clock.now()
         work = self.affordable_work(evaluator, replacement, effort)
-        partial = PartialScores(evaluator, replacement, work, len(evaluator.features))
+        n_features, by_feature = len(evaluator.features), self.scoring is not AVERAGED
+        partial = PartialScores(evaluator, replacement, work, n_features, by_feature=by_feature)
         try:
             indices = np.arange(len(evaluator.features))
             if work.n_features < len(indices):
@@ -139,7 +143,8 @@ class PerturbationMethod(ImportanceMethod):
         Args:
             evaluator: the model and the validation rows.
             sets: indices of the features of each set.
-            like: a result of this method; the same rows and donors are used again.
+            like: a result of this method; the same rows are used again. Features that are replaced
+                together have common donors.
 
         Raises:
             InvalidArgumentError: for a method with `replaces_sets = False`.

@@ -45,8 +45,9 @@ class ScoreRequest:
     """Which features of which rows are replaced, and by what.
 
     Attributes:
-        replacement: the values that replace a feature.
-        donors: which row lends its value to which, as positions in `rows`.
+        replacement: the values that replace a feature. For systematic donors, the donated values of
+            each feature lie in the feature's own order, those of the rows that are scored first.
+        donors: which row lends its value to which, as positions in `rows`, or in the features' orders.
         rows: `(n_rows,)` indices of the rows to score; None for all.
         features: indices of the features to replace, one at a time; None for all.
     """
@@ -117,7 +118,7 @@ class Sample:
 
     Attributes:
         rows: `(n_rows,)` indices of the rows in the data.
-        donors: `(n_repeats, n_rows)` indices of their donors in the data.
+        donors: `(n_repeats, n_rows)` indices of their donors in the donated values.
         tensors: the tensors that the preparing program takes: `Values`, or another nest.
     """
 
@@ -156,7 +157,8 @@ class DeviceData:
             None if kept is None else self._tensors(self._never_padding(kept)),
             self._steps if any(steps is not None for steps in self._steps) else None,
         )
-        return Sample(rows, rows[request.donors.rows], values)
+        donors = request.donors
+        return Sample(rows, rows[donors.rows] if donors.orders is None else donors.rows, values)
 
     def _lent_of(self, donated: tuple[Array | None, ...]) -> list[Any]:
         """Tensors of donated values; the data's own are on the device already."""
