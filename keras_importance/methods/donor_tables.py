@@ -14,7 +14,7 @@ from keras_importance.engine.scores.sample import Replacement, ScoreRequest
 from keras_importance.statistics.arrays import Array, Integers
 from keras_importance.statistics.donors import Donors, Orders, can_be_systematic
 
-# One for each method of a training; a method that makes new values in each evaluation pushes its own out.
+# One for each method; a method with new values in each evaluation pushes out its own.
 _MAX_KEPT = 4
 
 
