@@ -21,7 +21,7 @@ _MAX_KEPT = 4
 def common_request(
     evaluator: Evaluator, replacement: Replacement, n_rows: int, n_repeats: int
 ) -> ScoreRequest:
-    """The request with random donors, the same for all features: features of a set move together."""
+    """The request with random donors, the same for all features."""
     donors = Donors.draw(n_rows, n_repeats, evaluator.rng())
     return ScoreRequest(replacement, donors, evaluator.subsamples.rows(n_rows))
 
@@ -34,8 +34,7 @@ def request_by_feature(
     The donors are random, as in `common_request`, where rows donate nothing, where sequences are padded
     (a donor's values depend on its length too), and with fewer than 10 rows for each repeat.
     """
-    is_padded = any(valid is not None for valid in evaluator.data.valid)
-    if is_padded or not replacement.has_donors or not can_be_systematic(n_rows, n_repeats):
+    if not _can_be_systematic(evaluator, replacement, n_rows, n_repeats):
         return common_request(evaluator, replacement, n_rows, n_repeats)
     tables = evaluator.once("donor tables", lambda: _Tables(evaluator))
     table = tables.of(replacement.donated, n_rows, n_repeats)
@@ -43,12 +42,45 @@ def request_by_feature(
     return ScoreRequest(moved, table.donors, evaluator.subsamples.rows(n_rows))
 
 
+def request_of_set(
+    evaluator: Evaluator, replacement: Replacement, members: Integers, n_rows: int, n_repeats: int
+) -> ScoreRequest:
+    """The request for features that are replaced together, with the donors that their group would have.
+
+    Args:
+        evaluator: the model and the rows.
+        replacement: the values that take the features' place.
+        members: indices of the features.
+        n_rows: how many rows are scored.
+        n_repeats: donors of each row.
+    """
+    if not _can_be_systematic(evaluator, replacement, n_rows, n_repeats):
+        return common_request(evaluator, replacement, n_rows, n_repeats)
+    rows, features = evaluator.subsamples.rows(n_rows), evaluator.features.features
+    group = Feature("", tuple(column for index in members for column in features[index].columns))
+    orders = donation_orders([group], _of_rows(replacement.donated, rows), n_rows)
+    donors = Donors.systematic(orders, n_repeats, evaluator.rng())
+    return ScoreRequest(replacement, donors.listed(0), rows)
+
+
+def _can_be_systematic(
+    evaluator: Evaluator, replacement: Replacement, n_rows: int, n_repeats: int
+) -> bool:
+    is_padded = any(valid is not None for valid in evaluator.data.valid)
+    return replacement.has_donors and not is_padded and can_be_systematic(n_rows, n_repeats)
+
+
+def _of_rows(donated: Sequence[Array | None], rows: Integers | None) -> list[Array | None]:
+    """The values that some of the rows donate; None stands for all rows."""
+    return [values if values is None or rows is None else values[rows] for values in donated]
+
+
 @dataclass(frozen=True, eq=False)
 class _Table:
     """The values that rows donate, in the order of each feature.
 
     Attributes:
-        of: the values in the order of the rows. They are held here: while they live, no other array has
+        of: the values in the order of the rows. They are held here: while they live, no other tuple has
             their identity.
         donated: the values in the order of each feature, in arrays of the same shapes.
         donors: the systematic donors.
@@ -60,11 +92,14 @@ class _Table:
 
 
 class _Key(NamedTuple):
-    """What a table is made of: the numbers of rows and repeats, and the identities of the arrays."""
+    """What a table is made of: the numbers of rows and repeats, and the identity of the donated values.
+
+    It is that of the tuple: a method may write new values into the same arrays.
+    """
 
     n_rows: int
     n_repeats: int
-    arrays: tuple[int, ...]
+    donated: int
 
 
 class _Tables:
@@ -82,7 +117,7 @@ class _Tables:
 
     def of(self, donated: tuple[Array | None, ...], n_rows: int, n_repeats: int) -> _Table:
         """The table of donated values."""
-        key = _Key(n_rows, n_repeats, tuple(map(id, donated)))
+        key = _Key(n_rows, n_repeats, id(donated))
         table = self._newest.pop(key, None) or self._made(donated, n_rows, n_repeats)
         self._newest[key] = table
         if len(self._newest) > _MAX_KEPT:
@@ -90,8 +125,7 @@ class _Tables:
         return table
 
     def _made(self, donated: tuple[Array | None, ...], n_rows: int, n_repeats: int) -> _Table:
-        rows = self._rows(n_rows)
-        used = [values if values is None or rows is None else values[rows] for values in donated]
+        used = _of_rows(donated, self._rows(n_rows))
         orders = donation_orders(self._features, used, n_rows)
         donors = Donors.systematic(orders, n_repeats, self._rng())
         return _Table(donated, _in_order(self._features, donated, used, donors), donors)
@@ -115,8 +149,16 @@ def donation_orders(features: Sequence[Feature], donated: Sequence[Array | None]
             for index, column in feature.columns
             if (values := donated[index]) is not None
         ]
-        order[:] = np.lexsort(keys[::-1]) if keys else np.arange(n_rows)
+        order[:] = _sorted(keys) if keys else np.arange(n_rows)
     return orders
+
+
+def _sorted(keys: Sequence[Array]) -> Integers:
+    """The rows by the first key; rows of equal keys by the next one, and last as they stand."""
+    order = np.argsort(keys[0], kind="stable")
+    first = keys[0][order]
+    has_ties = len(keys) > 1 and bool(np.any(first[1:] == first[:-1]))
+    return np.lexsort(keys[::-1]) if has_ties else order
 
 
 def _in_order(

@@ -79,8 +79,14 @@ class PartialScores:
         self._third = np.full((n_features, 4), math.nan)
         self._draws: NDArray[np.float32] | None = None
 
-    def enter(self, scores: FeatureScores) -> None:
-        """Adds the exact scores of some features."""
+    def enter(self, scores: FeatureScores, donors: Donors | None = None) -> None:
+        """Adds the exact scores of some features, or sets.
+
+        Args:
+            scores: the scores.
+            donors: their donors; None for those of the request.
+        """
+        donors = donors or self.request.donors.of(scores.indices)
         indices, baseline = scores.indices, scores.baseline
         worsening = self._evaluator.worsening(scores.scores, baseline)
         self._of_rows = baseline.ndim == 1
@@ -88,14 +94,16 @@ class PartialScores:
         if self._of_rows:
             self.importances[indices] = weighted_mean(worsening, self._weights)
             self._baseline = float(weighted_mean(baseline, self._weights))
-            self._enter_errors(indices, worsening, baseline)
+            self._enter_errors(indices, worsening, baseline, donors)
         else:
             self.importances[indices] = worsening
             self.std_error[indices] = repeats_standard_error(worsening)
             self._baseline = float(baseline)
 
-    def _enter_errors(self, indices: Integers, worsening: Array, baseline: Array) -> None:
-        influence = self._influence(worsening, self.request.donors.of(indices))
+    def _enter_errors(
+        self, indices: Integers, worsening: Array, baseline: Array, donors: Donors
+    ) -> None:
+        influence = self._influence(worsening, donors)
         self.std_error[indices] = influence.standard_error()
         if self.degrees is None:
             self.degrees = np.full(len(self.std_error), math.nan)

@@ -18,6 +18,7 @@ from keras_importance.engine.scores.scoring import AVERAGED, EXACT, Scoring
 from keras_importance.errors import InvalidArgumentError, NotEvaluableError, speaking_as
 from keras_importance.methods.affordable_work import Work, affordable, most_urgent
 from keras_importance.methods.base import ImportanceMethod, Interrupted, need_targets
+from keras_importance.methods.donor_tables import request_of_set
 from keras_importance.methods.partial_scores import PartialScores
 from keras_importance.progress import progress_bar
 from keras_importance.results.joint_importance import JointImportance
@@ -144,8 +145,8 @@ class PerturbationMethod(ImportanceMethod):
         Args:
             evaluator: the model and the validation rows.
             sets: indices of the features of each set.
-            like: a result of this method; the same rows are used again. Features that are replaced
-                together have common donors.
+            like: a result of this method; the same rows are used again. A set has the donors that it
+                would have as a group.
 
         Raises:
             InvalidArgumentError: for a method with `replaces_sets = False`.
@@ -156,11 +157,13 @@ class PerturbationMethod(ImportanceMethod):
                 "of them. Pass the set as a group: features={'pair': [0, 1]}."
             )
         replacement = self.replacement_for(evaluator)
-        partial = PartialScores(
-            evaluator, replacement, Work(like.n_samples, like.n_repeats, len(sets)), len(sets)
-        )
-        members = [np.array(indices, np.int64) for indices in sets]
-        partial.enter(evaluator.scores_of_sets(partial.request, members))
+        n_rows, n_repeats = like.n_samples, like.n_repeats
+        partial = PartialScores(evaluator, replacement, Work(n_rows, n_repeats, len(sets)), len(sets))
+        for index, indices in enumerate(sets):
+            members = np.array(indices, np.int64)
+            request = request_of_set(evaluator, replacement, members, n_rows, n_repeats)
+            scores = evaluator.scores_of_sets(request, [members])
+            partial.enter(replace(scores, indices=np.array([index])), request.donors)
         usual = np.full(len(sets), like.usual_degrees, np.float64)
         return JointImportance(
             sets=tuple(tuple(like.feature_names[i] for i in indices) for indices in sets),

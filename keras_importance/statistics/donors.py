@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -99,6 +100,12 @@ class Donors:
         """`(n_repeats, n_rows)` the donors of each row for a feature, as rows."""
         return self.rows if self.orders is None else self.order_of(feature)[self.rows]
 
+    def listed(self, feature: int) -> Donors:
+        """The donors for a feature as rows, without orders."""
+        recipients = np.empty_like(self.recipients)
+        recipients[:, self.order_of(feature)] = self.recipients
+        return Donors(self.rows_for(feature), recipients)
+
     def order_of(self, feature: int) -> Integers:
         """`(n_rows,)` the row at each position, in the order of a feature."""
         return np.arange(self.rows.shape[1]) if self.orders is None else self.orders[feature]
@@ -112,18 +119,19 @@ def can_be_systematic(n_rows: int, n_repeats: int) -> bool:
 def _without_own(orders: Orders, start: Integers, shifts: Integers, rng: np.random.Generator) -> Orders:
     """The orders, in which each row that would be its own donor changes places with a random row.
 
-    The random row is one whose value may lie anywhere: a neighbour in the order would hardly differ from
-    the row itself, and importances would be too small by `1 / n`.
+    A neighbour in the order would not do: it hardly differs from the row itself, and importances would
+    be too small by `1 / n`. An order does not depend on those of the other features.
     """
     orders = orders.copy()
     n_rows = len(start)
-    position = np.arange(n_rows)
+    position, drawn = np.arange(n_rows), rng.permutation(n_rows)
     is_shift = np.zeros(n_rows, bool)
     is_shift[shifts] = True
     for order in orders:
+        others = itertools.cycle(drawn)
         for own in np.flatnonzero(is_shift[(position - start[order]) % n_rows]):
             while is_shift[(own - start[order[own]]) % n_rows]:
-                other = rng.integers(n_rows)
+                other = next(others)
                 if not is_shift[(other - start[order[own]]) % n_rows]:
                     order[[own, other]] = order[[other, own]]
     return orders
