@@ -188,13 +188,12 @@ def test_systematic_donors_have_the_influences_of_the_same_donors_listed_for_eac
         np.testing.assert_allclose(some.psi[0], alone.psi, rtol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["normal", "binary, 5%", "category of 5", "group of two", "sequence"])
+@pytest.mark.parametrize("kind", ["normal", "binary, 5%", "category of 5", "sequence"])
 def test_three_systematic_donors_leave_no_more_error_than_five_random_ones(kind):
-    """Relative to 50 random donors; 1,000 replicates of 200 rows, so a ratio is known to .01."""
-    error = systematic.relative_errors(systematic.KINDS[kind], systematic.nonlinear, 200, 1000)
+    """Relative to 50 random donors; 600 replicates of 200 rows, so a ratio is known to about .015."""
+    error = systematic.relative_errors(systematic.KINDS[kind], systematic.nonlinear, 200, 600)
     assert error["systematic 3"] < error["random 5"] + 0.03
     assert error["systematic 3"] < error["random 3"]
-    assert error["systematic 3"] < 1.12
 
 
 @pytest.mark.parametrize(
