@@ -8,6 +8,7 @@ from keras_importance.data.features import FeatureSet
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.evaluator import Evaluator
 from keras_importance.engine.scores.sample import Replacement
+from keras_importance.engine.scores.scoring import EXACT
 from keras_importance.errors import NotEvaluableError
 from keras_importance.methods.perturbation import PerturbationMethod
 from keras_importance.methods.redrawing import conditional_replacement
@@ -50,6 +51,8 @@ class ConditionalPermutation(PerturbationMethod):
     the other features.
     **Padded steps** of sequences keep their values. The `k`-th valid step of a row gets the residual of
     its donor's `k`-th valid step. In the regressions a padded number is the mean of its step.
+    **Donors** are spread evenly over the residuals of the feature, and the categories of a row's draws
+    evenly over its probabilities, from random starts; see `Donors` and `PermutationImportance`.
 
     The standard error takes into account that each row is both scored and a donor. It holds for
     independent draws as well. It ignores that the regressions are estimated.
@@ -87,10 +90,11 @@ class ConditionalPermutation(PerturbationMethod):
 
     def replacement_for(self, evaluator: Evaluator) -> Replacement:
         """The replacement for the evaluator's features, fitted at the first evaluation and kept."""
+        spread = self.scoring is EXACT  # the noise of a mean prediction is told from independent draws
         return evaluator.once(
-            ("conditional replacement", self.n_repeats),
+            ("conditional replacement", self.n_repeats, spread),
             lambda: conditional_replacement(
-                evaluator.data, evaluator.features, self.n_repeats, evaluator.seed
+                evaluator.data, evaluator.features, self.n_repeats, evaluator.seed, spread=spread
             ),
         )
 

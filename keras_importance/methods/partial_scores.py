@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_importance.engine.evaluator import Evaluator
-from keras_importance.engine.scores.sample import FeatureScores, Replacement, ScoreRequest
+from keras_importance.engine.scores.sample import FeatureScores, Replacement
 from keras_importance.engine.scores.scoring import LINEARISED
 from keras_importance.methods.affordable_work import Work
+from keras_importance.methods.donor_tables import common_request, request_by_feature
 from keras_importance.results.result import ImportanceResult
 from keras_importance.results.scores import Explained, Scores
 from keras_importance.statistics.arrays import Array, Floats, Integers, unit_weights, weighted_mean
@@ -35,6 +36,8 @@ class PartialScores:
         replacement: the values that take a feature's place.
         work: how many rows and repeats are scored.
         n_features: how many features, or sets of features, there are.
+        by_feature: whether each feature may have donors of its own; features that are replaced together
+            may not.
 
     Attributes:
         request: which rows are scored, with which donors and replacement.
@@ -46,14 +49,20 @@ class PartialScores:
     """
 
     def __init__(
-        self, evaluator: Evaluator, replacement: Replacement, work: Work, n_features: int
+        self,
+        evaluator: Evaluator,
+        replacement: Replacement,
+        work: Work,
+        n_features: int,
+        *,
+        by_feature: bool = False,
     ) -> None:
         self._evaluator = evaluator
-        self.request = ScoreRequest(
-            replacement,
-            Donors.draw(work.n_rows, work.n_repeats, evaluator.rng()),
-            evaluator.subsamples.rows(work.n_rows),
-        )
+        self._replacement = replacement
+        self._together = common_request(evaluator, replacement, work.n_rows, work.n_repeats)
+        self.request = self._together
+        if by_feature:
+            self.request = request_by_feature(evaluator, replacement, work.n_rows, work.n_repeats)
         self._n_rows = work.n_rows
         self._weights = self._of_rows_used(evaluator.row_weights)
         self._blocks = self._of_rows_used(evaluator.data.blocks)
@@ -70,8 +79,14 @@ class PartialScores:
         self._third = np.full((n_features, 4), math.nan)
         self._draws: NDArray[np.float32] | None = None
 
-    def enter(self, scores: FeatureScores) -> None:
-        """Adds the exact scores of some features."""
+    def enter(self, scores: FeatureScores, donors: Donors | None = None) -> None:
+        """Adds the exact scores of some features, or sets.
+
+        Args:
+            scores: the scores.
+            donors: their donors; None for those of the request.
+        """
+        donors = donors or self.request.donors.of(scores.indices)
         indices, baseline = scores.indices, scores.baseline
         worsening = self._evaluator.worsening(scores.scores, baseline)
         self._of_rows = baseline.ndim == 1
@@ -79,14 +94,16 @@ class PartialScores:
         if self._of_rows:
             self.importances[indices] = weighted_mean(worsening, self._weights)
             self._baseline = float(weighted_mean(baseline, self._weights))
-            self._enter_errors(indices, worsening, baseline)
+            self._enter_errors(indices, worsening, baseline, donors)
         else:
             self.importances[indices] = worsening
             self.std_error[indices] = repeats_standard_error(worsening)
             self._baseline = float(baseline)
 
-    def _enter_errors(self, indices: Integers, worsening: Array, baseline: Array) -> None:
-        influence = self._influence(worsening)
+    def _enter_errors(
+        self, indices: Integers, worsening: Array, baseline: Array, donors: Donors
+    ) -> None:
+        influence = self._influence(worsening, donors)
         self.std_error[indices] = influence.standard_error()
         if self.degrees is None:
             self.degrees = np.full(len(self.std_error), math.nan)
@@ -101,10 +118,9 @@ class PartialScores:
             self._draws = np.full(shape, math.nan, np.float32)
         self._draws[indices] = influence.draws(multipliers)
 
-    def _influence(self, worsening: Array) -> Influence:
-        request = self.request
-        donors = request.donors if request.replacement.has_donors else None
-        return Influence.of(worsening, donors, self._weights, self._blocks)
+    def _influence(self, worsening: Array, donors: Donors) -> Influence:
+        has_donors = self.request.replacement.has_donors
+        return Influence.of(worsening, donors if has_donors else None, self._weights, self._blocks)
 
     def _compared_with(self, baseline: Array) -> _Reference:
         """How much worse the rows are scored by a prediction that ignores all features.
@@ -115,9 +131,9 @@ class PartialScores:
         constant = self._of_rows_used(self._evaluator.constant_scores)
         if constant is None:
             everything = [np.arange(len(self._evaluator.features))]
-            shuffled = self._evaluator.scores_of_sets(self.request, everything)
+            shuffled = self._evaluator.scores_of_sets(self._together, everything)
             lost = self._evaluator.worsening(shuffled.scores, shuffled.baseline)[0]
-            influence = self._influence(lost)
+            influence = self._influence(lost, self._together.donors)
             mean = float(weighted_mean(lost, self._weights).mean())
             error = float(influence.standard_error())
             return _Reference(mean, error, "all features shuffled", influence.psi)
@@ -146,8 +162,7 @@ class PartialScores:
         evaluator, request = self._evaluator, self.request
         if n_rows < self._n_rows:
             # A second donor narrows the error less than a second row.
-            donors = Donors.draw(n_rows, 1, evaluator.rng())
-            request = replace(request, donors=donors, rows=evaluator.subsamples.rows(n_rows))
+            request = common_request(evaluator, self._replacement, n_rows, n_repeats=1)
         weights = evaluator.row_weights
         if weights is not None and request.rows is not None:
             weights = weights[request.rows]

@@ -18,9 +18,11 @@ class PermutationImportance(PerturbationMethod):
     importance, both may, or they may share it. Shuffling one breaks its dependence on the others, so the
     model is run on inputs outside of their joint distribution.
 
-    A row's donor is its neighbour at a fixed distance in a seeded shuffle of the rows. So no row is its
-    own donor, all rows donate equally often, and all features and epochs use the same donors. A feature
-    of a sequence is replaced by the donor's whole trajectory, a group by all the donor's columns.
+    A row's donors are spread evenly over the feature's values, from a random start that is the same in
+    every epoch; see `Donors`. No row is its own donor, and all rows donate equally often. So 3 donors
+    have an error 2 to 9% above that of infinitely many, as 5 random ones would have 2 to 12%. Donors are
+    random for padded sequences, and with fewer than 10 rows for each repeat. A feature of a sequence is
+    replaced by the donor's whole trajectory, a group by all the donor's columns.
 
     Steps that the model masks are padding: they keep their values. A row's valid steps get the values of
     the donor's valid steps in their order, from the start again where the donor is shorter.

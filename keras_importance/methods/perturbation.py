@@ -20,10 +20,11 @@ from keras_importance.engine.planned_work import (
     takes_part,
 )
 from keras_importance.engine.scores.sample import Replacement
-from keras_importance.engine.scores.scoring import EXACT, Scoring
+from keras_importance.engine.scores.scoring import AVERAGED, EXACT, Scoring
 from keras_importance.errors import InvalidArgumentError, NotEvaluableError, speaking_as
 from keras_importance.methods.affordable_work import Work, affordable, most_urgent
 from keras_importance.methods.base import ImportanceMethod, Interrupted, need_targets
+from keras_importance.methods.donor_tables import request_of_set
 from keras_importance.methods.partial_scores import PartialScores
 from keras_importance.progress import progress_bar
 from keras_importance.results.joint_importance import JointImportance
@@ -46,8 +47,9 @@ class PerturbationMethod(ImportanceMethod):
     scored both ways.
 
     Args:
-        n_repeats: donors per row. Five are enough: more rows narrow the intervals, more repeats
-            hardly do.
+        n_repeats: donors per row. Three are enough: more rows narrow the intervals, more repeats hardly
+            do. The error is then 2 to 9% larger than with infinitely many, for numbers, categories,
+            groups and sequences alike; five random donors leave 2 to 12%.
         name: name in results and tags; None for the name that the class has.
 
     Raises:
@@ -66,7 +68,7 @@ class PerturbationMethod(ImportanceMethod):
     screen_scale = 1.0
     """Rough ratio of the method's importance to what the screen estimates: plain replacement."""
 
-    def __init__(self, n_repeats: int = 5, *, name: str | None = None) -> None:
+    def __init__(self, n_repeats: int = 3, *, name: str | None = None) -> None:
         super().__init__(name=name)
         with speaking_as(type(self).__name__):
             self.n_repeats = whole_number("n_repeats", n_repeats, at_least=1)
@@ -108,7 +110,10 @@ class PerturbationMethod(ImportanceMethod):
         return min(self.n_repeats, n_rows - 1)
 
     def compute(self, evaluator: Evaluator, effort: Effort) -> Scores:
-        """Scores every feature with the same rows and donors.
+        """Scores every feature with the same rows.
+
+        Donors are systematic where each prediction is scored by itself; the mean over the repeats needs
+        independent ones, whose spread tells its noise. See `Donors`.
 
         If the time is too short for all features, it first screens them all with the model's first-order
         approximation, then scores the most urgent ones exactly.
@@ -119,7 +124,8 @@ class PerturbationMethod(ImportanceMethod):
             n_screened = rows_to_screen(evaluator, effort.seconds / 2)
             left = max(effort.seconds - seconds_to_screen(evaluator, n_screened), 0.0)
             work = self.affordable_work(evaluator, replace(effort, seconds=left))
-        partial = PartialScores(evaluator, replacement, work, len(evaluator.features))
+        n_features, by_feature = len(evaluator.features), self.scoring is not AVERAGED
+        partial = PartialScores(evaluator, replacement, work, n_features, by_feature=by_feature)
         try:
             indices = np.arange(len(evaluator.features))
             if work.n_features < len(indices):
@@ -146,7 +152,8 @@ class PerturbationMethod(ImportanceMethod):
         Args:
             evaluator: the model and the validation rows.
             sets: indices of the features of each set.
-            like: a result of this method; the same rows and donors are used again.
+            like: a result of this method; the same rows are used again. A set has the donors that it
+                would have as a group.
 
         Raises:
             InvalidArgumentError: for a method with `replaces_sets = False`.
@@ -157,11 +164,13 @@ class PerturbationMethod(ImportanceMethod):
                 "of them. Pass the set as a group: features={'pair': [0, 1]}."
             )
         replacement = self.replacement_for(evaluator)
-        partial = PartialScores(
-            evaluator, replacement, Work(like.n_samples, like.n_repeats, len(sets)), len(sets)
-        )
-        members = [np.array(indices, np.int64) for indices in sets]
-        partial.enter(evaluator.scores_of_sets(partial.request, members))
+        n_rows, n_repeats = like.n_samples, like.n_repeats
+        partial = PartialScores(evaluator, replacement, Work(n_rows, n_repeats, len(sets)), len(sets))
+        for index, indices in enumerate(sets):
+            members = np.array(indices, np.int64)
+            request = request_of_set(evaluator, replacement, members, n_rows, n_repeats)
+            scores = evaluator.scores_of_sets(request, [members])
+            partial.enter(replace(scores, indices=np.array([index])), request.donors)
         usual = np.full(len(sets), like.usual_degrees, np.float64)
         return JointImportance(
             sets=tuple(tuple(like.feature_names[i] for i in indices) for indices in sets),

@@ -20,7 +20,12 @@ _MAX_CLASSES = 50
 
 
 def conditional_replacement(
-    data: ValidationData, features: FeatureSet, n_repeats: int, seed: int = 0
+    data: ValidationData,
+    features: FeatureSet,
+    n_repeats: int,
+    seed: int = 0,
+    *,
+    spread: bool = False,
 ) -> Replacement:
     """The replacement that redraws each feature given all other features.
 
@@ -34,6 +39,8 @@ def conditional_replacement(
         features: the features; each is redrawn given all columns outside of it.
         n_repeats: how many times categories are drawn.
         seed: seed of these draws. All features use the same random numbers.
+        spread: whether the categories of a row are spread evenly over its probabilities; else they are
+            drawn independently.
     """
     table = RegressionTable.of(data, features)
     fitted = residuals(table.values, table.of_features, data.weights, data.blocks)
@@ -47,7 +54,8 @@ def conditional_replacement(
         label = classes(codes, _MAX_CLASSES)
         predictors = table.predictors_of(elements, fitted, int(label.max()) + 1)
         chances = class_probabilities(predictors, label, data.weights)
-        rows = drawn_rows(chances, label, n_repeats, generator(seed, "categories"), data.weights)
+        rng = generator(seed, "categories")
+        rows = drawn_rows(chances, label, n_repeats, rng, data.weights, spread=spread)
         for column in feature.columns:
             if column in table.categories:
                 drafts.draw(column, rows)

@@ -76,6 +76,8 @@ def drawn_rows(
     n_repeats: int,
     rng: np.random.Generator,
     weights: Floats | None = None,
+    *,
+    spread: bool = False,
 ) -> Integers:
     """`(n_repeats, n_rows)` index of the row that is drawn at random for each row.
 
@@ -85,12 +87,16 @@ def drawn_rows(
     Args:
         probabilities: `(n_rows, n_classes)` of the classes.
         label: `(n_rows,)` class of each row.
-        n_repeats: independent draws for each row.
+        n_repeats: draws for each row.
         rng: source of randomness.
         weights: `(n_rows,)` weights of the rows; None for equal ones.
+        spread: whether the classes of a row's draws are spread evenly over its probabilities, from a
+            random start, as in a systematic sample; else all draws are independent.
     """
     n_rows = len(label)
     u = rng.random((2, n_repeats, n_rows))
+    if spread:
+        u[0] = (u[0, 0] + np.arange(n_repeats)[:, None] / n_repeats) % 1
     ends = np.cumsum(probabilities, axis=1)[:, :-1]
     drawn = np.sum(u[0][..., None] > ends, axis=-1)
     order = np.argsort(label, kind="stable")

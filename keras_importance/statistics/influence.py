@@ -64,7 +64,8 @@ class Influence:
 
         Args:
             differences: perturbed minus baseline scores.
-            donors: the donors of the differences; None where each depends on one row alone.
+            donors: the donors of the differences; None where each depends on one row alone. With
+                `orders`, these are those of the differences' features.
             weights: `(n_rows,)` weights of the rows, of any mean; None for equal ones.
             blocks: `(n_rows,)` blocks of rows that depend on one another; None for independent rows.
         """
@@ -80,6 +81,9 @@ class Influence:
         n_repeats = differences.shape[-2]
         for k in range(n_repeats):
             given += np.take(centred[..., k, :], donors.recipients[k], axis=-1)
+        if donors.orders is not None:  # given is by position
+            by_position, given = given, np.empty_like(given)
+            np.put_along_axis(given, donors.orders, by_position, axis=-1)
         return cls(received + given / n_repeats, received, centred, donors, weights, blocks)
 
     def standard_error(self) -> Floats:
@@ -111,9 +115,8 @@ class Influence:
             twice = sums_of_squares(centred) / n_repeats**2
         else:
             block, n_blocks = label_indices(self.blocks)
-            cell, n_cells = label_indices(block * n_blocks + block[self.donors.rows])
             psi = group_sums(psi, block, n_blocks)
-            twice = sums_of_squares(group_sums(centred, cell, n_cells)) / n_repeats**2
+            twice = _squares_of_cells(centred, self.donors, block, n_blocks) / n_repeats**2
         # Centring by the estimate takes (2 error)² from each psi_i² and error²/K from the cells.
         lost = 4 - 1 / n_repeats
         if n_blocks <= lost:
@@ -191,6 +194,27 @@ class Influence:
         psi, error = self.psi.reshape(-1, n_rows), self.standard_error().ravel()
         draws = multiplier_draws(psi, multipliers, error, self.blocks)
         return draws.reshape(*self.psi.shape[:-1], multipliers.shape[1])
+
+
+def _squares_of_cells(
+    differences: NDArray[Any], donors: Donors, block: Integers, n_blocks: int
+) -> Floats:
+    """`(f,)` sums of the squares of the sums over the cells of `(f, n_repeats * n_rows)` differences.
+
+    Args:
+        differences: the differences of each feature.
+        donors: their donors.
+        block: `(n_rows,)` the block of each row.
+        n_blocks: how many blocks there are.
+    """
+    if donors.orders is None:
+        cell, n_cells = label_indices(block * n_blocks + block[donors.rows])
+        return sums_of_squares(group_sums(differences, cell, n_cells))
+    squares = np.empty(len(differences))
+    for index, of_feature in enumerate(differences):
+        cell, n_cells = label_indices(block * n_blocks + block[donors.rows_for(index)])
+        squares[index] = sums_of_squares(group_sums(of_feature[None], cell, n_cells))[0]
+    return squares
 
 
 def multiplier_draws(

@@ -59,7 +59,7 @@ class ReplacesSets(Protocol):
         Args:
             evaluator: the model and the validation rows.
             sets: for each set the indices of its features.
-            like: a result of this method; the same rows and donors are used again.
+            like: a result of this method; the same rows are used again.
         """
 
 

@@ -14,6 +14,7 @@ import platform
 from collections.abc import Callable
 
 import numpy as np
+import systematic
 
 from keras_importance.statistics.arrays import Floats
 from keras_importance.statistics.donors import Donors
@@ -115,7 +116,11 @@ def main() -> None:
     """Prints the tables of coverages."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--replicates", type=int, default=1000)
+    parser.add_argument("--systematic", action="store_true", help="the table of systematic donors alone")
     arguments = parser.parse_args()
+    if arguments.systematic:
+        systematic.print_tables(arguments.replicates)
+        return
     rng = np.random.default_rng(0)
     print(
         f"Python {platform.python_version()}, NumPy {np.__version__}, {arguments.replicates} replicates\n"
@@ -138,6 +143,7 @@ def main() -> None:
         for memory in (0.0, 0.9, 0.98):
             by_blocks, by_rows = window_coverage(memory, n_rows, 24, n_replicates)
             print(f"| {n_rows} | {memory} | {by_blocks:.3f} | {by_rows:.3f} |", flush=True)
+    systematic.print_tables(arguments.replicates)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,10 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from models.donors_by_hand import donors_of_columns
 
 from keras_importance import FeatureImportance, PermutationImportance, compute_importance
 from keras_importance.errors import ImportanceWarning
-from keras_importance.statistics.arrays import generator
-from keras_importance.statistics.donors import Donors
 
 N_ROWS, N_REPEATS = 240, 4
 
@@ -22,11 +21,11 @@ def permutation(model, data, **arguments):
 
 def by_hand(score, x, n_columns=None):
     """What a score rises by when a column takes the values of the same donors."""
-    donors = Donors.draw(len(x), N_REPEATS, generator(0, "evaluation")).rows
+    donors = donors_of_columns(x, N_REPEATS)
     rises = []
     for column in range(n_columns or x.shape[-1]):
         total = 0.0
-        for donor in donors:
+        for donor in donors[column]:
             moved = x.copy()
             moved[..., column] = x[donor][..., column]
             total += score(moved) - score(x)

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from models.donors_by_hand import donors_of
 from models.generated_cases import (
     FEATURES,
     JUNK,
@@ -45,8 +46,6 @@ from keras_importance.data.padding import lent
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.masks import with_valid_steps
 from keras_importance.methods import METHODS, methods_from_argument
-from keras_importance.statistics.arrays import generator
-from keras_importance.statistics.donors import Donors
 
 N_EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 SEVERAL = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
@@ -406,10 +405,12 @@ def check_by_hand(
         return
     data = ValidationData.read((case.nest(leaves), targets[0]), input_names=case.names)
     valid = with_valid_steps(data, model).valid
-    sets = [one.columns for one in FeatureSet.from_argument(features, data.columns).features]
+    every = FeatureSet.from_argument(features, data.columns).features
+    sets = [one.columns for one in every]
     assert sorted(column for one in sets for column in one) == columns
     seed, n = arguments["seed"], len(rows)
-    donors = Donors.draw(n, n_repeats, generator(seed, "evaluation"))
+    is_padded = any(of_input is not None for of_input in valid)
+    donors = donors_of(every, data.inputs, n_repeats, seed, is_padded=is_padded)
 
     def loss(inputs: list[Any], repeats: int) -> Any:
         outputs = model(case.nest([case.tensor(leaf) for leaf in inputs]), training=False)
@@ -419,12 +420,12 @@ def check_by_hand(
 
     baseline = loss(leaves, 1)[0]
     assert result.baseline_score == pytest.approx(np.average(baseline, weights=w), rel=1e-3, abs=1e-5)
-    for found, one in zip(result.importances, sets, strict=True):
+    for found, one, of_feature in zip(result.importances, sets, donors, strict=True):
         moved = [np.concatenate([leaf] * n_repeats) for leaf in leaves]
         for number, column in one:
             place = ... if leaves[number].ndim == 1 else (..., column)
             moved[number][place] = np.concatenate(
-                [lent(leaves[number], valid[number], rows)[place] for rows in donors.rows]
+                [lent(leaves[number], valid[number], rows)[place] for rows in of_feature]
             )
         expected = np.average(loss(moved, n_repeats) - baseline, axis=1, weights=w)
         scale = 1 + np.abs(baseline).max()

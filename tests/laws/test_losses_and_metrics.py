@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from models import fit_forms, keras_scores, own_scores
 from models.beside_evaluate import Cell, Recording, agreement, in_training, loop, of_model
+from models.donors_by_hand import donors_of
 from models.situations import Rows, Situation, network, table, with_fixed_weights
 
 from keras_importance import compute_importance
@@ -108,23 +109,17 @@ def test_the_loop_is_right_where_the_answer_is_known():
     y = np.asarray(model(x))
     method = Recording(3)
     compute_importance(model, (x, y), methods=[method])
-    donors = result_donors(method)
+    evaluator = method.evaluator
+    donors = donors_of(evaluator.features.features, evaluator.data.inputs, 3)
     expected = []
     for column in range(x.shape[1]):
         changes = []
-        for of_rows in donors:
+        for of_rows in donors[column]:
             moved = x.copy()
             moved[:, column] = x[of_rows, column]
             changes.append(np.mean((np.asarray(model(moved)) - y) ** 2))
         expected.append(np.mean(changes))
     assert loop(model, Rows(x, y), method.evaluator)["loss"] == pytest.approx(expected, rel=1e-4)
-
-
-def result_donors(method: Recording) -> np.ndarray:
-    from keras_importance.statistics.donors import Donors
-
-    evaluator = method.evaluator
-    return Donors.draw(evaluator.data.n_rows, 3, evaluator.rng()).rows
 
 
 @pytest.mark.parametrize(

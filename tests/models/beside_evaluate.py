@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from models.donors_by_hand import donors_of
 from models.situations import Rows, Situation
 
 from keras_importance import (
@@ -17,7 +18,6 @@ from keras_importance import (
     PermutationImportance,
     compute_importance,
 )
-from keras_importance.statistics.donors import Donors
 
 TOLERANCE = 1e-4
 """Share of the largest importance by which ours may differ where the donors are the same."""
@@ -170,14 +170,15 @@ def loop(model: Any, rows: Rows, evaluator: Any, *, has_padding: bool = False) -
         }
 
     plain = scores(leaves)
+    features = evaluator.features.features
     if has_padding:
-        donors = _donors_of_equal_length(leaves[0])
+        donors = [_donors_of_equal_length(leaves[0])] * len(features)
     else:
-        donors = Donors.draw(len(kept), N_REPEATS, evaluator.rng()).rows
+        donors = donors_of(features, evaluator.data.inputs, N_REPEATS, evaluator.seed)
     found: dict[str, list[float]] = {name: [] for name in plain}
-    for feature in evaluator.features.features:
+    for feature, of_feature in zip(features, donors, strict=True):
         rises: dict[str, list[float]] = {name: [] for name in plain}
-        for of_rows in donors:
+        for of_rows in of_feature:
             moved = [leaf.copy() for leaf in leaves]
             for place, column in feature.columns:
                 at = ... if leaves[place].ndim == 1 else (..., column)

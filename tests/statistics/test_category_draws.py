@@ -33,3 +33,18 @@ def test_neighbouring_categories_are_merged_where_there_are_many(rng):
     assert len(np.unique(label)) == 50
     assert np.bincount(label).max() < 2 * 5000 / 50
     assert np.all(np.diff(label[np.argsort(codes[:, 0])]) >= 0)
+
+
+def test_draws_that_are_spread_have_the_same_law_and_less_noise(rng):
+    """4,000 rows of one law: each class as often as its probability; of 4 draws nearly that many."""
+    chances = np.tile([0.5, 0.25, 0.25], (4000, 1))
+    label = np.arange(4000) % 3
+    spread, free = (
+        label[drawn_rows(chances, label, 4, rng, spread=is_spread)] for is_spread in (True, False)
+    )
+    for repeat in spread:
+        np.testing.assert_allclose(np.bincount(repeat) / 4000, [0.5, 0.25, 0.25], atol=0.03)
+    for drawn, most in ((spread, 1e-9), (free, np.inf)):
+        counts = (drawn == 0).sum(axis=0)
+        assert np.var(counts) <= most
+    assert np.var((free == 0).sum(axis=0)) > 0.9

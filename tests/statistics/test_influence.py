@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from benchmarks import systematic
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -156,3 +157,54 @@ def test_standard_errors_are_right_for_independent_draws():
         found.append((d.mean(), Influence.of(d, donors).standard_error()))
     means, errors = np.array(found).T
     assert np.sqrt(np.mean(errors**2)) == pytest.approx(means.std(), rel=0.05)
+
+
+# --- systematic donors --------------------------------------------------------------------------
+
+
+def _drawn_by_feature(n_features, n_rows, n_repeats, seed=0):
+    rng = np.random.default_rng(seed)
+    orders = rng.permuted(np.tile(np.arange(n_rows, dtype=np.int32), (n_features, 1)), axis=1)
+    donors = Donors.systematic(orders, n_repeats, rng)
+    differences = rng.standard_normal((n_features, n_repeats, n_rows)) + rng.standard_normal(n_rows)
+    return differences, donors
+
+
+@pytest.mark.parametrize("n_rows_a_block", [None, 3])
+def test_systematic_donors_have_the_influences_of_the_same_donors_listed_for_each_feature(
+    n_rows_a_block,
+):
+    """Each feature by itself, with its rows as plain donors."""
+    differences, donors = _drawn_by_feature(4, 90, 3)
+    blocks = None if n_rows_a_block is None else np.arange(90) // n_rows_a_block
+    together = Influence.of(differences, donors, blocks=blocks)
+    for feature in range(4):
+        rows = donors.rows_for(feature)
+        plain = Donors(rows, np.argsort(rows, axis=1))
+        alone = Influence.of(differences[feature], plain, blocks=blocks)
+        np.testing.assert_allclose(together.psi[feature], alone.psi, rtol=1e-12)
+        assert together.standard_error()[feature] == pytest.approx(float(alone.standard_error()))
+        some = Influence.of(differences[[feature]], donors.of(np.array([feature])), blocks=blocks)
+        np.testing.assert_allclose(some.psi[0], alone.psi, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["normal", "binary, 5%", "category of 5", "sequence"])
+def test_three_systematic_donors_leave_no_more_error_than_five_random_ones(kind):
+    """Relative to 50 random donors; 600 replicates of 200 rows, so a ratio is known to about .015."""
+    error = systematic.relative_errors(systematic.KINDS[kind], systematic.nonlinear, 200, 600)
+    assert error["systematic 3"] < error["random 5"] + 0.03
+    assert error["systematic 3"] < error["random 3"]
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_replicates"), [(400, 600), (2000, 400), (20_000, 200)], ids=["400", "2,000", "20,000"]
+)
+@pytest.mark.parametrize("n_repeats", [2, 3])
+def test_intervals_cover_with_systematic_donors(n_rows, n_replicates, n_repeats):
+    """Linear model, squared error: theta = 2 Var(x) = 2; within three errors of .95."""
+    kind, rng, hits = systematic.KINDS["normal"], np.random.default_rng(n_rows), 0
+    for _ in range(n_replicates):
+        rows = systematic.Rows.drawn(kind, n_rows, rng)
+        donors = systematic.systematic(kind, rows.values, n_repeats, rng)
+        hits += systematic.holds(2.0, rows.differences(systematic.linear, donors), donors)
+    assert abs(hits / n_replicates - 0.95) < 3 * math.sqrt(0.95 * 0.05 / n_replicates)

@@ -45,8 +45,9 @@ class ScoreRequest:
     """Which features of which rows are replaced, and by what.
 
     Attributes:
-        replacement: the values that replace a feature.
-        donors: which row lends its value to which, as positions in `rows`.
+        replacement: the values that replace a feature. For systematic donors, the donated values of
+            each feature lie in the feature's own order, those of the rows that are scored first.
+        donors: which row lends its value to which, as positions in `rows`, or in the features' orders.
         rows: `(n_rows,)` indices of the rows to score; None for all.
         features: indices of the features to replace, one at a time; None for all.
     """
@@ -117,7 +118,7 @@ class Sample:
 
     Attributes:
         rows: `(n_rows,)` indices of the rows in the data.
-        donors: `(n_repeats, n_rows)` indices of their donors in the data.
+        donors: `(n_repeats, n_rows)` indices of their donors in the donated values.
         tensors: the tensors that the preparing program takes: `Values`, or another nest.
     """
 
@@ -144,19 +145,31 @@ class DeviceData:
         self.inputs = [self._on_device(values) for values in data.inputs]
         self.truth = mapped(self._on_device, data.truth)
         self._lent = self._tensors(self._never_padding(data.inputs))
+        self._ordered: tuple[tuple[Array | None, ...], list[Any]] = (data.inputs, self._lent)
         self._steps = [None if valid is None else self._of_steps(Steps(valid)) for valid in data.valid]
 
     def sample(self, request: ScoreRequest) -> Sample:
         """The sample of a request: its rows, their donors, and the tensors of the replacement."""
         rows = np.arange(len(self._arrays[0])) if request.rows is None else request.rows
         donated, kept = request.replacement.donated, request.replacement.kept
+        donors = request.donors
+        if donors.orders is not None:
+            lent = self._in_order(donated)
+        else:
+            lent = self._tensors(donated) if kept is not None else self._lent_of(donated)
         values = Values(
             self.inputs,
-            self._tensors(donated) if kept is not None else self._lent_of(donated),
+            lent,
             None if kept is None else self._tensors(self._never_padding(kept)),
             self._steps if any(steps is not None for steps in self._steps) else None,
         )
-        return Sample(rows, rows[request.donors.rows], values)
+        return Sample(rows, rows[donors.rows] if donors.orders is None else donors.rows, values)
+
+    def _in_order(self, donated: tuple[Array | None, ...]) -> list[Any]:
+        """Tensors of values in the orders of features; the newest are kept for the next evaluation."""
+        if self._ordered[0] is not donated:
+            self._ordered = donated, self._tensors(donated)
+        return self._ordered[1]
 
     def _lent_of(self, donated: tuple[Array | None, ...]) -> list[Any]:
         """Tensors of donated values; the data's own are on the device already."""
