@@ -274,7 +274,7 @@ def test_a_model_of_embeddings_alone_has_notes_and_no_warning_of_numbers_that_ar
     importance = FeatureImportance(["gradient"], detectors=())
     x = rng.integers(5, size=(400, 1)).astype("int32")
     with warnings.catch_warnings(record=True) as told:
-        fit(model, (x, x[:, 0].astype("float32")), [importance], epochs=1)
+        fit(model, ([x], x[:, 0].astype("float32")), [importance], epochs=1)
     assert not [each for each in told if issubclass(each.category, ImportanceWarning)]
     result = importance.results["gradient"]
     assert np.isnan(result.importances_mean).all()
