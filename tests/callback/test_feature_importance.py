@@ -271,7 +271,7 @@ def test_a_model_of_embeddings_alone_has_notes_and_no_warning_of_numbers_that_ar
     model = keras.Sequential([keras.Input((1,), dtype="int32"), keras.layers.Embedding(5, 1)])
     model.add(keras.layers.Flatten())
     model.compile("sgd", "mse")
-    importance = FeatureImportance(["gradient"], detectors=())
+    importance = FeatureImportance(methods=["gradient"], detectors=())
     x = rng.integers(5, size=(400, 1)).astype("int32")
     with warnings.catch_warnings(record=True) as told:
         fit(model, ([x], x[:, 0].astype("float32")), [importance], epochs=1)
