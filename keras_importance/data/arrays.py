@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -71,12 +71,52 @@ def check_fits_when_dense(leaf: Any, n_rows: int) -> None:
         )
 
 
+def leaves_of(nest: Any) -> list[Any]:
+    """The leaves of a nest, as `keras.tree.flatten` lists them: those of a dict by sorted keys.
+
+    On torch the functions of `keras.tree` hold what they got in reference cycles, so that batches stay
+    in memory until Python collects cycles. This frees them at once, and so do `mapped` and `packed`.
+    """
+    if type(nest) is dict:
+        return [leaf for key in sorted(nest) for leaf in leaves_of(nest[key])]
+    if type(nest) in (list, tuple):
+        return [leaf for part in nest for leaf in leaves_of(part)]
+    return list(keras.tree.flatten(nest)) if keras.tree.is_nested(nest) else [nest]
+
+
 def mapped(function: Callable[..., Any], *nests: Any) -> Any:
     """Calls a function on the leaves of nests of equal structure; returns the nest of its values.
 
     None stays None.
+
+    Raises:
+        ValueError: for nests of different structure.
     """
-    return keras.tree.map_structure(function, *nests, none_is_leaf=False)
+    first, kind = nests[0], type(nests[0])
+    if kind not in (dict, list, tuple) or any(type(nest) is not kind for nest in nests):
+        return _mapped_by_keras(function, *nests)
+    if kind is dict:
+        if any(nest.keys() != first.keys() for nest in nests):
+            raise ValueError(f"the keys of dicts differ: {[list(nest) for nest in nests]}")
+        of_key = {key: mapped(function, *(nest[key] for nest in nests)) for key in sorted(first)}
+        return {key: of_key[key] for key in first}
+    return kind([mapped(function, *parts) for parts in zip(*nests, strict=True)])
+
+
+def packed(nest: Any, values: Iterable[Any]) -> Any:
+    """The nest with other leaves: the values, in the order of `leaves_of`, but None stays None."""
+    rest = iter(values)
+    return mapped(lambda _: next(rest), nest)
+
+
+def _mapped_by_keras(function: Callable[..., Any], *nests: Any) -> Any:
+    """`mapped` of leaves, of nests of other types such as named tuples, and of different types."""
+    if any(keras.tree.is_nested(nest) for nest in nests):
+        return keras.tree.map_structure(function, *nests, none_is_leaf=False)
+    n_given = sum(nest is not None for nest in nests)
+    if 0 < n_given < len(nests):
+        raise ValueError("some of the leaves are None, others are not")
+    return function(*nests) if n_given else None
 
 
 def array_hash(values: Any) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 
-from keras_importance.data.arrays import mapped
+from keras_importance.data.arrays import leaves_of, mapped
 from keras_importance.data.unequal_lengths import Padding, PaddingValues, common_shape, padded
 from keras_importance.statistics.arrays import Array, Floats, Integers
 
@@ -174,7 +173,7 @@ class _Classes:
 
 def _class_values(targets: Any) -> Array | None:
     """`(n_rows,)` values that are equal within a class; None for targets that are no classes."""
-    leaves = [leaf for leaf in keras.tree.flatten(targets) if leaf is not None]
+    leaves = [leaf for leaf in leaves_of(targets) if leaf is not None]
     if len(leaves) != 1 or leaves[0].ndim > 2:
         return None
     values: Array = leaves[0]

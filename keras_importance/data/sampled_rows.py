@@ -8,10 +8,17 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 
-from keras_importance.data.arrays import as_input, as_numpy, check_fits_when_dense, is_sparse, mapped
+from keras_importance.data.arrays import (
+    as_input,
+    as_numpy,
+    check_fits_when_dense,
+    is_sparse,
+    leaves_of,
+    mapped,
+    packed,
+)
 from keras_importance.data.dependent_rows import ROWS_TO_COMPARE
 from keras_importance.data.frames import column_labels
 from keras_importance.data.loaders import ACCEPTED, Batch, batches
@@ -79,17 +86,17 @@ def sampled_rows(
     with closing(batches(source, steps)) as stream:
         for x, y, weight in stream:
             _check_inputs(x)
-            is_ragged |= any(hasattr(leaf, "row_lengths") for leaf in keras.tree.flatten(x))
+            is_ragged |= any(hasattr(leaf, "row_lengths") for leaf in leaves_of(x))
             if reservoir.n_seen == 0:
-                labels = tuple(column_labels(leaf) for leaf in keras.tree.flatten(x))
+                labels = tuple(column_labels(leaf) for leaf in leaves_of(x))
             for part in _parts_of_sparse((x, y, weight), reservoir.size):
                 batch, steps_of_rows = _as_arrays(part, reservoir.padding)
-                n_in_batch = len(keras.tree.flatten(batch[0])[0])
+                n_in_batch = len(leaves_of(batch[0])[0])
                 batch_size = batch_size or n_in_batch
                 if not keeps_weightless:
                     batch, steps_of_rows = _with_weight(batch, steps_of_rows)
                 if reservoir.n_seen < ROWS_TO_COMPARE:
-                    heads.append([leaf[:ROWS_TO_COMPARE] for leaf in keras.tree.flatten(batch[0])])
+                    heads.append([leaf[:ROWS_TO_COMPARE] for leaf in leaves_of(batch[0])])
                 fill = (reservoir.padding.nest(batch), [0] * len(steps_of_rows))
                 reservoir.add((batch, steps_of_rows), batch[1], _n_rows(batch), fill)
     if reservoir.n_seen == 0:
@@ -118,7 +125,7 @@ def _parts_of_sparse(batch: Batch, size: int | None) -> Iterator[Batch]:
     Raises:
         NotEvaluableError: if the rows that will be kept don't fit into memory when dense.
     """
-    sparse = [leaf for leaf in keras.tree.flatten(batch) if is_sparse(leaf)]
+    sparse = [leaf for leaf in leaves_of(batch) if is_sparse(leaf)]
     for leaf in sparse:
         n_rows = leaf.shape[0]
         check_fits_when_dense(leaf, min(n_rows, size or n_rows) if hasattr(leaf, "tocsr") else n_rows)
@@ -135,10 +142,10 @@ def _parts_of_sparse(batch: Batch, size: int | None) -> Iterator[Batch]:
 def _as_arrays(batch: Batch, padding: Padding) -> tuple[Batch, list[Integers]]:
     """The batch as arrays, and for each input the steps of its rows."""
     x, y, weight = batch
-    leaves = keras.tree.flatten(x)
-    fill = keras.tree.pack_sequence_as(x, padding.of_inputs(len(leaves)))
+    leaves = leaves_of(x)
+    fill = packed(x, padding.of_inputs(len(leaves)))
     read: Batch = (mapped(as_input, x, fill), *mapped(as_numpy, (y, weight)))
-    steps = [steps_of(*both) for both in zip(leaves, keras.tree.flatten(read[0]), strict=True)]
+    steps = [steps_of(*both) for both in zip(leaves, leaves_of(read[0]), strict=True)]
     padding.note(*read[:2])
     return read, steps
 
@@ -149,7 +156,7 @@ def _concatenated(parts: Sequence[Array]) -> Array:
 
 
 def _check_inputs(x: Any) -> None:
-    leaves: Sequence[Any] = keras.tree.flatten(x)
+    leaves: Sequence[Any] = leaves_of(x)
     if not leaves or any(leaf is None for leaf in leaves):
         raise RowsError(
             f"got {{rows}} whose inputs hold None or nothing at all. Pass {{argument}} as {ACCEPTED}."
@@ -163,7 +170,7 @@ def _with_weight(batch: Batch, steps: list[Integers]) -> tuple[Batch, list[Integ
         return batch, steps
     rows = weight != 0
     n_rows = len(rows)
-    if rows.all() or any(len(leaf) != n_rows for leaf in keras.tree.flatten(batch) if leaf is not None):
+    if rows.all() or any(len(leaf) != n_rows for leaf in leaves_of(batch) if leaf is not None):
         return batch, steps
     kept: tuple[Batch, list[Integers]] = mapped(lambda leaf: leaf[rows], (batch, steps))
     return kept
@@ -178,7 +185,7 @@ def _n_rows(batch: Batch) -> int:
     lengths = [
         (name, len(leaf))
         for name, part in zip(("x", "y", "sample_weight"), batch, strict=True)
-        for leaf in keras.tree.flatten(part)
+        for leaf in leaves_of(part)
         if leaf is not None
     ]
     if not lengths:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import keras
 import numpy as np
 
-from keras_importance.data.arrays import mapped
+from keras_importance.data.arrays import leaves_of, mapped, packed
 from keras_importance.errors import NotEvaluableError
 from keras_importance.statistics.arrays import Array, Integers
 
@@ -45,10 +44,11 @@ class Padding:
 
     def note(self, x: Any, y: Any) -> None:
         """Looks where the rows of a batch are padded already, and with which targets."""
-        leaves = keras.tree.flatten(x)
+        leaves = leaves_of(x)
         for values, fill in zip(leaves, self.of_inputs(len(leaves)), strict=True):
-            is_sequence = values.ndim > 1 and values.shape[1] > 1 and values.dtype.kind in "fiu"
-            if not is_sequence or not values.size:
+            # Floats of two axes are columns, not steps.
+            is_sequence = values.ndim > (2 if values.dtype.kind == "f" else 1) and values.shape[1] > 1
+            if not is_sequence or values.dtype.kind not in "fiu" or not values.size:
                 continue
             is_padded = np.all(values.reshape(*values.shape[:2], -1) == fill, axis=2)
             is_partly = ~is_padded.all(axis=1)
@@ -59,20 +59,20 @@ class Padding:
     def nest(self, batch: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
         """The value of a padded step for each leaf of a batch."""
         x, y, weight = batch
-        of_inputs = self.of_inputs(len(keras.tree.flatten(x)))
-        targets = keras.tree.flatten(y)
+        of_inputs = self.of_inputs(len(leaves_of(x)))
         of_targets = [
-            None if target is None else self._of_target.get(index, 0)
-            for index, target in enumerate(targets)
+            self._of_target.get(index, 0)
+            for index, target in enumerate(leaves_of(y))
+            if target is not None
         ]
         return (
-            keras.tree.pack_sequence_as(x, of_inputs),
-            keras.tree.pack_sequence_as(y, of_targets),
+            packed(x, of_inputs),
+            packed(y, of_targets),
             mapped(lambda _: 0.0, weight),
         )
 
     def _note_targets(self, y: Any, is_padded: Array) -> None:
-        for index, target in enumerate(keras.tree.flatten(y)):
+        for index, target in enumerate(leaves_of(y)):
             if target is None or target.shape[:2] != is_padded.shape or not is_padded.any():
                 continue
             of_padded = np.unique(target[is_padded])

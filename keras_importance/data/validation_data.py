@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from keras_importance.data.arrays import mapped
 from keras_importance.data.columns import Column, InputColumns
 from keras_importance.data.dependent_rows import block_length, overlapping_window, repeated_rows
+from keras_importance.data.input_names import named_columns
 from keras_importance.data.padding import Valid
 from keras_importance.data.reservoir import Reservoir
 from keras_importance.data.sampled_rows import SampledRows, sampled_rows
@@ -119,7 +120,7 @@ class ValidationData:
         y = mapped(_in_numpy_type, rows.y)
         targets = y if any(leaf is not None for leaf in keras.tree.flatten(y)) else None
         window = _window(rows)
-        columns = _named_columns(rows, inputs, input_names)
+        columns = named_columns(rows.x, inputs, rows.column_labels, input_names)
         weights, value_weights = split_weights(rows.sample_weight, len(rows.positions))
         return cls(
             inputs=inputs,
@@ -282,37 +283,6 @@ def _window(rows: SampledRows) -> int:
             f"estimated. Pass more than {window} rows; several times as many are better."
         )
     return window
-
-
-def _named_columns(
-    rows: SampledRows, inputs: Sequence[Array], input_names: Sequence[str | None]
-) -> tuple[InputColumns, ...]:
-    """The names of each input and of its columns; by default `input_<index>` and `x<index>`."""
-    names = _input_names(rows.x, input_names)
-    return tuple(
-        InputColumns.labelled(name or f"input_{index}", labels)
-        if labels
-        else _default_columns(values, name, index)
-        for index, (name, labels, values) in enumerate(
-            zip(names, rows.column_labels, inputs, strict=True)
-        )
-    )
-
-
-def _input_names(x: Any, given: Sequence[str | None]) -> list[str | None]:
-    """The keys of a dict of inputs, joined by `/`; else the given names, if there is one per input."""
-    paths = [path for path, _ in keras.tree.flatten_with_path(x)]
-    if all(path and all(isinstance(key, str) for key in path) for path in paths):
-        return ["/".join(path) for path in paths]
-    return list(given) if len(given) == len(paths) else [None] * len(paths)
-
-
-def _default_columns(values: Array, name: str | None, index: int) -> InputColumns:
-    """The columns of an array; a single column has the input's name as its label."""
-    n_columns = values.shape[-1] if values.ndim > 1 else 1
-    if n_columns == 1 and name:
-        return InputColumns.labelled(name, (name,))
-    return InputColumns(name or f"input_{index}", tuple(f"x{column}" for column in range(n_columns)))
 
 
 def _blocks(rows: SampledRows, window: int, leaves: Sequence[Array | None]) -> Integers | None:

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_importance.data.arrays import mapped
+from keras_importance.data.arrays import leaves_of, mapped
 from keras_importance.errors import NotEvaluableRowsError
 from keras_importance.statistics.arrays import Array, Floats
 
@@ -22,7 +22,7 @@ def split_weights(weight: Any, n_rows: int) -> tuple[Floats | None, Any]:
     Raises:
         InvalidArgumentError: for weights of another number of rows, negative or not finite.
     """
-    leaves = [leaf for leaf in keras.tree.flatten(weight) if leaf is not None]
+    leaves = [leaf for leaf in leaves_of(weight) if leaf is not None]
     if not leaves:
         return None, None
     for leaf in leaves:
@@ -45,7 +45,7 @@ def weight_of_rows(weight: Any) -> Floats | None:
 
 
 def _flat(nest: Any) -> list[Array]:
-    return [leaf for leaf in keras.tree.flatten(nest) if leaf is not None]
+    return [leaf for leaf in leaves_of(nest) if leaf is not None]
 
 
 def of_mean_one(weight: Any) -> Any:

@@ -211,6 +211,7 @@ def _as_scores(scores: Floats, evaluator: Evaluator) -> Scores:
         draws=draws,
         notes=dict.fromkeys(diverged, "its twin, or that with all features, has diverged"),
         procedure=f"lock step, {seeds}",
+        is_finite=math.isfinite(baseline),
     )
 
 

@@ -205,7 +205,8 @@ class PartialScores:
             is_unknown &= np.isnan(importances).any(axis=1)
         names = self._evaluator.features.names
         notes = {names[index]: reason for index in np.flatnonzero(is_unknown)}
-        if self._is_exact.any() and not math.isfinite(self._baseline):
+        is_finite = not self._is_exact.any() or math.isfinite(self._baseline)
+        if not is_finite:
             notes = dict.fromkeys(names, self._evaluator.metrics.why_not_finite())
         return Scores(
             importances=importances,
@@ -219,6 +220,7 @@ class PartialScores:
             degrees=self.degrees,
             explained=self.explained,
             draws=self._draws,
+            is_finite=is_finite,
         )
 
     @property

@@ -212,10 +212,9 @@ class ImportanceResult(Scores):
         """
         if not np.isnan(self.importances_mean).all():
             return None
-        if not self.notes:
+        if not self.notes.keys() >= set(self.feature_names):
             return "the model's outputs or losses are not finite"
-        is_scored = self.baseline_score is not None and np.isfinite(self.baseline_score)
-        return None if is_scored or self.baseline_score is None else next(iter(self.notes.values()))
+        return None if self.is_finite else next(iter(self.notes.values()))
 
     def to_dataframe(self) -> pd.DataFrame:
         """A tidy table: one row per feature, most important first.

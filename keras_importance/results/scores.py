@@ -83,6 +83,8 @@ class Scores:
             signs of the rows in each evaluation; None without draws.
         procedure: how features were left out, where there is more than one way: `"lock step"`,
             `"refit, columns masked"`, ...; else empty.
+        is_finite: False where features have no importance because the model's outputs or the metric are
+            not finite, and `notes` say so.
     """
 
     importances: Floats = field(metadata=axes("feature", "repeat"))
@@ -99,3 +101,4 @@ class Scores:
     explained: Explained | None = None
     draws: Singles | None = field(default=None, metadata=axes("feature", "draw", dtype=np.float32))
     procedure: str = ""
+    is_finite: bool = True

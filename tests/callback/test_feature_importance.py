@@ -7,6 +7,7 @@ import copy
 import io
 import pickle
 import random
+import warnings
 
 import keras
 import numpy as np
@@ -263,6 +264,22 @@ def test_integers_for_an_embedding_have_permutation_but_no_gradient(rng):
     assert np.all(permutation.ci_low > 0)
     table = importance.history.to_dataframe()
     assert (table[table.importance.isna()].note != "").all()
+
+
+def test_a_model_of_embeddings_alone_has_notes_and_no_warning_of_numbers_that_are_not_finite(rng):
+    """No gradient of integers is the nature of the method, not a training that diverged."""
+    model = keras.Sequential([keras.Input((1,), dtype="int32"), keras.layers.Embedding(5, 1)])
+    model.add(keras.layers.Flatten())
+    model.compile("sgd", "mse")
+    importance = FeatureImportance(methods=["gradient"], detectors=())
+    x = rng.integers(5, size=(400, 1)).astype("int32")
+    with warnings.catch_warnings(record=True) as told:
+        fit(model, ([x], x[:, 0].astype("float32")), [importance], epochs=1)
+    assert not [each for each in told if issubclass(each.category, ImportanceWarning)]
+    result = importance.results["gradient"]
+    assert np.isnan(result.importances_mean).all()
+    assert "which have no gradient" in result.notes[result.feature_names[0]]
+    assert result.why_unknown is None
 
 
 def test_floats_that_become_categories_have_no_gradient_either(rng):

@@ -392,9 +392,7 @@ def test_more_rows_than_fit_into_memory_need_a_few_times_the_sample(n_classes):
     tracemalloc.stop()
     assert data.n_rows == 2000
     assert data.n_available == 200_000
-    # On torch the nests of Keras leave cycles, which hold some batches until they are collected.
-    most = 10 if keras.backend.backend() == "torch" else 8
-    assert peak < most * data.inputs[0].nbytes
+    assert peak < 8 * data.inputs[0].nbytes
 
 
 # --- what fit is told about its validation --------------------------------------------------------

@@ -248,7 +248,7 @@ def test_rows_are_read_or_refused(source, max_samples):
         leaves = [leaf for leaf in leaves if leaf is not None]
         assert {len(leaf) for leaf in leaves} == {data.n_rows}
         assert 1 <= data.n_rows <= (max_samples or data.n_rows)
-        for leaf in leaves:
+        for leaf in data.filled:  # values that are missing are kept, and filled where a method needs it
             assert leaf.dtype.kind != "f" or np.all(np.isfinite(leaf))
         assert data.weights is None or (np.all(data.weights > 0) and len(data.weights) == data.n_rows)
 

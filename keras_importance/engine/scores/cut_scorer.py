@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from keras_importance.engine.cut.cut import Cut
 from keras_importance.engine.meter import SECONDS_A_PRODUCT, SECONDS_A_SCORE
 from keras_importance.engine.scores.context import ScoringContext
 from keras_importance.engine.scores.filled_blocks import FilledBlocks
+from keras_importance.engine.scores.groups import by_width
 from keras_importance.engine.scores.programs import Columns, Prepared, columns_of, outputs, row_scores
 from keras_importance.engine.scores.sample import Block, FeatureScores, Sample, Slots, rows_of
 from keras_importance.statistics.arrays import Array, Integers
@@ -77,7 +77,7 @@ class CutScorer:
         self._prepare = context.compiler(prepare)
         self._groups = [
             _Group(features, context.compiler(partial(self._score, self._columns(features))))
-            for features in _by_width(cut)
+            for features in by_width(cut)
         ]
         self._is_stateless: bool | None = None
         self._values_a_score = 1 if context.metric.row_scores else values_in_outputs(context.outputs)
@@ -327,21 +327,6 @@ class CutScorer:
         """Whether the prepared blocks of all rows fit into memory."""
         most = _MAX_KEPT_VALUES * self._compiler.fraction
         return self._most_repeats * len(sample.rows) * self._held <= most
-
-
-def _by_width(cut: Cut) -> list[Integers]:
-    """Groups features whose element counts at every linear entry round up to the same power of two."""
-    members = np.array(cut.features, np.int64)
-    n_features = members.max(initial=0) + 1
-    widths = [
-        np.bincount(entry.dependence[entry.dependence >= 0].ravel(), minlength=n_features)[members]
-        for entry in cut.entries
-        if entry.form is not None
-    ]
-    groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for position, feature in enumerate(cut.features):
-        groups[tuple(int(width[position] - 1).bit_length() for width in widths)].append(feature)
-    return [np.array(features, np.int64) for features in groups.values()]
 
 
 def values_in_outputs(outputs: Any) -> int:
