@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
+from numpy.typing import NDArray
 
 from keras_importance.reporting.plots.captions import (
     head_lines,
@@ -50,6 +50,8 @@ _OTHERS_HEIGHT = 2.4
 _SCALE_HEIGHT = 3.0
 _SCALE_TICK_HEIGHT = 0.3
 _SCALE_ROOM = 0.85
+
+_N_SHADES = 256
 
 
 def over_epochs(history: ImportanceHistory, method: str | None = None) -> Figure:
@@ -117,34 +119,53 @@ def _heatmap(
     shown_names = labels([names[index] for index in named])
     figure = panels(heights, head, left=room_for(shown_names), right=_SCALE_ROOM)
     top = np.nanmax(values[list(order)], initial=0.0)
-    shades = ScalarMappable(PowerNorm(0.5, vmin=0.0, vmax=top if top > 0 else 1.0), _SHADES)
+    top = float(top) if top > 0 else 1.0
     for axes, rows in zip(figure.axes, (named, others), strict=False):
-        # Below 0 is noise or harm; the ranking tells which, the shades start at 0.
-        shown = np.ma.masked_invalid(np.maximum(values[rows], 0.0))
         # In colours: matplotlib would look one up for each of the pixels.
-        axes.imshow(shades.to_rgba(shown, bytes=True), aspect="auto", interpolation="nearest")
-        axes.set_xticks([])
+        axes.imshow(_shades(values[rows], top), aspect="auto", interpolation="nearest")
+        axes.xaxis.set_major_locator(NullLocator())
         frame_axes(axes)
     name_rows(figure.axes[0], shown_names)
     if others:
-        figure.axes[1].set_yticks([])
+        figure.axes[1].yaxis.set_major_locator(NullLocator())
         figure.axes[1].set_ylabel(f"{len(others):,} other features", color=FAINT, fontsize=SMALL)
-    _add_colour_scale(figure, shades, heights[0])
+    _add_colour_scale(figure, top, heights[0])
     return figure
 
 
-def _add_colour_scale(figure: Figure, shades: ScalarMappable, room: float) -> None:
-    """Adds the scale of shades at the right, at most `room` inches high."""
+def _shades(values: Floats, top: float) -> NDArray[np.uint8]:
+    """The colour of each value, by its square root: the darkest at `top`, and grey for NaN."""
+    # Below 0 is noise or harm; the ranking tells which, the shades start at 0.
+    depth = np.sqrt(np.maximum(values, 0.0) / top)
+    colours: NDArray[np.uint8] = _SHADES(np.ma.masked_invalid(depth), bytes=True)
+    return colours
+
+
+def _add_colour_scale(figure: Figure, top: float, room: float) -> None:
+    """Adds the scale of shades from 0 to `top` at the right, at most `room` inches high."""
     height = min(room, _SCALE_HEIGHT)
-    top = figure.get_figheight() - TITLE_HEIGHT
-    left = figure.get_figwidth() - 0.75
-    box = as_fractions(figure, (left, top - height, 0.14, height))
-    axes = figure.add_axes(box, facecolor="white")
-    bar: Any = figure.colorbar(shades, cax=axes)
-    bar.outline.set_visible(False)
-    axes.grid(visible=False)
-    axes.yaxis.set_major_locator(MaxNLocator(min(5, max(1, int(height / _SCALE_TICK_HEIGHT)))))
-    axes.tick_params(length=0, colors=FAINT, labelsize=8)
+    box = (figure.get_figwidth() - 0.75, figure.get_figheight() - TITLE_HEIGHT - height, 0.14, height)
+    axes = figure.add_axes(as_fractions(figure, box), facecolor="white")
+    # Not matplotlib's colour bar, which takes as long as all else in the figure.
+    shades = _shades(np.linspace(1, 0, _N_SHADES)[:, None] ** 2, 1.0)
+    axes.imshow(shades, aspect="auto", interpolation="nearest", extent=(0, 1, 0, 1))
+    frame_axes(axes)
+    axes.xaxis.set_major_locator(NullLocator())
+    _name_shades(axes, top, min(5, max(1, int(height / _SCALE_TICK_HEIGHT))))
+
+
+def _name_shades(axes: Axes, top: float, n_steps: int) -> None:
+    """Writes round values beside the shades, in steps of which there are at most `n_steps`."""
+    steps = MaxNLocator(n_steps).tick_values(0, top)
+    values = steps[(steps >= 0) & (steps <= top)]
+    texts = ScalarFormatter()
+    texts.create_dummy_axis()
+    texts.axis.set_view_interval(0, top)
+    names = FixedFormatter(texts.format_ticks(values))
+    names.set_offset_string(texts.get_offset())
+    axes.yaxis.set_major_locator(FixedLocator(np.sqrt(values / top)))
+    axes.yaxis.set_major_formatter(names)
+    axes.tick_params(labelleft=False, labelright=True, colors=FAINT, labelsize=8)
 
 
 def _lowest_panel(figure: Figure) -> Axes:

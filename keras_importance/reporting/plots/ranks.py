@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator
 from numpy.typing import NDArray
 
@@ -142,7 +143,7 @@ def _add_lines(
     for index, (row, colour) in enumerate(zip(rows, colours, strict=True)):
         # The most important line on top.
         width, height = _GREY_LINES.get(colour, (_LINE_WIDTH, 4.0 - index / len(rows)))
-        axes.plot(epochs, row, color=colour, linewidth=width, zorder=height)
+        axes.add_artist(Line2D(epochs, row, color=colour, linewidth=width, zorder=height))
 
 
 def _add_dots(
