@@ -12,6 +12,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLoc
 from numpy.typing import NDArray
 
 from keras_importance.reporting.plots.captions import (
+    chosen_text,
     head_lines,
     no_values_lines,
     rows_text,
@@ -32,7 +33,12 @@ from keras_importance.reporting.plots.figure import (
     room_for,
 )
 from keras_importance.reporting.plots.lettering import labels
-from keras_importance.reporting.plots.selection import MAX_NAMED, by_importance, comparable_results
+from keras_importance.reporting.plots.selection import (
+    MAX_NAMED,
+    by_importance,
+    comparable_results,
+    evenly_chosen,
+)
 from keras_importance.statistics.arrays import Floats
 
 if TYPE_CHECKING:
@@ -41,9 +47,13 @@ if TYPE_CHECKING:
     from keras_importance.results.history import ImportanceHistory
     from keras_importance.results.result import ImportanceResult
 
+_N_SHADES = 256
 _SHADES = LinearSegmentedColormap.from_list(
-    "importance", ["#F6F9FB", "#CFE3F1", "#7FB7DA", "#2C82BE", "#0B4A7F", "#06264A"]
-).with_extremes(bad="#E8E4DC")
+    "importance", ["#F6F9FB", "#CFE3F1", "#7FB7DA", "#2C82BE", "#0B4A7F", "#06264A"], _N_SHADES
+)
+# A table: matplotlib looks colours up several times slower.
+_PALETTE = _SHADES(np.arange(_N_SHADES), bytes=True)
+_UNKNOWN = np.array([0xE8, 0xE4, 0xDC, 0xFF], np.uint8)
 
 # Lengths in inches.
 _OTHERS_HEIGHT = 2.4
@@ -51,13 +61,12 @@ _SCALE_HEIGHT = 3.0
 _SCALE_TICK_HEIGHT = 0.3
 _SCALE_ROOM = 0.85
 
-_N_SHADES = 256
-
 
 def over_epochs(history: ImportanceHistory, method: str | None = None) -> Figure:
     """All features x epochs so far, the darker the more important; one row per feature.
 
     Rows are ordered by the newest evaluation. Beyond 40 features, the others share a panel below.
+    Of more than 250 evaluations, 250 at even distances have a column, the newest among them.
 
     Args:
         history: what to draw.
@@ -66,12 +75,14 @@ def over_epochs(history: ImportanceHistory, method: str | None = None) -> Figure
     Raises:
         ValueError: for an empty history or a method without results.
     """
-    newest, results = comparable_results(history, method, "over_epochs")
+    newest, every = comparable_results(history, method, "over_epochs")
+    results = evenly_chosen(every)
     values = np.stack([result.importances_mean for result in results], axis=1)
     order = by_importance(newest.importances_mean)
     if not order:
         return head_alone(no_values_lines(newest))
-    head = head_lines(newest, f"{unit_text(newest)} · {rows_text(newest)}", " over time, up to")
+    subtitle = f"{unit_text(newest)} · {rows_text(newest)}{chosen_text(len(results), len(every))}"
+    head = head_lines(newest, subtitle, " over time, up to")
     figure = _heatmap(values, order, newest.feature_names, head)
     panel = _lowest_panel(figure)
     columns = range(0, len(results), -(-len(results) // MAX_TICKS))
@@ -137,8 +148,9 @@ def _shades(values: Floats, top: float) -> NDArray[np.uint8]:
     """The colour of each value, by its square root: the darkest at `top`, and grey for NaN."""
     # Below 0 is noise or harm; the ranking tells which, the shades start at 0.
     depth = np.sqrt(np.maximum(values, 0.0) / top)
-    colours: NDArray[np.uint8] = _SHADES(np.ma.masked_invalid(depth), bytes=True)
-    return colours
+    is_known = np.isfinite(depth)
+    shade = np.minimum(np.where(is_known, depth, 0.0) * _N_SHADES, _N_SHADES - 1).astype(np.intp)
+    return np.where(is_known[..., None], _PALETTE[shade], _UNKNOWN)
 
 
 def _add_colour_scale(figure: Figure, top: float, room: float) -> None:

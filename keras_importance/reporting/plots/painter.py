@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_rgba
 from matplotlib.transforms import Bbox, IdentityTransform
 from numpy.typing import NDArray
 
@@ -59,11 +59,11 @@ class Painter:
         self._stamps: dict[Hashable, _Stamp] = {}
 
     def pixels(self, figure: Figure) -> _Pixels:
-        """The picture as `(height, width, 3)` red, green and blue."""
+        """The picture as `(height, width, 4)` red, green, blue and opacity, which is full."""
         canvas: Any = FigureCanvasAgg(figure)
         sheet = canvas.get_renderer()
-        figure.patch.draw(sheet)
-        pixels: _Pixels = np.asarray(sheet.buffer_rgba())[..., :3]
+        pixels: _Pixels = np.asarray(sheet.buffer_rgba())
+        _whole(pixels)[:] = _whole(_colour(figure.get_facecolor()))
         for axes in figure.axes:
             self._paint(axes, sheet, pixels)
         for text in figure.texts:
@@ -116,8 +116,7 @@ class Painter:
         below = pixels[max(top, 0) : max(top + n_rows, 0), max(left, 0) : max(left + n_columns, 0)]
         cover = stamp.cover[max(-top, 0) :, max(-left, 0) :][: len(below), : below.shape[1]]
         weights = cover[..., None].astype(np.uint16)
-        ink = np.round(255 * np.array(to_rgb(text.get_color()))).astype(np.uint16)
-        below[:] = (below * (255 - weights) + ink * weights + 127) // 255
+        below[:] = (below * (255 - weights) + _colour(text.get_color()) * weights + 127) // 255
         return stamp.box.translated(x, y)
 
     def _stamp(self, text: Text) -> _Stamp:
@@ -169,10 +168,20 @@ def _fill(axes: Axes, image: AxesImage, pixels: _Pixels) -> None:
     left, right = round(box.x0), round(box.x1)
     top, bottom = len(pixels) - round(box.y1), len(pixels) - round(box.y0)
     rows, columns = (
-        np.arange(size) * n // size
+        (2 * np.arange(size) + 1) * n // (2 * size)
         for size, n in zip((bottom - top, right - left), colours.shape[:2], strict=True)
     )
-    pixels[top:bottom, left:right] = colours[rows[:, None], columns, :3]
+    _whole(pixels)[top:bottom, left:right] = _whole(colours)[rows[:, None], columns]
+
+
+def _colour(name: Any) -> _Pixels:
+    """A colour as `(4,)` red, green, blue and opacity."""
+    return np.round(255 * np.array(to_rgba(name))).astype(np.uint8)
+
+
+def _whole(pixels: _Pixels) -> NDArray[np.uint32]:
+    """The same pixels as a number each, which NumPy copies ten times as fast as four."""
+    return np.ascontiguousarray(pixels).view(np.uint32)[..., 0]
 
 
 def _pixels_of(axes: Axes, points: float) -> float:
