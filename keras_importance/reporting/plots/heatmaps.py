@@ -86,7 +86,9 @@ def over_epochs(history: ImportanceHistory, method: str | None = None) -> Figure
     figure = _heatmap(values, order, newest.feature_names, head)
     panel = _lowest_panel(figure)
     columns = range(0, len(results), -(-len(results) // MAX_TICKS))
-    panel.set_xticks(columns, [str(results[column].epoch) for column in columns])
+    # Not `set_xticks`, which makes all ticks at once.
+    panel.xaxis.set_major_locator(FixedLocator(columns))
+    panel.xaxis.set_major_formatter(FixedFormatter([str(results[column].epoch) for column in columns]))
     label_x(panel, "epoch")
     return figure
 

@@ -1,4 +1,4 @@
-"""Pictures as pixels, for a training that waits for them: each text is laid out once, no tick is made."""
+"""Pictures as pixels while a training waits: each text is laid out once, and no ticks are made."""
 
 from __future__ import annotations
 
@@ -90,9 +90,8 @@ class Painter:
         for tick in _ticks(axis):
             if tick.gridline.get_visible():
                 tick.gridline.draw(sheet)
-            for text in (tick.label1, tick.label2):
-                if text.get_visible() and text.get_text():
-                    boxes.append(self._print(text, pixels))
+            texts = (tick.label1, tick.label2)
+            boxes += [self._print(text, pixels) for text in texts if text.get_visible()]
         around = Bbox.union(boxes)
         factor, label, is_horizontal = axis.get_offset_text(), axis.label, axis is axes.xaxis
         factor.set_text(axis.get_major_formatter().get_offset())

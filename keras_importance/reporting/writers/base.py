@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeVar
 
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.result import ImportanceResult
 from keras_importance.results.verdict import Verdicts
+
+_Dated = TypeVar("_Dated", bound="ImportanceResult | Verdicts")
 
 RUN = "importance"
 """Name of the directory inside the log directory that all files are written into.
@@ -38,25 +43,33 @@ class EpochReport:
     with_pictures: bool = True
     _made: float = field(default_factory=time.perf_counter, repr=False)
 
-    @property
+    @cached_property
     def results(self) -> tuple[ImportanceResult, ...]:
         """The results of this epoch, one per method."""
-        return tuple(result for result in self.history if result.epoch == self.epoch)
+        return tuple(_of_epoch(self.history.results, self.epoch))
 
-    @property
+    @cached_property
     def verdicts(self) -> tuple[Verdicts, ...]:
         """The verdicts on the results of this epoch, one for each detector."""
         methods = {result.method for result in self.results}
-        return tuple(
-            verdicts
-            for verdicts in self.history.judged
-            if verdicts.epoch == self.epoch and verdicts.method in methods
-        )
+        judged = _of_epoch(self.history.judged, self.epoch)
+        return tuple(verdicts for verdicts in judged if verdicts.method in methods)
 
     @property
     def seconds(self) -> float:
         """How long the evaluation has taken up to now, drawing and writing included."""
         return self.seconds_before + time.perf_counter() - self._made
+
+
+def _of_epoch(facts: Sequence[_Dated], epoch: int) -> list[_Dated]:
+    """The facts of an epoch; looked for from the end, so that a long history takes no longer."""
+    of_epoch: list[_Dated] = []
+    for fact in reversed(facts):
+        if fact.epoch == epoch:
+            of_epoch.append(fact)
+        elif of_epoch:
+            break
+    return of_epoch[::-1]
 
 
 class Writer(ABC):
