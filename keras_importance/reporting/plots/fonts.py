@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from functools import lru_cache
+from typing import Any
 
 from matplotlib import rcParams
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
@@ -13,8 +14,8 @@ from matplotlib.textpath import text_to_path
 _HINTING = 1.06
 # The settings of matplotlib that say which font is in use.
 _SETTINGS = (
-    "family", "style", "variant", "weight", "stretch", "serif", "sans-serif", "cursive", "fantasy",
-    "monospace",
+    "font.family", "font.style", "font.variant", "font.weight", "font.stretch", "font.serif",
+    "font.sans-serif", "font.cursive", "font.fantasy", "font.monospace",
 )  # fmt: skip
 # Looked up by name: opening each installed font takes seconds where there are hundreds.
 _FALLBACKS = (
@@ -57,7 +58,8 @@ def _width(text: str, size: float, weight: str, family: tuple[str, ...]) -> floa
 
 def _base() -> str:
     """The file of the font in use."""
-    return _file(*(str(rcParams[f"font.{setting}"]) for setting in _SETTINGS))
+    settings: Any = rcParams
+    return _file(*(str(settings[setting]) for setting in _SETTINGS))
 
 
 @lru_cache(64)

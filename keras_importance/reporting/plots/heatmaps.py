@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
@@ -131,8 +131,8 @@ def _heatmap(
     heights = [max(len(named), 1) * ROW_HEIGHT, *([_OTHERS_HEIGHT] if others else [])]
     shown_names = labels([names[index] for index in named])
     figure = panels(heights, head, left=room_for(shown_names), right=_SCALE_ROOM)
-    top = np.nanmax(values[list(order)], initial=0.0)
-    top = float(top) if top > 0 else 1.0
+    top = float(np.nanmax(values[list(order)], initial=0.0))
+    top = top if top > 0 else 1.0
     for axes, rows in zip(figure.axes, (named, others), strict=False):
         # In colours: matplotlib would look one up for each of the pixels.
         axes.imshow(_shades(values[rows], top), aspect="auto", interpolation="nearest")
@@ -170,14 +170,14 @@ def _add_colour_scale(figure: Figure, top: float, room: float) -> None:
 
 def _name_shades(axes: Axes, top: float, n_steps: int) -> None:
     """Writes round values beside the shades, in steps of which there are at most `n_steps`."""
-    steps = MaxNLocator(n_steps).tick_values(0, top)
+    steps = np.asarray(MaxNLocator(n_steps).tick_values(0, top))
     values = steps[(steps >= 0) & (steps <= top)]
-    texts = ScalarFormatter()
+    texts: Any = ScalarFormatter()
     texts.create_dummy_axis()
     texts.axis.set_view_interval(0, top)
     names = FixedFormatter(texts.format_ticks(values))
     names.set_offset_string(texts.get_offset())
-    axes.yaxis.set_major_locator(FixedLocator(np.sqrt(values / top)))
+    axes.yaxis.set_major_locator(FixedLocator([float(place) for place in np.sqrt(values / top)]))
     axes.yaxis.set_major_formatter(names)
     axes.tick_params(labelleft=False, labelright=True, colors=FAINT, labelsize=8)
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
 
 _Pixels = NDArray[np.uint8]
+# Without types in matplotlib.
+_Sheet: Any = RendererAgg
 
 # A picture has up to a hundred texts; a stamp takes 3 kB.
 _MAX_STAMPS = 1000
@@ -121,11 +123,13 @@ class Painter:
     def _stamp(self, text: Text) -> _Stamp:
         """The stamp of a text, the one kept if it was drawn before."""
         key = (
-            text.get_text(), text.get_fontproperties(), text.get_ha(), text.get_va(),
-            text.get_rotation(), text.get_rotation_mode(), _dpi(text),
+            text.get_text(), text.get_fontproperties(), _dpi(text),
+            text.get_horizontalalignment(), text.get_verticalalignment(),
+            text.get_rotation(), text.get_rotation_mode(),
         )  # fmt: skip
         # Put at the end again: the first one is the one that was not drawn for the longest time.
-        stamp = self._stamps[key] = self._stamps.pop(key, None) or _new_stamp(text)
+        kept = self._stamps.pop(key) if key in self._stamps else None
+        stamp = self._stamps[key] = kept or _new_stamp(text)
         if len(self._stamps) > _MAX_STAMPS:
             del self._stamps[next(iter(self._stamps))]
         return stamp
@@ -139,7 +143,7 @@ def _new_stamp(text: Text) -> _Stamp:
     box = text.get_window_extent()
     left, bottom = math.floor(box.x0) - 2, math.floor(box.y0) - 2
     text.set_position((-left, -bottom))
-    sheet = RendererAgg(math.ceil(box.x1) + 2 - left, math.ceil(box.y1) + 2 - bottom, _dpi(text))
+    sheet = _Sheet(math.ceil(box.x1) + 2 - left, math.ceil(box.y1) + 2 - bottom, _dpi(text))
     text.draw(sheet)
     text.set_transform(transform)
     text.set_position(place)
@@ -151,7 +155,7 @@ def _ticks(axis: Axis) -> Iterator[Tick]:
     places = axis.get_majorticklocs()
     low, high = sorted(axis.get_view_interval())
     tolerance = 1e-6 * (high - low)
-    texts = axis.get_major_formatter().format_ticks(places)
+    texts = axis.get_major_formatter().format_ticks(list(places))
     for place, text in zip(places, texts, strict=True):
         if low - tolerance <= place <= high + tolerance:
             (tick,) = axis.get_major_ticks(1)
@@ -184,9 +188,9 @@ def _whole(pixels: _Pixels) -> NDArray[np.uint32]:
 
 
 def _pixels_of(axes: Axes, points: float) -> float:
-    return points * axes.get_figure(root=True).dpi / _POINTS_PER_INCH
+    return points * _dpi(axes) / _POINTS_PER_INCH
 
 
-def _dpi(text: Text) -> float:
-    figure: Any = text.get_figure(root=True)
+def _dpi(artist: Artist) -> float:
+    figure: Any = artist.figure
     return float(figure.dpi)

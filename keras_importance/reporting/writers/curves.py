@@ -34,10 +34,9 @@ class Curves:
             history: all results so far; those that this object has not seen are gone through once.
         """
         method = result.method
-        unseen = _unseen(history.results, result, self._newest.get(method))
-        if unseen is None:
+        unseen, goes_on = _unseen(history.results, result, self._newest.get(method))
+        if not goes_on:
             self._logged.pop(method, None)
-            unseen = history.of(method).results
         logged = self._logged.setdefault(method, {})
         for one in unseen:
             if len(logged) < _MAX_CURVES:
@@ -54,15 +53,18 @@ def logged_features(history: ImportanceHistory, method: str) -> tuple[str, ...]:
 
 def _unseen(
     results: Sequence[ImportanceResult], newest: ImportanceResult, seen: ImportanceResult | None
-) -> list[ImportanceResult] | None:
-    """The results of a method after the one seen, oldest first; None if the history went another way."""
-    unseen = []
+) -> tuple[list[ImportanceResult], bool]:
+    """The results of a method after the one seen, oldest first, and whether that one is among them all.
+
+    Without it, all results of the method are unseen.
+    """
+    unseen: list[ImportanceResult] = []
     for result in reversed(results):
         if result is seen:
-            return unseen[::-1]
+            return unseen[::-1], True
         if result.method == newest.method:
             unseen.append(result)
-    return None
+    return unseen[::-1], False
 
 
 def _extend(logged: dict[str, None], result: ImportanceResult, history: ImportanceHistory) -> None:
