@@ -17,5 +17,7 @@ def half_width(std_error: Floats, degrees: Floats) -> Floats:
         std_error: `(n,)` standard errors.
         degrees: `(n,)` degrees of freedom; NaN for a normal distribution.
     """
-    quantiles = [tail_quantile((1 - LEVEL) / 2, df) for df in degrees]
-    return np.asarray(np.array(quantiles) * std_error)
+    # Most features have the same degrees of freedom.
+    different, which = np.unique(degrees, return_inverse=True)
+    quantiles = np.array([tail_quantile((1 - LEVEL) / 2, df) for df in different])
+    return np.asarray(quantiles[which] * std_error)

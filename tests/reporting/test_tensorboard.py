@@ -27,8 +27,8 @@ from keras_importance import (
     TensorBoardWriter,
 )
 from keras_importance.reporting.writers import EpochReport
+from keras_importance.reporting.writers.curves import logged_features
 from keras_importance.reporting.writers.report_table import movement, table
-from keras_importance.reporting.writers.tags import logged_features
 from keras_importance.results.drift import Transition
 
 

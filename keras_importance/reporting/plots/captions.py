@@ -47,6 +47,11 @@ def rows_text(result: ImportanceResult) -> str:
     return f"{result.n_samples:,} validation rows{procedure}"
 
 
+def chosen_text(n_shown: int, n_evaluations: int) -> str:
+    """What follows in a subtitle where not all evaluations are shown; empty where they are."""
+    return "" if n_shown == n_evaluations else f" · {n_shown:,} of {n_evaluations:,} evaluations"
+
+
 def unit_text(result: ImportanceResult) -> str:
     """What the importances are measured in."""
     metric = shortened(result.metric)

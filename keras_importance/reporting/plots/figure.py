@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 from matplotlib.transforms import ScaledTranslation
 
 from keras_importance.reporting.plots import fonts
@@ -111,7 +112,7 @@ def name_rows(
         colours: the colour of all names, or of each.
         at_right: whether the names stand at the right of the panel.
     """
-    axes.set_yticks([])
+    axes.yaxis.set_major_locator(NullLocator())
     x, gap, side = (1, 4, "left") if at_right else (0, -4, "right")
     beside = axes.get_yaxis_transform() + ScaledTranslation(gap / 72, 0, axes.figure.dpi_scale_trans)
     for row, name in enumerate(names):

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import unicodedata
 from functools import lru_cache
+from typing import Any
 
+from matplotlib import rcParams
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.textpath import text_to_path
 
 # On the pixels of a screen, letters are up to this factor wider than measured.
 _HINTING = 1.06
+# The settings of matplotlib that say which font is in use.
+_SETTINGS = (
+    "font.family", "font.style", "font.variant", "font.weight", "font.stretch", "font.serif",
+    "font.sans-serif", "font.cursive", "font.fantasy", "font.monospace",
+)  # fmt: skip
 # Looked up by name: opening each installed font takes seconds where there are hundreds.
 _FALLBACKS = (
     "DejaVu Sans",
@@ -34,7 +41,7 @@ def families(text: str) -> list[str]:
     """Font families for the text: the family in use, then a fallback for each letter it lacks."""
     base = _base()
     others = dict.fromkeys(_family(letter, base) for letter in text)
-    return [*FontProperties().get_family(), *(family for family in others if family)]
+    return [*rcParams["font.family"], *(family for family in others if family)]
 
 
 def width(text: str, size: float, weight: str = "normal") -> float:
@@ -51,6 +58,13 @@ def _width(text: str, size: float, weight: str, family: tuple[str, ...]) -> floa
 
 def _base() -> str:
     """The file of the font in use."""
+    settings: Any = rcParams
+    return _file(*(str(settings[setting]) for setting in _SETTINGS))
+
+
+@lru_cache(64)
+def _file(*_settings: str) -> str:
+    """The file of the font in use, looked up once for these settings: it is asked for at each name."""
     return str(findfont(FontProperties()))
 
 

@@ -9,10 +9,11 @@ import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator
 from numpy.typing import NDArray
 
-from keras_importance.reporting.plots.captions import head_lines, no_values_lines, rows_text
+from keras_importance.reporting.plots.captions import chosen_text, head_lines, no_values_lines, rows_text
 from keras_importance.reporting.plots.figure import (
     FAINT,
     MAX_TICKS,
@@ -25,7 +26,7 @@ from keras_importance.reporting.plots.figure import (
     room_for,
 )
 from keras_importance.reporting.plots.lettering import labels
-from keras_importance.reporting.plots.selection import by_importance, comparable_results
+from keras_importance.reporting.plots.selection import by_importance, comparable_results, evenly_chosen
 from keras_importance.statistics.arrays import Floats
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def ranks(
     Of the features whose interval lies above 0, the first seven have lines in colour, and the others
     grey lines. Pale lines with a name are features too near 0 for their rank to say much. Pale lines
     without a name are features that rank lower now and ranked as high before. Hollow dots were
-    approximated within a time budget; beyond 40 epochs there are no dots.
+    approximated within a time budget; beyond 40 epochs there are no dots. Of more than 250 evaluations,
+    250 at even distances are drawn, the newest among them.
 
     Args:
         history: what to draw.
@@ -66,18 +68,20 @@ def ranks(
     Raises:
         ValueError: for an empty history or a method without results.
     """
-    newest, results = comparable_results(history, method, "ranks")
+    newest, every = comparable_results(history, method, "ranks")
+    results = evenly_chosen(every)
     order = by_importance(newest.importances_mean)[:max_features]
     if not order:
         return head_alone(no_values_lines(newest))
     # A rank of 1 is row 0.
     rows = np.stack([result.rank for result in results], axis=1) - 1
     epochs = [i if result.epoch is None else result.epoch for i, result in enumerate(results)]
-    is_exact = np.array([[how == "exact" for how in result.obtained] for result in results]).T[order]
+    is_exact = np.array([[result.obtained[index] == "exact" for result in results] for index in order])
     with_dots = len(results) <= _MAX_DOTTED
     colours = _line_colours(newest.ci_low[order])
     passing = np.setdiff1d(np.flatnonzero((rows < len(order)).any(axis=1)), order)
     key = _key(is_pale=_PALE in colours, is_hollow=with_dots and not is_exact.all())
+    key += chosen_text(len(results), len(every))
     figure = _named_panel(newest, order, colours, key, len(passing))
     axes = figure.axes[0]
     _add_lines(axes, epochs, rows[order], colours, rows[passing])
@@ -142,7 +146,7 @@ def _add_lines(
     for index, (row, colour) in enumerate(zip(rows, colours, strict=True)):
         # The most important line on top.
         width, height = _GREY_LINES.get(colour, (_LINE_WIDTH, 4.0 - index / len(rows)))
-        axes.plot(epochs, row, color=colour, linewidth=width, zorder=height)
+        axes.add_artist(Line2D(epochs, row, color=colour, linewidth=width, zorder=height))
 
 
 def _add_dots(

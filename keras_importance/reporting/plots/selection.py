@@ -9,11 +9,16 @@ import numpy as np
 from keras_importance.statistics.arrays import Floats
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from keras_importance.results.history import ImportanceHistory
     from keras_importance.results.result import ImportanceResult
 
 MAX_NAMED = 40
 """How many features a picture names; more rows would not fit on a page."""
+
+MAX_EVALUATIONS = 250
+"""How many evaluations a picture shows: more columns would be less than two pixels wide each."""
 
 
 def comparable_results(
@@ -36,8 +41,21 @@ def comparable_results(
         )
     method = method or history.methods[0]
     newest = history.newest[method]
-    results = [result for result in history.of(method) if result.feature_names == newest.feature_names]
+    names = newest.feature_names
+    results = [
+        result
+        for result in history.of(method)
+        # Tuples compare all their names even with themselves.
+        if result.feature_names is names or result.feature_names == names
+    ]
     return newest, results
+
+
+def evenly_chosen(results: Sequence[ImportanceResult]) -> list[ImportanceResult]:
+    """At most `MAX_EVALUATIONS` results at even distances, the first and the newest among them."""
+    n_chosen = min(len(results), MAX_EVALUATIONS)
+    places = np.linspace(0, len(results) - 1, n_chosen).round().astype(int)
+    return [results[place] for place in places]
 
 
 def by_importance(values: Floats) -> list[int]:

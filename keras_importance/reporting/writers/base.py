@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeVar
 
 from keras_importance.reporting.summary import TrainingCost
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.result import ImportanceResult
 from keras_importance.results.verdict import Verdicts
+
+_Dated = TypeVar("_Dated", bound="ImportanceResult | Verdicts")
 
 RUN = "importance"
 """Name of the directory inside the log directory that all files are written into.
@@ -41,20 +46,17 @@ class EpochReport:
     cost: TrainingCost | None = None
     _made: float = field(default_factory=time.perf_counter, repr=False)
 
-    @property
+    @cached_property
     def results(self) -> tuple[ImportanceResult, ...]:
         """The results of this epoch, one per method."""
-        return tuple(result for result in self.history if result.epoch == self.epoch)
+        return tuple(_of_epoch(self.history.results, self.epoch))
 
-    @property
+    @cached_property
     def verdicts(self) -> tuple[Verdicts, ...]:
         """The verdicts on the results of this epoch, one for each detector."""
         methods = {result.method for result in self.results}
-        return tuple(
-            verdicts
-            for verdicts in self.history.judged
-            if verdicts.epoch == self.epoch and verdicts.method in methods
-        )
+        judged = _of_epoch(self.history.judged, self.epoch)
+        return tuple(verdicts for verdicts in judged if verdicts.method in methods)
 
     @property
     def seconds(self) -> float:
@@ -71,6 +73,17 @@ class EpochReport:
         if self.cost is None:
             raise ValueError("the report doesn't know what the evaluations took.")
         return self.cost.after_evaluation(self.seconds, self.compile_seconds)
+
+
+def _of_epoch(facts: Sequence[_Dated], epoch: int) -> list[_Dated]:
+    """The facts of an epoch; looked for from the end, so that a long history takes no longer."""
+    of_epoch: list[_Dated] = []
+    for fact in reversed(facts):
+        if fact.epoch == epoch:
+            of_epoch.append(fact)
+        elif of_epoch:
+            break
+    return of_epoch[::-1]
 
 
 class Writer(ABC):

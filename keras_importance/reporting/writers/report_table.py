@@ -71,7 +71,7 @@ def _is_flagged(verdict: Verdict | None) -> bool:
 def _rows(
     results: Sequence[ImportanceResult],
     verdicts: Mapping[str, Verdict],
-    listed: Iterable[tuple[int, int]],
+    listed: Sequence[tuple[int, int]],
 ) -> Iterator[list[str]]:
     """The cells of the head, of the rule below it, and of each feature.
 
@@ -87,7 +87,8 @@ def _rows(
         head, rule = [*head, "verdict", "since epoch", "evidence"], [*rule, "---", "---:", "---"]
     yield [*head, "note"] if has_notes else head
     yield [*rule, "---"] if has_notes else rule
-    columns = [_importance_cells(result) for result in results]
+    indices = [index for _, index in listed]
+    columns = [_importance_cells(result, indices) for result in results]
     for rank, index in listed:
         name = results[-1].feature_names[index]
         cells = [str(rank), _escaped(name), *(column[index] for column in columns)]
@@ -99,22 +100,23 @@ def _rows(
         yield cells
 
 
-def _importance_cells(result: ImportanceResult) -> list[str]:
-    """For each feature its importance, with the interval or how it was approximated."""
+def _importance_cells(result: ImportanceResult, indices: Iterable[int]) -> dict[int, str]:
+    """For each of the features its importance, with the interval or how it was approximated."""
     # Computed once: each of these goes over all features.
     means, lows, highs = result.importances_mean, result.ci_low, result.ci_high
-    cells = []
-    for index, mean in enumerate(means):
+    cells = {}
+    for index in indices:
+        mean = means[index]
         if not np.isfinite(mean):
-            cells.append("none")
+            cells[index] = "none"
         elif result.obtained[index] != "exact":
             epoch = result.exact_epoch[index]
             since = "" if np.isnan(epoch) else f", exact in epoch {int(epoch)}"
-            cells.append(f"{mean:.4g} ({result.obtained[index]}{since})")
+            cells[index] = f"{mean:.4g} ({result.obtained[index]}{since})"
         elif not np.isfinite(result.std_error[index]):
-            cells.append(f"{mean:.4g}")
+            cells[index] = f"{mean:.4g}"
         else:
-            cells.append(f"{mean:.4g} ({lows[index]:.4g} to {highs[index]:.4g})")
+            cells[index] = f"{mean:.4g} ({lows[index]:.4g} to {highs[index]:.4g})"
     return cells
 
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from keras_importance.reporting import plots
+from keras_importance.reporting.plots.painter import Painter
 from keras_importance.reporting.writers.base import EpochReport
+from keras_importance.reporting.writers.curves import Curves
 from keras_importance.reporting.writers.custom_scalars import CustomScalars
 from keras_importance.reporting.writers.report_table import report_text
 from keras_importance.reporting.writers.summaries import (
@@ -19,45 +19,19 @@ from keras_importance.reporting.writers.summaries import (
     text_summary,
 )
 from keras_importance.results.drift import Stability, Transition
-from keras_importance.results.history import ImportanceHistory
 from keras_importance.tensorboard_plugin import stored
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# TensorBoard draws some thousand curves at most, and people read far fewer.
-_MAX_CURVES = 200
-_NEW_CURVES_PER_EPOCH = 50
 
-
-def importance_summaries(report: EpochReport) -> Iterator[Any]:
+def importance_summaries(report: EpochReport, curves: Curves) -> Iterator[Any]:
     """`importance_<method>/<feature>`: the importance of each feature that has a curve."""
     for result in report.results:
-        logged = set(logged_features(report.history, result.method))
+        logged = curves.after(result, report.history)
         for name, value in zip(result.feature_names, result.importances_mean, strict=True):
             if name in logged:
                 yield from scalar_summary(f"importance_{result.method}/{name}", value)
-
-
-def logged_features(history: ImportanceHistory, method: str) -> tuple[str, ...]:
-    """The features of a method that have a curve of their own.
-
-    Of up to 200 features, all have a curve. Of more features, the 50 most important of each evaluation
-    and up to 50 flagged features join until there are 200. A feature that has a curve keeps it, so that
-    no curve has gaps.
-    """
-    logged: dict[str, None] = {}
-    flagged = {verdicts.epoch: verdicts.useless for verdicts in history.judged}
-    for result in history.of(method):
-        names = result.feature_names
-        if len(names) > _MAX_CURVES:
-            most_important = np.argsort(result.rank)[:_NEW_CURVES_PER_EPOCH]
-            of_epoch = flagged.get(result.epoch, ())
-            names = (*(names[i] for i in most_important), *of_epoch[:_NEW_CURVES_PER_EPOCH])
-        for name in names:
-            if len(logged) < _MAX_CURVES:
-                logged[name] = None
-    return tuple(logged)
 
 
 def bound_summaries(report: EpochReport, charts: CustomScalars) -> Iterator[Any]:
@@ -113,12 +87,12 @@ def tab_summaries(report: EpochReport) -> Iterator[Any]:
             yield tab_summary(tag, stored.packed_steps(result, result.by_step))
 
 
-def picture_summaries(report: EpochReport) -> tuple[list[Any], Exception | None]:
+def picture_summaries(report: EpochReport, painter: Painter) -> tuple[list[Any], Exception | None]:
     """The pictures that could be drawn, and the last error if any could not."""
     summaries, failure = [], None
     for tag, draw in _pictures(report):
         try:
-            summaries.append(image_summary(tag, draw()))
+            summaries.append(image_summary(tag, painter.pixels(draw())))
         except Exception as error:  # noqa: BLE001 (raised or told by the caller, when the rest is safe)
             failure = error
     return summaries, failure

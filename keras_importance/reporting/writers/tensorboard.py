@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 from keras_importance.errors import reason_of, warn
+from keras_importance.reporting.plots.painter import Painter
 from keras_importance.reporting.writers.base import RUN, EpochReport, Writer
+from keras_importance.reporting.writers.curves import Curves
 from keras_importance.reporting.writers.custom_scalars import CustomScalars
 from keras_importance.reporting.writers.event_file import EventFile
 from keras_importance.reporting.writers.summaries import layout_summary
@@ -22,6 +25,8 @@ from keras_importance.reporting.writers.tags import (
     tab_summaries,
 )
 from keras_importance.results.drift import Stability, Transition, transitions
+from keras_importance.results.history import ImportanceHistory
+from keras_importance.results.result import ImportanceResult
 
 
 class TensorBoardWriter(Writer):
@@ -41,7 +46,9 @@ class TensorBoardWriter(Writer):
         self._undrawn: EpochReport | None = None
         # Kept between reports: otherwise each epoch would compare the whole history anew.
         self._stability: dict[str, Stability] = {}
+        self._curves = Curves()
         self._charts = CustomScalars()
+        self._painter = Painter()
         self._layout = b""
         self._events = EventFile(self.log_dir)
 
@@ -54,7 +61,7 @@ class TensorBoardWriter(Writer):
         last = _last_transitions(report)
         self._stability.update(_stability(report, last, self._stability))
         values = [
-            *importance_summaries(report),
+            *importance_summaries(report, self._curves),
             *bound_summaries(report, self._charts),
             *drift_summaries(last),
             *flag_summaries(report),
@@ -64,7 +71,7 @@ class TensorBoardWriter(Writer):
         failure = None
         self._undrawn = report
         if report.with_pictures:
-            pictures, failure = picture_summaries(report)
+            pictures, failure = picture_summaries(report, self._painter)
             self._undrawn = None
             values += pictures
         # Last, so that the cost counts the pictures.
@@ -76,7 +83,7 @@ class TensorBoardWriter(Writer):
         """Draws the pictures that the time budget put off, and closes the event file."""
         report, self._undrawn = self._undrawn, None
         if report is not None:
-            pictures, failure = picture_summaries(report)
+            pictures, failure = picture_summaries(report, self._painter)
             self._add(report.epoch, pictures)
             if failure is not None:
                 warn(f"TensorBoardWriter could not draw all pictures. Reason: {reason_of(failure)}")
@@ -97,8 +104,14 @@ def _last_transitions(report: EpochReport) -> list[Transition]:
     return [
         transition
         for result in report.results
-        for transition in transitions(report.history.of(result.method).results[-2:])
+        for transition in transitions(_last_two(report.history, result.method))
     ]
+
+
+def _last_two(history: ImportanceHistory, method: str) -> list[ImportanceResult]:
+    """The last two results of a method; looked for from the end of a history that may be long."""
+    newest_first = (result for result in reversed(history.results) if result.method == method)
+    return list(islice(newest_first, 2))[::-1]
 
 
 def _stability(
