@@ -34,7 +34,7 @@ Failures = dict[str, Exception]
 """For each method that can't be computed, by its name, what is in the way."""
 
 # Seconds to draw all pictures of an evaluation.
-_PICTURE_SECONDS = 0.3
+_PICTURE_SECONDS = 0.4
 _OF_FIT = Naming(
     or_steps=", or give fit validation_steps=",
     or_beside=", or pass that to FeatureImportance(validation_data=...) beside it",
