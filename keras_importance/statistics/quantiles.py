@@ -76,7 +76,7 @@ def student_quantile(probability: float, degrees: int) -> float:
     low, high = 0.0, 1.0
     while _student_cdf(high, degrees) < probability:
         high *= 2
-    for _ in range(100):
+    for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if _student_cdf(middle, degrees) < probability else (low, middle)
     return (low + high) / 2
