@@ -129,7 +129,9 @@ def _mend_plan(run: FitRun, start: _Start) -> None:
 
 def _is_cut(result: ImportanceResult, evaluator: Evaluator) -> bool:
     """Whether a result used fewer rows than there are, or left features to the screen."""
-    return result.n_samples < evaluator.data.n_rows or any(how != "exact" for how in result.obtained)
+    return result.n_samples < evaluator.data.n_rows or result.obtained.count("exact") < len(
+        result.obtained
+    )
 
 
 def _warn_of_unknown(run: FitRun, results: Sequence[ImportanceResult]) -> None:

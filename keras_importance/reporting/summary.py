@@ -77,7 +77,7 @@ def _exactness(result: ImportanceResult, n_rows: int) -> str:
 
 def _limit(cost: TrainingCost, results: Iterable[ImportanceResult]) -> str:
     is_cut = any(
-        result.n_samples < cost.n_rows or any(how != "exact" for how in result.obtained)
+        result.n_samples < cost.n_rows or result.obtained.count("exact") < len(result.obtained)
         for result in results
     )
     if cost.time_budget is None or not is_cut:

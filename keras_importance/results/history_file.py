@@ -21,6 +21,8 @@ from keras_importance.results.verdict import Verdicts
 _FORMAT = "keras_importance.history"
 _VERSION = 2
 # Numbers that version 2 of the format keeps among the arrays, and not in the header.
+# Fields that readers of version 2 don't know: written only where they differ from their default.
+_UNUSUAL = ("is_finite",)
 _NUMBERS_AMONG_ARRAYS = ("baseline_score",)
 # Fields that are dataclasses themselves.
 _PARTS = {"explained": Explained}
@@ -88,6 +90,8 @@ def _taken_apart(value: Any, prefix: str, arrays: dict[str, Any]) -> dict[str, A
     plain = {}
     for field in fields(value):
         part, name = getattr(value, field.name), f"{prefix}/{field.name}"
+        if field.name in _UNUSUAL and part == field.default:
+            continue
         if isinstance(part, np.ndarray) or field.name in _NUMBERS_AMONG_ARRAYS:
             arrays[name] = part
         elif is_dataclass(part):

@@ -153,21 +153,25 @@ class Verdicts:
         return tuple(name for name, state in pairs if state in IN_SET)
 
     def __iter__(self) -> Iterator[Verdict]:
-        for i, name in enumerate(self.feature_names):
-            yield Verdict(
-                self.epoch,
-                self.method,
-                name,
-                self.states[i],
-                int(self.since[i]) if self.since[i] >= 0 else None,
-                float(self.estimate[i]),
-                float(self.bound[i]),
-                self.threshold,
-                self.error_rate,
-                float(self.p_value[i]),
-                self.partners.get(name),
-                self.reasons.get(name, ""),
-            )
+        return map(self.at, range(len(self.feature_names)))
+
+    def at(self, index: int) -> Verdict:
+        """The verdict on the feature with this index."""
+        name, since = self.feature_names[index], int(self.since[index])
+        return Verdict(
+            self.epoch,
+            self.method,
+            name,
+            self.states[index],
+            since if since >= 0 else None,
+            float(self.estimate[index]),
+            float(self.bound[index]),
+            self.threshold,
+            self.error_rate,
+            float(self.p_value[index]),
+            self.partners.get(name),
+            self.reasons.get(name, ""),
+        )
 
     def changes(self, before: Verdicts | None) -> tuple[Verdict, ...]:
         """The verdicts whose state differs from the state in `before`, by default `"undecided"`.
@@ -176,6 +180,5 @@ class Verdicts:
             before: the verdicts on the same features after the evaluation before; None for none.
         """
         past = ("undecided",) * len(self.states) if before is None else before.states
-        return tuple(
-            verdict for verdict, state in zip(self, past, strict=True) if verdict.state != state
-        )
+        pairs = enumerate(zip(self.states, past, strict=True))
+        return tuple(self.at(index) for index, (state, before_it) in pairs if state != before_it)

@@ -60,11 +60,12 @@ def packed(results: Iterable[ImportanceResult], verdicts: Iterable[Verdicts]) ->
 
     The arrays are of 4-byte floats: for each result `(4, n_features)`, the importance, the bounds of its
     interval and the epoch of the last exact score; for each detector `(3, n_features)`, `since`, `bound`
-    and `p_value`.
+    and `p_value`. They are compressed: most features of wide data have neither interval nor epoch.
     """
     results, verdicts = list(results), list(verdicts)
     header = {
         "version": _VERSION,
+        "compressed": True,
         "results": [_header_of(result, _OF_RESULTS) for result in results],
         "verdicts": [_header_of(judged, _OF_VERDICTS) for judged in verdicts],
     }
@@ -75,7 +76,8 @@ def packed(results: Iterable[ImportanceResult], verdicts: Iterable[Verdicts]) ->
         ),
         *((judged.since, judged.bound, judged.p_value) for judged in verdicts),
     ]
-    return [_compressed(header), *(np.asarray(rows, "<f4").tobytes() for rows in arrays)]
+    blocks = (zlib.compress(np.asarray(rows, "<f4").tobytes(), 1) for rows in arrays)
+    return [_compressed(header), *blocks]
 
 
 def _header_of(value: ImportanceResult | Verdicts, names: Sequence[str]) -> dict[str, Any]:
@@ -183,11 +185,13 @@ def unpacked(epoch: int, parts: Sequence[bytes]) -> StoredEpoch:
     Raises:
         ValueError: for a summary that is damaged or of a later version.
     """
-    header, arrays = _header(parts), iter(parts[1:])
+    header = _header(parts)
     try:
+        blocks = map(zlib.decompress, parts[1:]) if header.get("compressed") else iter(parts[1:])
+        arrays = iter(list(blocks))
         results = tuple(_result(stored, arrays) for stored in header["results"])
         verdicts = tuple(_verdicts(stored, arrays) for stored in header["verdicts"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, zlib.error) as error:
         raise ValueError(f"The summary of epoch {epoch} is damaged ({error!r}).") from error
     return StoredEpoch(epoch, results, verdicts)
 

@@ -38,10 +38,11 @@ class CustomScalars:
         """
         self._extend(result)
         charted = set(self._charted[result.method])
-        values = zip(result.importances_mean, result.ci_low, result.ci_high, strict=True)
-        for name, of_feature in zip(result.feature_names, values, strict=True):
-            if name in charted and np.isfinite(of_feature).all():
-                yield from zip(_tags(result.method, name), of_feature, strict=True)
+        values = np.stack([result.importances_mean, result.ci_low, result.ci_high], axis=1)
+        is_finite = np.asarray(np.isfinite(values).all(axis=1))
+        for index, name in enumerate(result.feature_names):
+            if name in charted and is_finite[index]:
+                yield from zip(_tags(result.method, name), values[index], strict=True)
 
     def layout(self) -> bytes:
         """The charts, one category for each method, as the dashboard reads them; empty for none."""
@@ -62,7 +63,8 @@ class CustomScalars:
         charted = self._charted.setdefault(result.method, [])
         n_results = self._n_results[result.method] = self._n_results.get(result.method, 0) + 1
         order = np.argsort(-np.nan_to_num(mean, nan=-np.inf), kind="stable")
-        ranked = [names[i] for i in order if np.isfinite(mean[i]) and np.isfinite(result.std_error[i])]
+        has_chart = np.isfinite(mean) & np.isfinite(result.std_error)
+        ranked = [names[i] for i in order[has_chart[order]][: 2 * _MAX_CHARTS]]
         n_charts = _MAX_CHARTS
         if len(names) > _MAX_CHARTS:
             ranked = ranked[:_FIRST_CHARTS]

@@ -49,23 +49,29 @@ def table(results: Iterable[ImportanceResult], verdicts: Iterable[Verdicts] = ()
     The first 200 features are listed, and all flagged ones.
     """
     results, verdicts = list(results), list(verdicts)
-    by_feature = {verdict.feature: verdict for judged in verdicts for verdict in judged}
+    flagged = {
+        name
+        for judged in verdicts
+        for name, state in zip(judged.feature_names, judged.states, strict=True)
+        if state in _ALWAYS_LISTED
+    }
     order = np.argsort(np.nan_to_num(results[-1].rank, nan=np.inf), kind="stable")
     ranked = [(rank, int(index)) for rank, index in enumerate(order, start=1)]
     names = results[-1].feature_names
     listed = [
-        (rank, index)
-        for rank, index in ranked
-        if rank <= _MAX_TABLE_ROWS or _is_flagged(by_feature.get(names[index]))
+        (rank, index) for rank, index in ranked if rank <= _MAX_TABLE_ROWS or names[index] in flagged
     ]
+    shown = {names[index] for _, index in listed}
+    by_feature = {
+        name: judged.at(index)
+        for judged in verdicts
+        for index, name in enumerate(judged.feature_names)
+        if name in shown
+    }
     lines = [_line(cells) for cells in _rows(results, by_feature, listed)]
     if len(order) > len(listed):
         lines.append(f"\n{len(order) - len(listed):,} less important features are not listed.")
     return "\n".join([*lines, *map(_droppable, verdicts)])
-
-
-def _is_flagged(verdict: Verdict | None) -> bool:
-    return verdict is not None and verdict.state in _ALWAYS_LISTED
 
 
 def _rows(
