@@ -11,6 +11,7 @@ import keras
 
 from keras_importance import arguments
 from keras_importance.callback.caveats import caveats
+from keras_importance.callback.continuation import EarlierFit
 from keras_importance.callback.evaluation import evaluate
 from keras_importance.callback.fit_run import FitRun
 from keras_importance.callback.logs import as_logs
@@ -47,8 +48,11 @@ class FeatureImportance(keras.callbacks.Callback):
     not changed: weights and `History` are bit-identical with and without the callback. A failure inside
     an evaluation becomes a warning. A wrong argument is an error before the first epoch.
 
-    A second `fit` drops the history from its `initial_epoch` on. A result describes the weights at the
-    end of its epoch, even if `EarlyStopping` restores better weights later.
+    A second `fit` of the same model goes on with the history where the training goes on: while the model
+    is compiled as it was, and its optimizer has trained at least as many batches. If it counts from
+    epoch 0 again, its epochs are numbered on; from an `initial_epoch`, Keras' numbers stay, and later
+    results are dropped. Otherwise the history starts anew. A result describes the weights at the end of
+    its epoch, even if `EarlyStopping` restores better weights later.
 
     Args:
         validation_data: None for the data that `fit` validates on. Else anything `fit` accepts as
@@ -146,6 +150,7 @@ class FeatureImportance(keras.callbacks.Callback):
         self.metric = metric
         self._history = ImportanceHistory()
         self._run: FitRun | None = None
+        self._earlier: EarlierFit | None = None
         self._failures: dict[str, str] = {}
         reason = why_no_fit()
         if reason is not None:
@@ -222,8 +227,11 @@ class FeatureImportance(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Reads the rows and checks all arguments, so that an error is raised before the first epoch."""
         self._end_run()  # after an exception, fit doesn't call on_train_end
+        earlier = self._earlier
+        if earlier is not None and not earlier.is_continued_by(self.model):
+            earlier = None
         with speaking_as("FeatureImportance"), no_footprint(self.model):
-            self._run = new_run(self, self.model, self.params or {}, self.history)
+            self._run = new_run(self, self.model, self.params or {}, self.history, earlier)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Starts the clock. The first epoch of a `fit` also decides which earlier results stay."""
@@ -232,14 +240,16 @@ class FeatureImportance(keras.callbacks.Callback):
             self._history = self._history.before(epoch)
             return
         if self._run.epoch is None:
-            self._begin(self._run, epoch)
-        self._run.begin_epoch(epoch)
+            self._run.number_epochs(epoch)
+            self._begin(self._run, epoch + self._run.offset)
+        self._run.begin_epoch(epoch + self._run.offset)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Evaluates the model if the epoch is due or the last, and adds importances to `logs`."""
         run = self._run
         if run is None:
             return
+        epoch += run.offset
         run.end_epoch()
         is_last = self.model.stop_training or run.schedule.is_last(epoch)
         with run.contained("evaluating", epoch):
@@ -297,8 +307,15 @@ class FeatureImportance(keras.callbacks.Callback):
         if self._run is not None:
             self._run.close()
             self._failures = self._run.failures
+            self._earlier = EarlierFit.of(self._run)
         self._history, self._run = self.history, None
 
     def __getstate__(self) -> dict[str, Any]:
         """The state to pickle: without model and run, which a copy gets from its own `fit`."""
-        return {**self.__dict__, "_history": self.history, "_run": None, "_model": None}
+        return {
+            **self.__dict__,
+            "_history": self.history,
+            "_run": None,
+            "_earlier": None,
+            "_model": None,
+        }

@@ -26,6 +26,7 @@ from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.result import ImportanceResult
 from keras_importance.results.verdict import Verdict
 from keras_importance.verdicts.base import Detector, ReplacesSets
+from keras_importance.verdicts.spending import Spending
 from keras_importance.verdicts.unused_signal import UnusedSignalTest
 
 # One warning for a full disk, whichever writer hits it first.
@@ -50,6 +51,10 @@ class FitRun:
         history: all results and verdicts so far.
         cost: what the evaluations and the epochs took so far.
         knows_padding: whether the model was built when its padding was looked for.
+        next_epoch: the epoch after the last one of the `fit` that this one continues; None for none.
+        n_continued: how many times the training was continued; 0 for its first `fit`.
+        offset: what is added to Keras' number of an epoch.
+        n_earlier: how many evaluations the training had before this `fit`.
         epoch: the current epoch, 0-based; None before the first.
         epoch_started: when the current epoch began, by `time.perf_counter`, in seconds.
         epoch_seconds: duration of the last finished epoch.
@@ -75,6 +80,10 @@ class FitRun:
     history: ImportanceHistory
     cost: TrainingCost
     knows_padding: bool = True
+    next_epoch: int | None = None
+    n_continued: int = 0
+    offset: int = 0
+    n_earlier: int = 0
     epoch: int | None = None
     epoch_started: float = 0.0
     epoch_seconds: float = 0.0
@@ -96,6 +105,16 @@ class FitRun:
     def unused_signal_test(self) -> UnusedSignalTest:
         """The test for signal that the network doesn't use; it keeps p-values between evaluations."""
         return UnusedSignalTest(self.evaluator)
+
+    def number_epochs(self, first: int) -> None:
+        """Numbers the epochs on if a `fit` that goes on counts from 0 again.
+
+        Args:
+            first: Keras' number of the first epoch.
+        """
+        if self.next_epoch is not None and first == 0:
+            self.offset = self.next_epoch
+            self.schedule = self.schedule.moved(self.offset)
 
     def begin_epoch(self, epoch: int) -> None:
         """Starts the clock of an epoch."""
@@ -131,7 +150,7 @@ class FitRun:
                 if isinstance(method, ReplacesSets) and method.name == result.method
             ),
             result,
-            self.n_evaluations,
+            Spending(self.n_evaluations, self.n_continued, self.n_earlier),
             self.unused_signal_test,
         )
 

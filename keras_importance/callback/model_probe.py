@@ -12,6 +12,7 @@ from keras_importance.results.joint_importance import JointImportance
 from keras_importance.results.result import ImportanceResult
 from keras_importance.statistics.arrays import Floats
 from keras_importance.verdicts.base import ReplacesSets
+from keras_importance.verdicts.spending import Spending
 from keras_importance.verdicts.unused_signal import UnusedSignalTest, planned_seconds_per_score
 
 # The work of the test for unused signal, as a fraction of the work of the evaluation's exact scores.
@@ -26,14 +27,14 @@ class ModelProbe:
         evaluator: the model and the validation rows.
         method: the method whose importances are judged.
         result: the newest result of the method.
-        n_evaluations: how many evaluations are planned; None if that isn't known.
+        spending: which part of an error probability each evaluation may spend.
         unused_signal_test: the test for unused signal; the same object in all evaluations.
     """
 
     evaluator: Evaluator
     method: ReplacesSets
     result: ImportanceResult
-    n_evaluations: int | None
+    spending: Spending
     unused_signal_test: UnusedSignalTest
 
     def jointly(self, sets: Sequence[Sequence[int]]) -> JointImportance:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_importance.callback.budget import Budget, PicturePlan
+from keras_importance.callback.continuation import EarlierFit
 from keras_importance.callback.fit_run import FitRun
 from keras_importance.callback.run_directory import run_directory, writers_of_run
 from keras_importance.callback.schedule import Schedule
@@ -42,7 +43,11 @@ _OF_FIT = Naming(
 
 
 def new_run(
-    settings: Settings, model: Any, params: Mapping[str, Any], history: ImportanceHistory
+    settings: Settings,
+    model: Any,
+    params: Mapping[str, Any],
+    history: ImportanceHistory,
+    earlier: EarlierFit | None = None,
 ) -> FitRun | None:
     """The state of the `fit` that is about to begin, with every check that is possible before training.
 
@@ -54,6 +59,7 @@ def new_run(
         model: the model that `fit` trains.
         params: Keras' `params` of the callback: `epochs` and `steps`, each None if it isn't known.
         history: earlier results and verdicts.
+        earlier: the `fit` that this one continues; None if it starts a training.
 
     Returns:
         The state, or None if nothing can be evaluated.
@@ -62,7 +68,7 @@ def new_run(
         InvalidArgumentError: without validation data, for rows that can be read only once, and for
             settings that don't fit the model.
     """
-    evaluator, failures = _evaluator(settings, model)
+    evaluator, failures = _evaluator(settings, model, None if earlier is None else earlier.evaluator)
     methods = tuple(method for method in settings.methods if method.name not in failures)
     if failures:
         warn(_left_out(failures, nothing_is_left=not methods))
@@ -88,6 +94,8 @@ def new_run(
         history=history,
         cost=TrainingCost(evaluator.data.n_rows, settings.time_budget),
         knows_padding=bool(model.built),
+        next_epoch=None if earlier is None else earlier.next_epoch,
+        n_continued=0 if earlier is None else earlier.n_continued + 1,
         n_steps=params.get("steps") or 0,
         batch_size=(fit and fit.batch_size) or 32,
     )
@@ -111,9 +119,12 @@ def with_padding(settings: Settings, evaluator: Evaluator) -> Evaluator:
     )
 
 
-def _evaluator(settings: Settings, model: Any) -> tuple[Evaluator | None, Failures]:
+def _evaluator(
+    settings: Settings, model: Any, earlier: Evaluator | None
+) -> tuple[Evaluator | None, Failures]:
     """The model with the rows to evaluate, and what is in the way of methods that can't be computed.
 
+    The evaluator of an earlier `fit` serves again where the rows and the settings are the same.
     The rows are the callback's own or, without any, those that `fit` validates on.
     """
     fit = fit_arguments(model)
@@ -143,6 +154,8 @@ def _evaluator(settings: Settings, model: Any) -> tuple[Evaluator | None, Failur
                 batch_size=None if fit is None else fit.rows_in_batch,
                 mask_value=settings.mask_value,
             )
+        if earlier is not None and evaluator.is_served_by(earlier):
+            evaluator = earlier
         others = [method for method in settings.methods if method.name not in failures]
         return evaluator, {**failures, **why_not_evaluable(others, evaluator)}
     except Exception as error:

@@ -29,8 +29,10 @@ def begin_history(run: FitRun, epoch: int) -> None:
     if epoch and run.log_dir is not None and not len(run.history):
         run.history = run.evaluator.agreed(_comparable(kept_history(run.log_dir, epoch), run))
     planned = run.schedule.n_evaluations(epoch)
-    if planned is not None:
-        done = len(run.history.epochs) + misses_evaluation(run, epoch - 1)
+    done = len(run.history.epochs) + misses_evaluation(run, epoch - 1)
+    if run.n_continued:
+        run.n_earlier, run.n_evaluations = done, planned
+    elif planned is not None:
         first = run.schedule.first_too and not (run.history.epochs or run.schedule.is_due(epoch))
         run.n_evaluations = done + planned + first
     for writer in run.writers:

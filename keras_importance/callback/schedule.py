@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,11 @@ class Schedule:
     every: int
     n_epochs: int | None
     first_too: bool
+
+    def moved(self, n_epochs: int) -> Schedule:
+        """The schedule of a `fit` whose epochs are numbered on from so many."""
+        end = None if self.n_epochs is None else self.n_epochs + n_epochs
+        return replace(self, n_epochs=end)
 
     def is_due(self, epoch: int) -> bool:
         """True if the 0-based epoch is evaluated by the interval `every`."""

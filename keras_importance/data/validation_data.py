@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_importance.data.arrays import mapped
+from keras_importance.data.arrays import leaves_of, mapped
 from keras_importance.data.columns import Column, InputColumns
 from keras_importance.data.dependent_rows import block_length, overlapping_window, repeated_rows
 from keras_importance.data.input_names import named_columns
@@ -209,6 +209,14 @@ class ValidationData:
         parts = {name: getattr(self, name) for name in _OF_ROWS}
         return replace(self, **mapped(lambda leaf: leaf[rows], parts))
 
+    def has_rows_of(self, other: ValidationData) -> bool:
+        """Whether both hold the same rows: inputs, targets and weights."""
+        ours, theirs = (
+            leaves_of((data.inputs, data.targets, data.weights, data.value_weights))
+            for data in (self, other)
+        )
+        return len(ours) == len(theirs) and all(map(_are_equal, ours, theirs))
+
     def followed_by(self, other: ValidationData) -> ValidationData:
         """These rows, then the rows of `other`, which must have the same inputs and targets.
 
@@ -250,6 +258,13 @@ class ValidationData:
             ),
             self.structure,
         )
+
+
+def _are_equal(ours: Any, theirs: Any) -> bool:
+    """Whether two arrays are equal; a missing value equals another one."""
+    if ours is None or theirs is None:
+        return ours is theirs
+    return ours.dtype == theirs.dtype and np.array_equal(ours, theirs, equal_nan=ours.dtype.kind == "f")
 
 
 def columns_moved_first(values: Any) -> Any:

@@ -40,7 +40,7 @@ def weight_of_rows(weight: Any) -> Floats | None:
         return None
     if len({len(leaf) for leaf in leaves}) > 1:
         return None
-    sums = [leaf.reshape(len(leaf), -1).sum(axis=1, dtype=np.float64) for leaf in leaves]
+    sums = [leaf.sum(axis=tuple(range(1, leaf.ndim)), dtype=np.float64) for leaf in leaves]
     return np.asarray(np.sum(sums, axis=0))
 
 

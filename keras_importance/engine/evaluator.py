@@ -117,6 +117,21 @@ class Evaluator:
         if self.model.built:
             check_rows(self.model, self.data, self.mixed_rows)
 
+    def is_served_by(self, earlier: Evaluator) -> bool:
+        """Whether an earlier evaluator of the same model, compiled as it was, does the same.
+
+        It does with the same metric and seed, the same features and rows, and no training of its own.
+        """
+        is_same = earlier.model is self.model and earlier.seed == self.seed
+        is_same = is_same and earlier.metrics.argument is self.metrics.argument
+        trains = self.training_data is not None or earlier.training_data is not None
+        return (
+            is_same
+            and not trains
+            and self.features.features == earlier.features.features
+            and self.data.has_rows_of(earlier.data)
+        )
+
     def why_padding_matters(self) -> str | None:
         """What padding does to predictions, and what mends it; None where it changes none."""
         return why_padding_matters(self.outputs) if self.model.built else None

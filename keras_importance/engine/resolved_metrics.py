@@ -25,8 +25,10 @@ from keras_importance.statistics.arrays import Floats
 class ResolvedMetrics:
     """The user's metric and the compiled loss, and how much each row counts in the metric.
 
-    Args:
+    Attributes:
         argument: the user's `metric` argument.
+
+    Args:
         model: the model.
         data: the rows.
         rows: whether the model mixes them.
@@ -36,7 +38,7 @@ class ResolvedMetrics:
     def __init__(
         self, argument: Any, model: Any, data: ValidationData, rows: MixedRows, seed: int
     ) -> None:
-        self._argument = argument
+        self.argument = argument
         self._model = model
         self._data = data
         self._rows = rows
@@ -50,7 +52,7 @@ class ResolvedMetrics:
     @cached_property
     def candidate(self) -> Candidate:
         """The metric that the user means, not yet tried."""
-        return metric_from_argument(self._argument, self._model)
+        return metric_from_argument(self.argument, self._model)
 
     @cached_property
     def metric(self) -> Metric:
@@ -68,21 +70,21 @@ class ResolvedMetrics:
         try:
             _ = self.metric if self._model.built else None
         except InvalidArgumentError as error:
-            if isinstance(self._argument, (str, keras.metrics.Metric)):
+            if isinstance(self.argument, (str, keras.metrics.Metric)):
                 raise NotEvaluableError(str(error)) from error
             raise
 
     @cached_property
     def loss(self) -> Metric:
         """The compiled loss."""
-        if isinstance(self._argument, str) and self._argument == "loss":
+        if isinstance(self.argument, str) and self.argument == "loss":
             return self.metric
         return self._resolved(metric_from_argument("loss", self._model))
 
     @property
     def needs_no_targets(self) -> bool:
         """Whether the metric is a loss that the model computes without targets."""
-        is_loss = isinstance(self._argument, str) and self._argument == "loss"
+        is_loss = isinstance(self.argument, str) and self.argument == "loss"
         if not is_loss or not self._model.built:
             return False
         is_compiled = getattr(self._model, "loss", None) is not None

@@ -11,14 +11,15 @@ from keras_importance.results.joint_importance import JointImportance
 from keras_importance.results.result import ImportanceResult
 from keras_importance.results.verdict import Verdicts
 from keras_importance.statistics.arrays import Floats
+from keras_importance.verdicts.spending import Spending
 
 
 class Probe(Protocol):
     """Answers a detector's questions about the model that the history doesn't answer."""
 
     @property
-    def n_evaluations(self) -> int | None:
-        """How many evaluations the training plans; None if that isn't known."""
+    def spending(self) -> Spending:
+        """Which part of an error probability each evaluation of the training may spend."""
 
     def jointly(self, sets: Sequence[Sequence[int]]) -> JointImportance:
         """The importance of each set, all features of a set replaced together.

@@ -15,6 +15,7 @@ from keras_importance.results.verdict import IN_SET, Verdicts
 from keras_importance.statistics.arrays import Array, Floats, Integers
 from keras_importance.statistics.quantiles import MANY_DEGREES, rows_for_tail, tail_quantile
 from keras_importance.verdicts.base import Detector, Probe, ReplacesSets
+from keras_importance.verdicts.spending import Spending
 from keras_importance.verdicts.threshold_test import ThresholdTest, quantile_for
 from keras_importance.verdicts.useless_set import JointTests, in_order, largest_set
 
@@ -36,11 +37,11 @@ class UselessFeatureDetector(Detector):
         H0: importance_j >= min_share · R        is rejected if        bound_j < min_share · R
 
     The bound is one-sided, belongs to the difference of both sides, and is corrected for skewness; see
-    `ThresholdTest`. Its confidence is `1 - alpha / (2 · features · evaluations)`. The other half of
-    `alpha` is for the test of the set. So the probability that any feature is ever called useless while
-    its importance reaches the threshold is at most `alpha`, however features and epochs depend on one
-    another. This holds if the rows were not used to choose the model, and if there are enough of them;
-    warnings say if that isn't so.
+    `ThresholdTest`. Its confidence is `1 - 3/4 · alpha / (2 · features · evaluations)`. The other half
+    is for the test of the set, the last quarter for a `fit` that continues the training. So the
+    probability that any feature is ever called useless while its importance reaches the threshold is at
+    most `alpha`, however features and epochs depend on one another. This holds if the rows were not used
+    to choose the model, and if there are enough of them; warnings say if that isn't so.
 
     - `useful`: the lower bound lies above the threshold.
     - `useless`: the upper bound lies below the threshold in `patience` evaluations in a row, the data
@@ -132,20 +133,16 @@ class UselessFeatureDetector(Detector):
 
     def n_rows_needed(self, n_features: int, n_evaluations: int | None) -> int:
         """How many independent rows, or blocks of rows, the error rate `alpha` needs."""
-        level = self.alpha / 2 / n_features / (n_evaluations or _MANY_EVALUATIONS)
+        spending = Spending(n_evaluations or _MANY_EVALUATIONS)
+        level = self.alpha * spending.fraction(1) / 2 / n_features
         return rows_for_tail(tail_quantile(level, MANY_DEGREES + 1))
 
     def _level(self, history: ImportanceHistory, probe: Probe) -> float:
         """The error probability that this evaluation may spend, half on features and half on sets.
 
-        It is `alpha / n` for `n` planned evaluations. If `n` isn't known, it is `alpha · 6 / (pi k)²`
-        for the k-th evaluation, which sums to `alpha`.
+        All evaluations of a training together spend at most `alpha`; see `Spending`.
         """
-        k = len(history.of(self.method))
-        fraction = 6 / (math.pi * k) ** 2
-        if probe.n_evaluations is not None:
-            fraction = 1 / max(probe.n_evaluations, k)
-        return self.alpha * fraction
+        return self.alpha * probe.spending.fraction(len(history.of(self.method)))
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())

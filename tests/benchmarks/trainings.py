@@ -27,6 +27,7 @@ from workloads import Workload, embedded, gru, lstm, mlp
 from keras_importance import FeatureImportance, PermutationImportance, Writer
 from keras_importance.reporting.writers import EpochReport
 from keras_importance.statistics.distances import spearman
+from keras_importance.statistics.quantiles import normal_quantile
 
 EPOCHS = 25
 BATCH = 32
@@ -182,12 +183,13 @@ def quality_row(training: Training) -> list[str]:
     exact: list[float] = []
     agreements: list[float] = []
     sizes: set[tuple[int, int]] = set()
+    surely = -normal_quantile(0.025 / workload.n_features)  # so that no useless feature is among them
     truths = {result.epoch: result for result in unlimited.history}
     for ours in default.history:
         if ours.method != "permutation":
             continue
         truth = truths[ours.epoch]
-        sure = np.flatnonzero(truth.ci_low > 0)
+        sure = np.flatnonzero(truth.importances_mean > surely * truth.std_error)
         exact.append(float(np.mean(np.array(ours.obtained) == "exact")))
         sizes.add((ours.n_samples, ours.n_repeats))
         if len(sure) >= _MIN_SURE:

@@ -31,6 +31,7 @@ from keras_importance.statistics.arrays import Floats
 from keras_importance.statistics.donors import Donors
 from keras_importance.statistics.influence import Influence, influence_standard_error
 from keras_importance.statistics.quantiles import normal_quantile
+from keras_importance.verdicts.spending import Spending
 
 # --- simulated evaluations ----------------------------------------------------------------------
 
@@ -126,6 +127,10 @@ class _Simulated:
     number: int
     donors: Donors
     n_evaluations: int | None = N_EVALUATIONS
+
+    @property
+    def spending(self) -> Spending:
+        return Spending(self.n_evaluations)
 
     def jointly(self, sets: Sequence[Sequence[int]]) -> JointImportance:
         result = self.evaluations.result(self.number, sets, self.donors)

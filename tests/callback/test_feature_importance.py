@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import keras_importance
 import keras_importance.callback.evaluation as evaluation
@@ -26,6 +27,7 @@ from keras_importance import (
     compute_importance,
 )
 from keras_importance.reporting.writers import EpochReport
+from keras_importance.reporting.writers.history import kept_history
 
 
 class FeatureImportance(keras_importance.FeatureImportance):
@@ -666,10 +668,55 @@ def test_validation_freq_does_not_delay_importance(small_model, small_data):
     assert importance.history.epochs == (0, 1, 2, 3)
 
 
-def test_a_second_fit_starts_anew(small_model, small_data):
+def test_a_second_fit_of_the_same_model_goes_on_with_the_history(small_model, small_data):
+    """Its epochs are numbered on, though Keras counts from 0 again."""
     importance, model = FeatureImportance(methods="gradient"), small_model()
     fit(model, small_data, [importance], epochs=3)
+    first = importance.history.results
     fit(model, small_data, [importance], epochs=2)
+    assert importance.history.epochs == (0, 1, 2, 3, 4)
+    assert importance.history.results[:3] == first
+
+
+@pytest.mark.parametrize("change", ["another model", "compiled anew", "optimizer set back"])
+def test_another_training_starts_the_history_anew(change, small_model, small_data):
+    importance, model = FeatureImportance(methods="gradient"), small_model()
+    fit(model, small_data, [importance], epochs=3)
+    if change == "another model":
+        model = small_model()
+    elif change == "compiled anew":
+        model.compile("sgd", "mse")
+    else:
+        model.optimizer.iterations.assign(0)
+    fit(model, small_data, [importance], epochs=2)
+    assert importance.history.epochs == (0, 1)
+
+
+def test_a_loop_of_fits_is_one_training(small_model, small_data, tmp_path):
+    """The history, the curves and the file go on; programs are compiled in the first fit alone."""
+    importance, model = FeatureImportance(methods="permutation", log_dir=tmp_path), small_model()
+    for _ in range(2):
+        fit(model, small_data, [importance], epochs=1)
+    compiler = importance._earlier.evaluator.compiler
+    compiled = dict(compiler.seconds_of)
+    for _ in range(3):
+        fit(model, small_data, [importance], epochs=1)
+    assert importance._earlier.evaluator.compiler is compiler
+    assert compiler.seconds_of == compiled
+    assert importance.history.epochs == (0, 1, 2, 3, 4)
+    assert kept_history(tmp_path, before=99).epochs == (0, 1, 2, 3, 4)
+    events = EventAccumulator(str(tmp_path / "importance"), size_guidance={"tensors": 0}).Reload()
+    steps = [event.step for event in events.Tensors("importance_permutation/x0")]
+    assert steps == [0, 1, 2, 3, 4]
+
+
+def test_other_rows_in_a_second_fit_are_read_anew(small_model, small_data):
+    importance, model = FeatureImportance(methods="permutation"), small_model()
+    fit(model, small_data, [importance], epochs=1)
+    before = importance._earlier.evaluator
+    x, y = small_data
+    fit(model, (x[::-1].copy(), y[::-1].copy()), [importance], epochs=1)
+    assert importance._earlier.evaluator is not before
     assert importance.history.epochs == (0, 1)
 
 

@@ -547,3 +547,8 @@ def test_fewer_overlapping_windows_than_steps_are_refused():
     x = _windows(48, 1, n_rows=30)
     with pytest.raises(InvalidArgumentError, match=r"more steps than rows.*Pass more than 48 rows"):
         ValidationData.read((x, np.zeros(30)))
+
+
+def test_no_weights_for_a_row_are_the_wrong_number_of_weights():
+    with pytest.raises(ValueError, match="sample_weight 0"):
+        ValidationData.read((np.ones((1, 2), "float32"), np.ones(1, "float32"), np.empty(0)))

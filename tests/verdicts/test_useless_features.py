@@ -16,6 +16,7 @@ from keras_importance.statistics.donors import Donors
 from keras_importance.statistics.influence import Influence, influence_standard_error
 from keras_importance.statistics.quantiles import tail_quantile
 from keras_importance.verdicts import useless_set
+from keras_importance.verdicts.spending import Spending
 
 USELESS = {"useless", "harmful", "redundant"}
 
@@ -35,6 +36,10 @@ class Linear:
     names: tuple[str, ...]
     n_evaluations: int | None = 10
     n_asked: int = 0
+
+    @property
+    def spending(self):
+        return Spending(self.n_evaluations)
 
     @classmethod
     def make(cls, truth, coefficients=None, n_rows=1000, seed=0, copies=(), noise=1.0, **others):
@@ -284,17 +289,17 @@ def test_a_constant_history_of_useful_features_flags_nothing(seed, n_evaluations
 
 
 def test_all_evaluations_together_spend_alpha():
-    """Half for features, half for sets; without a plan `6 / (pi² t²)` of it in the t-th evaluation."""
+    """Three quarters in a `fit`; without a plan `6 / (pi² t²)` of them in the t-th evaluation."""
     detector, probe = UselessFeatureDetector(alpha=0.05), Linear.make(TRUTH, n_evaluations=None)
     result = probe.result()
     levels = [
         detector._level(ImportanceHistory(tuple(replace(result, epoch=i) for i in range(n))), probe)
         for n in range(1, 200)
     ]
-    assert 0.0495 < sum(levels) < 0.05
+    assert 0.99 * 0.05 * 3 / 4 < sum(levels) < 0.05 * 3 / 4
     probe.n_evaluations = 40
     planned = detector._level(ImportanceHistory((probe.result(0),)), probe)
-    assert planned == pytest.approx(0.05 / 40)
+    assert planned == pytest.approx(0.05 * 3 / 4 / 40)
 
 
 def test_a_false_flag_is_as_rare_as_stated():
