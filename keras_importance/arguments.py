@@ -79,10 +79,11 @@ def _is_number(value: Any) -> bool:
 
 
 def path(name: str, value: Any) -> str:
-    """The value as text, if it is a path."""
+    """The value as text, if it is a path; absolute, so that it stays where it was."""
     if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
         raise InvalidArgumentError(f"got {name}={value!r}. Pass the path of a directory, or None.")
-    return str(os.fspath(value))
+    text = str(os.fspath(value))
+    return text if "://" in text else os.path.abspath(text)
 
 
 def instances(name: str, value: Any, kind: type[Any], example: str) -> tuple[Any, ...]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
+from keras_importance.arguments import fraction
 from keras_importance.engine.meter import Meter
 
 SHORTEST_EPOCH = 0.5
@@ -98,6 +100,22 @@ class Budget:
         is_needed = measured.is_cut or measured.evaluation > _OFF * self.paid
         if is_needed and expected > 0 and _is_off(measured.evaluation, expected):
             meter.factor *= _rounded(measured.evaluation / expected)
+
+
+def budget_from_argument(time_budget: Any) -> float | None:
+    """The fraction that the user's `time_budget` argument stands for; None for no limit.
+
+    Raises:
+        InvalidArgumentError: unless it is above 0 and at most 1.
+    """
+    if time_budget is None:
+        return None
+    return fraction(
+        "time_budget",
+        time_budget,
+        below=math.nextafter(1, 2),
+        example="a fraction of the epochs' time up to 1, such as 0.1, or None for no limit",
+    )
 
 
 class PicturePlan:

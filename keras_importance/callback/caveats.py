@@ -13,6 +13,7 @@ from keras_importance.callback.logs import as_logs
 from keras_importance.callback.settings import Settings
 from keras_importance.data.running_fit import fit_arguments
 from keras_importance.data.validation_data import ValidationData
+from keras_importance.errors import warn
 from keras_importance.verdicts.base import Detector
 
 _TAKEN_BY_MLFLOW = re.compile(r"[\w\-. :/]+")
@@ -94,3 +95,13 @@ def _chooses(callback: Any) -> bool:
     if not isinstance(callback, _CHOOSING) and not (is_checkpoint and callback.save_best_only):
         return False
     return str(getattr(callback, "monitor", "")).startswith("val_")
+
+
+def warn_outside_fit(model: Any, where: str) -> None:
+    """Warns that a callback was passed to a method without epochs, unless a `fit` runs it."""
+    if fit_arguments(model) is None:
+        warn(
+            f"FeatureImportance got no training: {where} has no epochs, after which it computes "
+            "importances. Pass it to fit(callbacks=[...]), or call "
+            "keras_importance.compute_importance(model, validation_data)."
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,14 +9,14 @@ from typing import Any
 import keras
 
 from keras_importance import arguments
-from keras_importance.callback.caveats import caveats
+from keras_importance.callback.budget import budget_from_argument
+from keras_importance.callback.caveats import warn_outside_fit
 from keras_importance.callback.continuation import EarlierFit
 from keras_importance.callback.evaluation import evaluate
 from keras_importance.callback.fit_run import FitRun
 from keras_importance.callback.logs import as_logs
-from keras_importance.callback.new_run import new_run, with_padding
-from keras_importance.callback.resume import begin_history, misses_evaluation
-from keras_importance.data.running_fit import fit_arguments
+from keras_importance.callback.new_run import new_loop_run, new_run, with_padding
+from keras_importance.callback.resume import begin
 from keras_importance.engine.backends.backend import why_no_fit
 from keras_importance.engine.footprint import no_footprint
 from keras_importance.errors import speaking_as, warn
@@ -125,16 +124,7 @@ class FeatureImportance(keras.callbacks.Callback):
             self.methods = methods_from_argument(methods)
             self.every = arguments.whole_number("every", every, at_least=1)
             self.max_samples = arguments.whole_number_or_none("max_samples", max_samples, at_least=2)
-            self.time_budget = (
-                None
-                if time_budget is None
-                else arguments.fraction(
-                    "time_budget",
-                    time_budget,
-                    below=math.nextafter(1, 2),
-                    example="a fraction of the epochs' time up to 1, such as 0.1, or None for no limit",
-                )
-            )
+            self.time_budget = budget_from_argument(time_budget)
             self.seed = arguments.whole_number("seed", seed, at_least=0)
             self.verbose = arguments.verbosity(verbose)
             self.detectors = detectors_from_argument(detectors, self.methods)
@@ -151,6 +141,7 @@ class FeatureImportance(keras.callbacks.Callback):
         self._history = ImportanceHistory()
         self._run: FitRun | None = None
         self._earlier: EarlierFit | None = None
+        self._has_begun = False
         self._failures: dict[str, str] = {}
         reason = why_no_fit()
         if reason is not None:
@@ -227,6 +218,7 @@ class FeatureImportance(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Reads the rows and checks all arguments, so that an error is raised before the first epoch."""
         self._end_run()  # after an exception, fit doesn't call on_train_end
+        self._has_begun = True
         earlier = self._earlier
         if earlier is not None and not earlier.is_continued_by(self.model):
             earlier = None
@@ -241,13 +233,20 @@ class FeatureImportance(keras.callbacks.Callback):
             return
         if self._run.epoch is None:
             self._run.number_epochs(epoch)
-            self._begin(self._run, epoch + self._run.offset)
+            begin(self._run, self, epoch + self._run.offset, self._evaluate)
         self._run.begin_epoch(epoch + self._run.offset)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Evaluates the model if the epoch is due or the last, and adds importances to `logs`."""
         run = self._run
         if run is None:
+            if not self._has_begun:
+                self._has_begun = True
+                warn(
+                    "FeatureImportance got an epoch of a training that it wasn't told of: on_epoch_end "
+                    "was called without on_train_begin. In a loop of your own call "
+                    "importance.evaluate(model, epoch)."
+                )
             return
         epoch += run.offset
         run.end_epoch()
@@ -268,32 +267,59 @@ class FeatureImportance(keras.callbacks.Callback):
                 self._evaluate(run, run.epoch, is_last=True)
         self._end_run()
 
+    def evaluate(self, model: keras.Model, epoch: int) -> dict[str, ImportanceResult]:
+        """Evaluates a model in a training loop of one's own: records, judges and writes as in `fit`.
+
+        ```python
+        importance = FeatureImportance(validation_data=(x_val, y_val), log_dir="logs/run-1")
+        for epoch in range(30):
+            train(model)
+            importance.evaluate(model, epoch)
+        importance.close()
+        ```
+
+        Args:
+            model: the model. It may be uncompiled if `metric` is a callable or a `keras.metrics.Metric`.
+            epoch: the 0-based epoch that has ended.
+
+        Returns:
+            The newest result of each method, by its name.
+
+        Raises:
+            ValueError: without `validation_data`, and for arguments that can't be used.
+        """
+        with speaking_as("FeatureImportance.evaluate"):
+            epoch = arguments.whole_number("epoch", epoch, at_least=0)
+            if self._run is None or self._run.evaluator.model is not model:
+                self._end_run()
+                with no_footprint(model):
+                    self._run = new_loop_run(self, model, self.history)
+        run = self._run
+        if run is None:  # a warning has said why
+            return self.results
+        if run.epoch is None:
+            begin(run, self, epoch, self._evaluate)
+            run.begin_epoch(epoch)
+        run.epoch = epoch
+        run.end_epoch()
+        with run.contained("evaluating", epoch):
+            self._evaluate(run, epoch, is_last=False)
+        run.begin_epoch(epoch)
+        return self.results
+
+    def close(self) -> None:
+        """Ends a training loop of one's own: draws the last pictures and closes the files."""
+        self._end_run()
+
     def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Warns if the callback was passed to `evaluate`, which has no epochs."""
-        self._warn_outside_fit("evaluate")
+        if self._run is None:
+            warn_outside_fit(self.model, "evaluate")
 
     def on_predict_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Warns if the callback was passed to `predict`, which has no epochs."""
-        self._warn_outside_fit("predict")
-
-    def _warn_outside_fit(self, where: str) -> None:
-        if self._run is None and fit_arguments(self.model) is None:
-            warn(
-                f"FeatureImportance got no training: {where} has no epochs, after which it computes "
-                "importances. Pass it to fit(callbacks=[...]), or call "
-                "keras_importance.compute_importance(model, validation_data)."
-            )
-
-    def _begin(self, run: FitRun, epoch: int) -> None:
-        """Restores the earlier history, warns of caveats, and makes up for a missed evaluation."""
-        with run.contained("looking for an earlier history"):
-            begin_history(run, epoch)
-        with run.contained("looking for caveats"):
-            for caveat in caveats(run, self):
-                warn(caveat)
-        if misses_evaluation(run, epoch - 1):
-            with run.contained("evaluating", epoch - 1):
-                self._evaluate(run, epoch - 1, is_last=False)
+        if self._run is None:
+            warn_outside_fit(self.model, "predict")
 
     def _evaluate(self, run: FitRun, epoch: int, *, is_last: bool) -> None:
         if not run.knows_padding:

@@ -101,6 +101,20 @@ def new_run(
     )
 
 
+def new_loop_run(settings: Settings, model: Any, history: ImportanceHistory) -> FitRun | None:
+    """The state of a training loop that isn't `fit`; None if nothing can be evaluated.
+
+    Raises:
+        InvalidArgumentError: without validation data, as there is no `fit` to take them from.
+    """
+    if settings.validation_data is None:
+        raise InvalidArgumentError(
+            "got no validation data, and no fit to take them from. Pass "
+            "FeatureImportance(validation_data=(x, y))."
+        )
+    return new_run(settings, model, {}, history)
+
+
 def with_padding(settings: Settings, evaluator: Evaluator) -> Evaluator:
     """The evaluator of a model that its training has built, on rows that know the steps it masks.
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 
+from keras_importance.callback.caveats import caveats
 from keras_importance.callback.fit_run import FitRun
+from keras_importance.callback.settings import Settings
 from keras_importance.data.features import FeatureSet
 from keras_importance.data.running_fit import fit_arguments
 from keras_importance.errors import warn
@@ -12,6 +16,25 @@ from keras_importance.methods.perturbation import PerturbationMethod
 from keras_importance.reporting.writers.history import HistoryWriter, kept_history
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.result import ImportanceResult
+
+
+def begin(run: FitRun, settings: Settings, epoch: int, evaluate: Callable[..., None]) -> None:
+    """Restores the earlier history, warns of caveats, and makes up for a missed evaluation.
+
+    Args:
+        run: the run that begins.
+        settings: the settings of the callback.
+        epoch: its first epoch.
+        evaluate: evaluates a run after an epoch, `(run, epoch, is_last=)`.
+    """
+    with run.contained("looking for an earlier history"):
+        begin_history(run, epoch)
+    with run.contained("looking for caveats"):
+        for caveat in caveats(run, settings):
+            warn(caveat)
+    if misses_evaluation(run, epoch - 1):
+        with run.contained("evaluating", epoch - 1):
+            evaluate(run, epoch - 1, is_last=False)
 
 
 def begin_history(run: FitRun, epoch: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from keras_importance.errors import reason_of, warn
 from keras_importance.reporting.plots.painter import Painter
 from keras_importance.reporting.writers.base import RUN, EpochReport, Writer
+from keras_importance.reporting.writers.claim import Claim
 from keras_importance.reporting.writers.curves import Curves
 from keras_importance.reporting.writers.custom_scalars import CustomScalars
 from keras_importance.reporting.writers.event_file import EventFile
@@ -51,6 +52,7 @@ class TensorBoardWriter(Writer):
         self._painter = Painter()
         self._layout = b""
         self._events = EventFile(self.log_dir)
+        self._claim = Claim(self.log_dir)
 
     def write(self, report: EpochReport) -> None:
         """Writes all summaries of the report as one event.
@@ -88,6 +90,7 @@ class TensorBoardWriter(Writer):
             if failure is not None:
                 warn(f"TensorBoardWriter could not draw all pictures. Reason: {reason_of(failure)}")
         self._events.close()
+        self._claim.release()
 
     def _add(self, epoch: int, values: list[Any]) -> None:
         """Writes an event, with the layout of the charts unless the file already holds it."""
