@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
@@ -41,6 +42,7 @@ from keras_importance.engine.scores.scoring import (
     Scoring,
 )
 from keras_importance.errors import InvalidArgumentError
+from keras_importance.results.result import ImportanceResult
 from keras_importance.statistics.arrays import Array, Floats, Integers, generator
 
 Made = TypeVar("Made")
@@ -69,6 +71,7 @@ class Evaluator:
         meter: counts the work of evaluations, by which they are planned.
         subsamples: random parts of the rows, for evaluations that can't afford all rows.
         metrics: the user's metric and the compiled loss, tried on the model's predictions.
+        baselines: scores of untouched rows from the program for sets, by the result of their evaluation.
         mixed_rows: whether the model mixes the rows of a batch, and the batches that it then gets.
 
     Args:
@@ -102,6 +105,7 @@ class Evaluator:
         self.subsamples = Subsamples(data, seed)
         self.mixed_rows = MixedRows(self.compiler, data)
         self.metrics = ResolvedMetrics(metric, model, data, self.mixed_rows, seed)
+        self.baselines: WeakKeyDictionary[ImportanceResult, Array] = WeakKeyDictionary()
         self._made: dict[Hashable, Any] = {}
         self._scorers: dict[Scoring, FeatureScorer] = {}
 
@@ -206,17 +210,20 @@ class Evaluator:
         indices = np.arange(len(self.features)) if features is None else features
         return self.scorer(scoring).perturbed(self._device_data.sample(request), indices)
 
-    def scores_of_sets(self, request: ScoreRequest, sets: Sequence[Integers]) -> FeatureScores:
+    def scores_of_sets(
+        self, request: ScoreRequest, sets: Sequence[Integers], baseline: Array | None = None
+    ) -> FeatureScores:
         """Scores with all features of a set replaced at once, for each of the sets.
 
         Args:
             request: which rows are scored, and what replaces their values.
             sets: for each set the indices of its features.
+            baseline: the baseline of an earlier call with the same rows and weights, if there was one.
 
         Returns:
             Scores `(n_sets, n_repeats, n_rows)`; their `indices` are positions in `sets`.
         """
-        return self._joint_scorer.perturbed(self._device_data.sample(request), sets)
+        return self._joint_scorer.perturbed(self._device_data.sample(request), sets, baseline)
 
     @property
     def constant_scores(self) -> Floats | None:

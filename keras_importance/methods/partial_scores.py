@@ -38,6 +38,7 @@ class PartialScores:
         n_features: how many features, or sets of features, there are.
         by_feature: whether each feature may have donors of its own; features that are replaced together
             may not.
+        draws: whether draws of the errors are made, which drift needs.
 
     Attributes:
         request: which rows are scored, with which donors and replacement.
@@ -56,8 +57,10 @@ class PartialScores:
         n_features: int,
         *,
         by_feature: bool = False,
+        draws: bool = True,
     ) -> None:
         self._evaluator = evaluator
+        self._has_draws = draws
         self._replacement = replacement
         self._together = common_request(evaluator, replacement, work.n_rows, work.n_repeats)
         self.request = self._together
@@ -112,6 +115,8 @@ class PartialScores:
             self._reference = self._compared_with(baseline)
         moments = influence.moments_with(self._reference.influence)
         self._covariance[indices], self._third[indices] = moments
+        if not self._has_draws:
+            return
         multipliers = self._of_rows_used(self._evaluator.multipliers)
         if self._draws is None:
             shape = (len(self.std_error), multipliers.shape[1])

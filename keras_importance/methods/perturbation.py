@@ -165,11 +165,13 @@ class PerturbationMethod(ImportanceMethod):
             )
         replacement = self.replacement_for(evaluator)
         n_rows, n_repeats = like.n_samples, like.n_repeats
-        partial = PartialScores(evaluator, replacement, Work(n_rows, n_repeats, len(sets)), len(sets))
+        work = Work(n_rows, n_repeats, len(sets))
+        partial = PartialScores(evaluator, replacement, work, len(sets), draws=False)
         for index, indices in enumerate(sets):
             members = np.array(indices, np.int64)
             request = request_of_set(evaluator, replacement, members, n_rows, n_repeats)
-            scores = evaluator.scores_of_sets(request, [members])
+            scores = evaluator.scores_of_sets(request, [members], evaluator.baselines.get(like))
+            evaluator.baselines[like] = scores.baseline
             partial.enter(replace(scores, indices=np.array([index])), request.donors)
         usual = np.full(len(sets), like.usual_degrees, np.float64)
         return JointImportance(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from keras_importance.data.arrays import mapped
 from keras_importance.data.truth import Truth
 from keras_importance.engine.backends.backend import Inference, gather
 from keras_importance.engine.backends.compiler import Compiler
-from keras_importance.engine.cut.block_sizes import declared_batch, rows_at_once
+from keras_importance.engine.cut.block_sizes import declared_batch, evenly, rows_at_once
 from keras_importance.engine.cut.cut import whole_model
 from keras_importance.engine.meter import SECONDS_A_PRODUCT, SECONDS_A_SCORE
 from keras_importance.engine.metrics.losses import loss_of_batch
@@ -59,13 +60,22 @@ class JointScorer:
         self._is_padded = context.batch_size is None
         self.n_at_once = context.batch_size or self._block_of(compiler)
         self._program = compiler(self._score)
+        # Of a model with a state, the results of calls at once would depend on their order.
+        is_stateless = not compiler.model.non_trainable_variables and self._replicas.n == 1
+        self._calls_at_once = max(1, compiler.calls_at_once) if is_stateless else 1
         self._meter = context.meter
+        self._is_warm = False
 
     def _block_of(self, compiler: Compiler) -> int:
         n_at_once = rows_at_once(self._model, self._data, compiler.fraction)
         if declared_batch(self._model) is None:
             n_at_once = self._replicas.block_of(self._data.n_rows, n_at_once)
         return n_at_once
+
+    def _size_for(self, n_rows: int) -> int:
+        """How many rows a block has: all blocks as many, where any number of rows can be scored."""
+        is_free = self._is_padded and declared_batch(self._model) is None and self._replicas.n == 1
+        return evenly(n_rows, self.n_at_once) if is_free else self.n_at_once
 
     def perturbed(
         self, sample: Sample, sets: Sequence[Integers], baseline: Array | None = None
@@ -82,12 +92,19 @@ class JointScorer:
         Returns:
             The scores; their `indices` are positions in `sets`.
         """
-        scores = [
-            [self._scores_of_set(sample, members, k) for k in range(len(sample.donors))]
-            for members in sets
-        ]
-        baseline = self.baseline(sample) if baseline is None else baseline
-        return FeatureScores(np.arange(len(sets)), np.array(scores), baseline)
+        n_repeats = len(sample.donors)
+        asked = [(members, repeat) for members in sets for repeat in range(n_repeats)]
+        if baseline is None:
+            asked.append((np.empty(0, np.int64), 0))
+        # The very first call compiles the program, alone.
+        n_alone = 0 if self._is_warm else 1
+        scores = [self._scores_of_set(sample, *of_set) for of_set in asked[:n_alone]]
+        self._is_warm = True
+        with ThreadPoolExecutor(self._calls_at_once) as pool:
+            scores += pool.map(lambda of_set: self._scores_of_set(sample, *of_set), asked[n_alone:])
+        baseline = scores.pop() if baseline is None else baseline
+        shaped = np.array(scores).reshape(len(sets), n_repeats, *np.shape(baseline))
+        return FeatureScores(np.arange(len(sets)), shaped, baseline)
 
     @property
     def seconds_per_score(self) -> float:
@@ -106,7 +123,7 @@ class JointScorer:
         values: Values = sample.tensors
         donors, index = (sample.donors[[repeat]], 0) if values.kept is None else (sample.donors, repeat)
         joint = _Set(self._on_device(is_member), self._on_device(np.array([index], np.int32)))
-        n_rows, size = len(sample.rows), self.n_at_once
+        n_rows, size = len(sample.rows), self._size_for(len(sample.rows))
         self._meter.count(n_rows * self.seconds_per_score)
 
         def score(start: int) -> Any:
