@@ -11,6 +11,7 @@ from keras_importance.errors import speaking_as, warn
 from keras_importance.methods import methods_from_argument
 from keras_importance.methods.preparation import prepared_evaluator
 from keras_importance.results.result import ImportanceResult
+from keras_importance.statistics.blas import on_one_thread
 
 
 def compute_importance(
@@ -68,7 +69,8 @@ def compute_importance(
         if padding is not None:
             warn(f"compute_importance got validation rows of unequal lengths. It {padding}")
         effort = Effort(verbose=bool(verbose))
-        results = {method.name: method(evaluator, effort=effort) for method in chosen}
+        with on_one_thread():
+            results = {method.name: method(evaluator, effort=effort) for method in chosen}
         for name, result in results.items():
             if result.why_unknown is not None:
                 warn(f"compute_importance has no numbers for {name!r} importance: {result.why_unknown}.")

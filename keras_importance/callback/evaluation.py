@@ -18,6 +18,7 @@ from keras_importance.methods.base import Interrupted
 from keras_importance.reporting.writers.base import EpochReport
 from keras_importance.results.result import ImportanceResult
 from keras_importance.results.verdict import Verdict, Verdicts
+from keras_importance.statistics.blas import on_one_thread
 from keras_importance.verdicts.base import Detector
 
 _UNKNOWN = ("computing", ArithmeticError)
@@ -38,7 +39,7 @@ def evaluate(run: FitRun, epoch: int, *, is_last: bool) -> None:
         run.plan()
     run.evaluated = epoch
     try:
-        with no_footprint(run.evaluator.model), np.errstate(all="ignore"):
+        with no_footprint(run.evaluator.model), np.errstate(all="ignore"), on_one_thread():
             results = _results_of_each_method(run, epoch)
             _warn_of_unknown(run, results)
             run.history += results

@@ -23,7 +23,7 @@ _MAX_ROWS = 1000
 _MAX_OUTPUTS = 16
 _MAX_INTERACTIONS = 256
 # In an evaluation at least so many features are tested.
-_FEWEST = 16
+_FEWEST = 8
 
 
 class UnusedSignalTest:
@@ -60,15 +60,18 @@ class UnusedSignalTest:
         # The text is part of the seed: another text would draw other donors.
         self._donors = Donors.draw(n_rows, 1, generator(evaluator.seed, "masked score"))
         self._functions = FeatureFunctions(self._data, evaluator.features.features)
-        self._n_tested = 0
+        self._n_calls = 0
         self._p_value_of: dict[int, float] = {}
         self._tested_at: dict[int, int] = {}
+        self._due_at: dict[int, int] = {}
 
     def p_values(self, indices: Sequence[int], seconds: float = math.inf) -> Floats:
         """`(n_indices,)` p-values of some features; NaN for features that were never tested.
 
-        The features tested longest ago are tested, as many as the work allows, and 16 at least. The
-        others keep their last p-value: it is a statement about the data and holds for any model.
+        A feature is tested when it is first asked for, and again after 1, 2, 4, ... calls: what its
+        p-value says of the data holds for any model, so another model rarely changes it. Of the features
+        that are due, those tested longest ago are tested, as many as the work allows, and 8 at least.
+        The others keep their last p-value.
 
         Args:
             indices: indices of the features.
@@ -76,14 +79,17 @@ class UnusedSignalTest:
                 What is tested doesn't depend on how busy the machine is.
         """
         if self._evaluator.has_row_loss:
-            longest_ago_first = sorted(indices, key=lambda index: self._tested_at.get(index, -1))
-            n_tested = max(_FEWEST, int(min(seconds / self._seconds_a_feature, len(indices))))
+            self._n_calls += 1
+            due = [index for index in indices if self._due_at.get(index, 0) <= self._n_calls]
+            longest_ago_first = sorted(due, key=lambda index: self._tested_at.get(index, -1))
+            n_tested = max(_FEWEST, int(min(seconds / self._seconds_a_feature, len(due))))
             tested = longest_ago_first[:n_tested]
-            p_values = self._computed(tested)
             for index in tested:
-                self._n_tested += 1
-                self._tested_at[index] = self._n_tested
-            self._p_value_of |= p_values
+                waited = self._n_calls - self._tested_at.get(index, self._n_calls)
+                self._tested_at[index] = self._n_calls
+                self._due_at[index] = self._n_calls + max(1, 2 * waited)
+            if tested:
+                self._p_value_of |= self._computed(tested)
             self._evaluator.meter.count(len(tested) * self._seconds_of_products)
         return np.array([self._p_value_of.get(index, np.nan) for index in indices])
 
