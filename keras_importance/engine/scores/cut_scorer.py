@@ -33,7 +33,7 @@ _MAX_KEPT_VALUES = 1 << 25
 
 
 @dataclass(frozen=True, eq=False)
-class _Group:
+class Group:
     """Features with about as many elements at each linear entry, and the program that scores them.
 
     Attributes:
@@ -76,7 +76,7 @@ class CutScorer:
         self._held = cut.held or sum(math.prod(leaf.shape[1:]) for leaf in context.data.inputs)
         self._prepare = context.compiler(prepare)
         self._groups = [
-            _Group(features, context.compiler(partial(self._score, self._columns(features))))
+            Group(features, context.compiler(partial(self._score, self._columns(features))))
             for features in by_width(cut)
         ]
         self._is_stateless: bool | None = None
@@ -110,7 +110,7 @@ class CutScorer:
 
     # --- the loop -------------------------------------------------------------------------------
 
-    def _pieces(self, sample: Sample, indices: Integers, group: _Group) -> Iterator[Integers]:
+    def _pieces(self, sample: Sample, indices: Integers, group: Group) -> Iterator[Integers]:
         """The features in pieces that fill blocks and fit into memory."""
         if not len(indices):
             return
@@ -130,7 +130,7 @@ class CutScorer:
         pool: Executor,
         sample: Sample,
         indices: Integers,
-        group: _Group,
+        group: Group,
         blocks: dict[int, tuple[Any, Prepared]],
         baseline: Array | None,
     ) -> FeatureScores:
@@ -164,7 +164,7 @@ class CutScorer:
         self,
         pool: Executor,
         sample: Sample,
-        group: _Group,
+        group: Group,
         blocks: dict[int, tuple[Any, Prepared]],
         slots: Integers,
     ) -> Any:
@@ -251,7 +251,7 @@ class CutScorer:
     def _state(self) -> list[Any]:
         return [variable.value for variable in self._compiler.model.non_trainable_variables]
 
-    def _run(self, group: _Group, given: Prepared, row: Any, slots: Array) -> Any:
+    def _run(self, group: Group, given: Prepared, row: Any, slots: Array) -> Any:
         tensors = Slots(*(self._compiler.on_device(part.astype(np.int32)) for part in slots))
         scores = group.score(given, self._truth, tensors, row)
         return keras.tree.map_structure(ops.convert_to_numpy, scores)
@@ -294,7 +294,7 @@ class CutScorer:
 
     # --- blocks ---------------------------------------------------------------------------------
 
-    def _block_shape(self, sample: Sample, group: _Group) -> tuple[int, int]:
+    def _block_shape(self, sample: Sample, group: Group) -> tuple[int, int]:
         # Sized for the most repeats asked for so far: fewer are padded, and compile nothing anew.
         self._most_repeats = max(self._most_repeats, len(sample.donors))
         # A block of all rows would be mostly padding for less than half of them.

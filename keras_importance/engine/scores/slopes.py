@@ -13,10 +13,13 @@ from keras_importance.data.truth import Truth
 from keras_importance.engine.backends.backend import Inference
 from keras_importance.engine.cut.cut import Cut
 from keras_importance.engine.scores.context import ScoringContext
-from keras_importance.engine.scores.cut_scorer import CutScorer, values_in_outputs
+from keras_importance.engine.scores.cut_scorer import CutScorer, Group, values_in_outputs
 from keras_importance.engine.scores.programs import Prepared, row_scores
 from keras_importance.engine.scores.sample import Block, Sample
 from keras_importance.statistics.arrays import Array
+
+# Few features are asked for at once, in most evaluations eight, beside the baseline.
+_FEW_SLOTS = 9
 
 
 class SlopeScorer(CutScorer):
@@ -32,6 +35,10 @@ class SlopeScorer(CutScorer):
     ) -> None:
         super().__init__(context, cut, prepare)
         self._values_a_score = 2 * values_in_outputs(context.outputs)
+
+    def _block_shape(self, sample: Sample, group: Group) -> tuple[int, int]:
+        n_slots, n_rows = super()._block_shape(sample, group)
+        return min(n_slots, _FEW_SLOTS), n_rows
 
     def _of_block(self, truth: Truth, outputs: Any, row: Any, n_slots: int) -> list[tuple[Any, Any]]:
         """For each output its slopes and its values, both `(n_slots, n_rows, ...)`."""
