@@ -12,7 +12,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 TABLES ?=
 
 .PHONY: help demo tensorboard test test-pure test-backends lint types unit test-long test-sweep fuzz coverage beijing bench \
-        bench-backends bench-clicks bench-correlated bench-drift bench-intervals bench-lofo bench-lofo-backends bench-scale \
+        bench-backends bench-clicks bench-correlated bench-drift bench-intervals bench-lofo bench-lofo-backends bench-memory \
+        bench-scale \
         bench-statistics bench-tab bench-verdicts cases house-table loss-table notebook pictures screenshots support-table clean
 .DEFAULT_GOAL := help
 
@@ -128,6 +129,9 @@ bench-lofo-backends: $(VENV)/.bench-ready  ## how fast it is on JAX and on torch
 	for backend in jax torch; do \
 		KERAS_BACKEND=$$backend $(BIN)/python tests/benchmarks/leave_one_out.py --only speed 2>/dev/null; \
 	done
+
+bench-memory: $(READY)  ## what many trainings and calls leave in memory, and how often they compile (ten minutes; N=200)
+	$(BIN)/python tests/benchmarks/memory.py --n $(or $(N),100) 2>/dev/null
 
 bench-scale: $(READY)  ## what importance costs as rows, features and replicas grow (ten minutes)
 	$(BIN)/python tests/benchmarks/scale.py 2>/dev/null

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import keras
@@ -15,6 +15,7 @@ from keras_importance.data.arrays import leaves_of, mapped
 from keras_importance.data.columns import Column, InputColumns
 from keras_importance.data.dependent_rows import block_length, overlapping_window, repeated_rows
 from keras_importance.data.input_names import named_columns
+from keras_importance.data.packing import packed
 from keras_importance.data.padding import Valid
 from keras_importance.data.reservoir import Reservoir
 from keras_importance.data.sampled_rows import SampledRows, sampled_rows
@@ -252,12 +253,12 @@ class ValidationData:
 
     def pack(self, leaves: Sequence[Any]) -> Any:
         """The nest in which the model takes its inputs, filled with one value for each input."""
-        return keras.tree.map_structure(
-            lambda index: (
-                columns_moved_first(leaves[index]) if index in self.columns_first else leaves[index]
-            ),
-            self.structure,
-        )
+        return self.packing(leaves)
+
+    @property
+    def packing(self) -> Callable[[Sequence[Any]], Any]:
+        """`pack` for programs, which outlive the rows: it holds none of them."""
+        return partial(packed, self.structure, self.columns_first)
 
 
 def _are_equal(ours: Any, theirs: Any) -> bool:
@@ -265,12 +266,6 @@ def _are_equal(ours: Any, theirs: Any) -> bool:
     if ours is None or theirs is None:
         return ours is theirs
     return ours.dtype == theirs.dtype and np.array_equal(ours, theirs, equal_nan=ours.dtype.kind == "f")
-
-
-def columns_moved_first(values: Any) -> Any:
-    """The values `(n_rows, ..., n_columns)`, an array or a tensor, as `(n_rows, n_columns, ...)`."""
-    move = np.moveaxis if isinstance(values, np.ndarray) else keras.ops.moveaxis
-    return move(values, -1, 1)
 
 
 def _in_float_type(values: Array) -> Array:

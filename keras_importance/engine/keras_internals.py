@@ -53,6 +53,7 @@ _GLOBAL_GENERATOR = "global_seed_generator"
 __all__ = [
     "InboundCall",
     "collected_losses",
+    "compiled_loss_object",
     "compiled_loss_weights",
     "compiled_metrics",
     "forget_global_generator",
@@ -64,6 +65,7 @@ __all__ = [
     "inbound_call",
     "is_of_keras",
     "is_overridden",
+    "kept_with",
     "layers_of",
     "makes_variables_later",
     "metric_direction",
@@ -129,7 +131,23 @@ def inbound_call(tensor: Any) -> InboundCall:
     return InboundCall(node.operation, node.arguments, tuple(node.outputs))
 
 
+def kept_with(model: Any, name: str, make: Callable[[], Any]) -> Any:
+    """What is kept under a name for as long as the model lives; made by `make` when it is missing.
+
+    It lies beside the model's record of its variables and layers. There saving, copying and comparing
+    models don't see it, and it may refer to the model: both are freed together, which a table with weak
+    keys couldn't do. Where Keras has no such record, it is made anew in each call.
+    """
+    record = getattr(model, "_tracker", None)
+    return make() if record is None else vars(record).setdefault(name, make())
+
+
 # --- losses and metrics -------------------------------------------------------------------------
+
+
+def compiled_loss_object(model: Any) -> Any:
+    """The object that `compile` makes of the loss, a new one in each call; None where there is none."""
+    return getattr(model, "_compile_loss", None)
 
 
 def compiled_loss_weights(model: Any) -> Any:

@@ -113,20 +113,20 @@ class _Listener:
         self._batch = declared_batch(model)
         self._n_made = 0
         self._used_lengths: set[int] = set()
+        packing = data.packing
 
-        def heard(call: Inference, inputs: list[Any]) -> list[tuple[Any, Any]]:
+        def heard(call: Inference, inputs: list[Any]) -> tuple[list[tuple[Any, Any]], int, list[int]]:
             made: list[_Heard] = []
             given: list[_Heard] = []
             with _listening(masking, _own_mask, made), _listening(masked, _given_mask, given):
-                outputs = call(data.pack(inputs))
+                outputs = call(packing(inputs))
             of_outputs = list(map(get_keras_mask, keras.tree.flatten(outputs)))
             used = [*(each.mask for each in given), *_of_steps(of_outputs)]
-            self._used_lengths = {mask.shape[1] for mask in used}
-            self._n_made = len(made)
-            return [(each.values, each.mask) for each in (*made, *given)]
+            calls = [(each.values, each.mask) for each in (*made, *given)]
+            return calls, len(made), [mask.shape[1] for mask in used]
 
         def masks(call: Inference, inputs: list[Any]) -> list[Any]:
-            return [mask for _, mask in heard(call, inputs)]
+            return [mask for _, mask in heard(call, inputs)[0]]
 
         # Compiled, so that only what leads to the masks is run.
         self._heard, self._masks = (self._compiler(program, fuse=False) for program in (heard, masks))
@@ -151,8 +151,10 @@ class _Listener:
         return np.minimum(np.arange(start, start + size), self._data.n_rows - 1)
 
     def _calls(self, inputs: list[Array]) -> list[_Heard]:
-        heard = self._heard([self._compiler.on_device(values) for values in inputs])
+        heard, n_made, lengths = self._heard([self._compiler.on_device(values) for values in inputs])
         to_numpy = keras.ops.convert_to_numpy
+        self._n_made = int(to_numpy(n_made))
+        self._used_lengths = {int(to_numpy(length)) for length in lengths}
         return [_Heard(np.asarray(to_numpy(values)), to_numpy(mask)) for values, mask in heard]
 
     def _masks_of_all_rows(self) -> list[Array]:

@@ -86,9 +86,11 @@ class ModelOutputs:
 
     @cached_property
     def _losses(self) -> Callable[[list[Any]], Any]:
+        packing = self._data.packing
+
         def losses(call: Inference, inputs: list[Any]) -> list[Any]:
             with collected_losses() as added:
-                call(self._data.pack(inputs))
+                call(packing(inputs))
                 return list(added)
 
         return self._compiler(losses, fuse=False)
@@ -196,9 +198,11 @@ class ModelOutputs:
 
     @cached_property
     def _with_masks(self) -> Callable[[list[Any]], Any]:
+        packing = self._data.packing
+
         # Compiled, as an eager call could draw from TensorFlow's global random state.
         def inference(call: Inference, inputs: list[Any]) -> tuple[Any, dict[str, Any]]:
-            outputs = call(self._data.pack(inputs))
+            outputs = call(packing(inputs))
             masks = {str(i): get_keras_mask(leaf) for i, leaf in enumerate(keras.tree.flatten(outputs))}
             return outputs, {index: mask for index, mask in masks.items() if mask is not None}
 

@@ -11,6 +11,7 @@ from typing import Any
 from keras_importance.engine.backends.backend import current
 from keras_importance.engine.backends.placement import REPLICA
 from keras_importance.engine.backends.replicas import Replicas
+from keras_importance.engine.backends.shared_programs import compiled_program
 
 
 def replicas_of(model: Any) -> Replicas:
@@ -51,28 +52,23 @@ class Compiler:
         return replicas_of(self.model)
 
     def __call__(self, program: Callable[..., Any], *, fuse: bool = True) -> Callable[..., Any]:
-        """The program compiled by `Backend.compiled`; its seconds of compilation are counted."""
+        """The program compiled by `Backend.compiled`; its seconds of compilation are counted.
+
+        What a program closes over lives as long as the model, so it must hold no rows.
+        """
         if not self._backend.COMPILES:
             return self._backend.compiled(self.model, program, fuse)
-        name = _name_of(program)
-        traces: list[float] = []
+        name, compiled = _name_of(program), compiled_program(self.model, program, fuse)
         corrected: list[float] = []
-        seen: set[int | None] = set()
-
-        def traced(*arguments: Any) -> Any:
-            traces.append(time.perf_counter())
-            return program(*arguments)
-
-        compiled = self._backend.compiled(self.model, traced, fuse)
 
         def run(*arguments: Any) -> Any:
-            n_traces, started = len(traces), time.perf_counter()
-            result = compiled(*arguments)
+            n_traces, started = compiled.n_traces, time.perf_counter()
+            result = compiled.run(*arguments)
             seconds = time.perf_counter() - started
             # A program is traced once, but compiled for each device.
-            is_new = REPLICA.get() not in seen
-            seen.add(REPLICA.get())
-            if len(traces) > n_traces or is_new:
+            is_new = REPLICA.get() not in compiled.replicas
+            compiled.replicas.add(REPLICA.get())
+            if compiled.n_traces > n_traces or is_new:
                 self.seconds_of[name] += seconds
                 corrected.append(seconds)
             elif corrected:

@@ -93,6 +93,7 @@ class Cut:
 
 def whole_model(model: Any, data: ValidationData, features: FeatureSet) -> Cut:
     """The cut at the inputs, which serves every model: the head is empty, the tail the whole model."""
+    packing = data.packing
 
     def head(_call: Any, leaves: list[Any], entries: Sequence[Entry]) -> list[Any]:
         return [leaves[entry.source] for entry in entries]
@@ -104,7 +105,7 @@ def whole_model(model: Any, data: ValidationData, features: FeatureSet) -> Cut:
             for index, dependence in enumerate(input_dependence(data, features))
         ),
         head=head,
-        tail=lambda call, values: call(data.pack(values)),
+        tail=lambda call, values: call(packing(values)),
         widest=2 * widest_layer(model, data),  # more than the widest layer is alive at once
         products=products_of_model(model, data),
         is_whole=True,

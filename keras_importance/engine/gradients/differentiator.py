@@ -16,7 +16,7 @@ from keras import ops
 from keras_importance.data.arrays import mapped
 from keras_importance.data.truth import Truth
 from keras_importance.data.validation_data import ValidationData
-from keras_importance.engine.backends.backend import Inference, gather
+from keras_importance.engine.backends.backend import Inference, current, gather
 from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.backends.replicas import Replicas
 from keras_importance.engine.cut.block_sizes import declared_batch, evenly, rows_at_once
@@ -31,6 +31,9 @@ from keras_importance.statistics.arrays import Array, Integers, unit_weights
 
 RowScores = Callable[[Any, Any], Any]
 """A loss of each row: `(truth, outputs) -> (n_rows,)`."""
+
+Differentiated = Callable[[Inference, list[Any], Any], list[Any | None]]
+"""From `(call, inputs, given)` to the gradients; see `_gradients`."""
 
 Scalar = Array | RowScores
 """The scalar of each row `i` that is differentiated: a loss of each row, or a sum of outputs.
@@ -106,7 +109,8 @@ class Differentiator:
         compiler: compiles programs that run the model.
         data: the rows.
         meter: counts the work.
-        transform: applied to the outputs, `(n_rows, n_outputs)`, before they are differentiated.
+        transform: applied to the outputs, `(n_rows, n_outputs)`, before they are differentiated; None
+            for nothing. It must hold no rows.
         batch_size: how many rows a model that mixes the rows of a batch must get at once; None for any.
 
     Attributes:
@@ -119,13 +123,12 @@ class Differentiator:
         compiler: Compiler,
         data: ValidationData,
         meter: Meter,
-        transform: Callable[[Any], Any] = lambda outputs: outputs,
+        transform: Callable[[Any], Any] | None = None,
         *,
         batch_size: int | None = None,
     ) -> None:
         self._data = data
         self._meter = meter
-        self._transform = transform
         self._compiler = compiler
         self._on_device = compiler.on_device
         self._replicas = compiler.replicas
@@ -136,7 +139,9 @@ class Differentiator:
         )
         n_products = products_of_model(compiler.model, data)
         self.seconds_per_row = SECONDS_A_PRODUCT * PASSES_TO_DIFFERENTIATE * n_products
-        self._values = compiler(self._value_program)
+        # Programs close over no rows, as they outlive them.
+        self._flat_outputs = partial(_values, data.packing, transform)
+        self._values = compiler(self._flat_outputs)
         self._of_moments = compiler(moments_of)
         self._programs: dict[tuple[str, RowScores | None], Callable[..., Any]] = {}
         self._chunked: tuple[ValidationData, list[_Chunk]] = (data, self._chunks_of(data))
@@ -148,7 +153,7 @@ class Differentiator:
 
     def gradients(self, scalar: Scalar, data: ValidationData) -> InputGradients:
         """Gradients of each row's scalar with respect to the inputs."""
-        program, given = self._differentiated(self._gradient_program, scalar, data)
+        program, given = self._differentiated(_gradient_program, scalar, data)
         return InputGradients(self._each(program, given), data.n_rows, self._replicas)
 
     def moments(
@@ -167,7 +172,7 @@ class Differentiator:
         means = np.concatenate([spread.mean for spread in data.spreads])
         means = self._on_device(means.astype(keras.config.floatx()))
         if len(scalars) == 1 and not passes:
-            program, given = self._differentiated(self._moment_program, next(iter(scalars)), data)
+            program, given = self._differentiated(_moment_program, next(iter(scalars)), data)
         else:
             passes = passes or [self.gradients(scalar, data) for scalar in scalars]
             program = self._of_moments
@@ -237,7 +242,8 @@ class Differentiator:
         """A program compiled once for each loss; `row_scores` is None for a program of the outputs."""
         key = program.__name__, row_scores
         if key not in self._programs:
-            self._programs[key] = self._compiler(partial(program, row_scores))
+            differentiated = partial(_gradients, self._data.packing, self._flat_outputs, row_scores)
+            self._programs[key] = self._compiler(partial(program, differentiated))
         return self._programs[key]
 
     def _differentiated(
@@ -252,46 +258,66 @@ class Differentiator:
         given = [(chunk.inputs, (directions, chunk.rows)) for chunk in chunks]
         return self._program(program, None), given
 
-    def _gradient_program(
-        self, row_scores: RowScores | None, call: Inference, inputs: list[Any], given: Any
-    ) -> list[Any | None]:
-        """For each input its gradient, in its shape; None for an input without a gradient.
 
-        Args:
-            row_scores: the loss that is differentiated; None for a sum of outputs.
-            call: the model's inference.
-            inputs: the rows of a chunk.
-            given: the truth that the loss takes; or for outputs the directions, and the indices of the
-                rows.
-        """
+def _gradient_program(
+    differentiated: Differentiated, call: Inference, inputs: list[Any], given: Any
+) -> list[Any | None]:
+    return differentiated(call, inputs, given)
 
-        def scalar(leaves: list[Any]) -> Any:
-            if row_scores is not None:
-                return row_scores(given, call(self._data.pack(leaves)))
-            directions, rows = given
-            if directions.shape[0] != 1:
-                directions = gather(directions, rows)
-            return ops.sum(self._value_program(call, leaves) * directions, axis=-1)
 
-        return self._compiler.gradients(scalar, inputs)
+def _moment_program(
+    differentiated: Differentiated,
+    call: Inference,
+    inputs: list[Any],
+    given: Any,
+    means: Any,
+    weights: Any,
+) -> list[Any | None]:
+    return moments_of(call, [differentiated(call, inputs, given)], inputs, means, weights)
 
-    def _moment_program(
-        self,
-        row_scores: RowScores | None,
-        call: Inference,
-        inputs: list[Any],
-        given: Any,
-        means: Any,
-        weights: Any,
-    ) -> list[Any | None]:
-        gradients = self._gradient_program(row_scores, call, inputs, given)
-        return moments_of(call, [gradients], inputs, means, weights)
 
-    def _value_program(self, call: Inference, inputs: list[Any]) -> Any:
-        outputs = keras.tree.flatten(call(self._data.pack(inputs)))
-        flat = [ops.reshape(output, (-1, math.prod(output.shape[1:]))) for output in outputs]
-        joined = flat[0] if len(flat) == 1 else ops.concatenate(flat, axis=-1)
-        return self._transform(ops.cast(joined, keras.config.floatx()))
+def _gradients(
+    packing: Callable[[list[Any]], Any],
+    flat_outputs: Callable[[Inference, list[Any]], Any],
+    row_scores: RowScores | None,
+    call: Inference,
+    inputs: list[Any],
+    given: Any,
+) -> list[Any | None]:
+    """For each input its gradient, in its shape; None for an input without a gradient.
+
+    Args:
+        packing: puts the inputs into the model's nest.
+        flat_outputs: from `(call, inputs)` to the outputs, `(n_rows, n_outputs)`.
+        row_scores: the loss that is differentiated; None for a sum of outputs.
+        call: the model's inference.
+        inputs: the rows of a chunk.
+        given: the truth that the loss takes; or for outputs the directions, and the indices of the rows.
+    """
+
+    def scalar(leaves: list[Any]) -> Any:
+        if row_scores is not None:
+            return row_scores(given, call(packing(leaves)))
+        directions, rows = given
+        if directions.shape[0] != 1:
+            directions = gather(directions, rows)
+        return ops.sum(flat_outputs(call, leaves) * directions, axis=-1)
+
+    return current().gradients(scalar, inputs)
+
+
+def _values(
+    packing: Callable[[list[Any]], Any],
+    transform: Callable[[Any], Any] | None,
+    call: Inference,
+    inputs: list[Any],
+) -> Any:
+    """The transformed outputs `(n_rows, n_outputs)`."""
+    outputs = keras.tree.flatten(call(packing(inputs)))
+    flat = [ops.reshape(output, (-1, math.prod(output.shape[1:]))) for output in outputs]
+    joined = flat[0] if len(flat) == 1 else ops.concatenate(flat, axis=-1)
+    values = ops.cast(joined, keras.config.floatx())
+    return values if transform is None else transform(values)
 
 
 def _joined(chunks: Sequence[Any], n_rows: int, replicas: Replicas) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -15,8 +16,8 @@ from keras_importance.engine.backends.backend import Inference
 from keras_importance.engine.cut.block_sizes import evenly
 from keras_importance.engine.cut.cut import Cut
 from keras_importance.engine.scores.context import ScoringContext
-from keras_importance.engine.scores.cut_scorer import CutScorer, values_in_outputs
-from keras_importance.engine.scores.programs import Prepared, row_scores
+from keras_importance.engine.scores.cut_scorer import CutScorer, OfBlock, values_in_outputs
+from keras_importance.engine.scores.programs import Prepared, RowScores, row_scores
 from keras_importance.engine.scores.sample import Block, Sample, rows_of
 from keras_importance.statistics.arrays import Array, Integers
 
@@ -41,14 +42,13 @@ class AveragedScorer(CutScorer):
         super().__init__(context, cut, prepare)
         self._values_a_score = values_in_outputs(context.outputs)
         self._on_device = self._compiler.on_device
-        self._score_means = self._compiler(self._scores_of_means)
+        self._score_means = self._compiler(partial(_scores_of_means, self._metric.row_scores))
         self._warm: set[int] = set()
 
-    def _of_block(self, truth: Truth, outputs: Any, row: Any, n_slots: int) -> Any:  # noqa: ARG002
+    @property
+    def _of_block(self) -> OfBlock:
         """Outputs `(n_slots, n_rows, ...)`."""
-        return keras.tree.map_structure(
-            lambda leaf: ops.reshape(leaf, (n_slots, row.shape[0], *leaf.shape[1:])), outputs
-        )
+        return partial(row_scores, None)
 
     def _finished(self, outputs: Any, sample: Sample) -> Array:
         """`(n_slots, n_rows)` pseudo-values, or `(n_slots,)` where the metric needs all rows at once."""
@@ -118,23 +118,27 @@ class AveragedScorer(CutScorer):
         n_features = 1 + max(len(group.features) for group in self._groups)
         return evenly(n_features, max(1, _MAX_VALUES // (held * n_rows))), n_rows
 
-    def _scores_of_means(self, _call: Any, outputs: Any, truth: Truth, fraction: Any, row: Any) -> Any:
-        """`(n_features, n_repeats, n_rows)` pseudo-values.
 
-        Args:
-            outputs: `(n_features, n_repeats, n_rows, ...)` predictions.
-            truth: what the predictions for all rows are scored against.
-            fraction: `(n_repeats,)` 1 over the number of repeats; 0 for padding.
-            row: `(n_rows,)` indices of the rows.
-        """
-        left_out = fraction[0] / (1 - fraction[0])
-        moved = _moved_means(outputs, fraction, [ops.sqrt(fraction[0]), -left_out])
-        n_features, n_means = keras.tree.flatten(moved)[0].shape[:2]
-        means = keras.tree.map_structure(lambda leaf: ops.reshape(leaf, (-1, *leaf.shape[3:])), moved)
-        scores = row_scores(self._metric, truth, means, row, n_features * n_means)
-        scores = ops.reshape(scores, (n_features, n_means, row.shape[0]))
-        score, towards, without = ops.split(scores, [1, 1 + fraction.shape[0]], axis=1)
-        return pseudo_values(score, towards, (score - without) / left_out, fraction)
+def _scores_of_means(
+    scores_of: RowScores | None, _call: Any, outputs: Any, truth: Truth, fraction: Any, row: Any
+) -> Any:
+    """`(n_features, n_repeats, n_rows)` pseudo-values.
+
+    Args:
+        scores_of: `Metric.row_scores`.
+        outputs: `(n_features, n_repeats, n_rows, ...)` predictions.
+        truth: what the predictions for all rows are scored against.
+        fraction: `(n_repeats,)` 1 over the number of repeats; 0 for padding.
+        row: `(n_rows,)` indices of the rows.
+    """
+    left_out = fraction[0] / (1 - fraction[0])
+    moved = _moved_means(outputs, fraction, [ops.sqrt(fraction[0]), -left_out])
+    n_features, n_means = keras.tree.flatten(moved)[0].shape[:2]
+    means = keras.tree.map_structure(lambda leaf: ops.reshape(leaf, (-1, *leaf.shape[3:])), moved)
+    scores = row_scores(scores_of, truth, means, row, n_features * n_means)
+    scores = ops.reshape(scores, (n_features, n_means, row.shape[0]))
+    score, towards, without = ops.split(scores, [1, 1 + fraction.shape[0]], axis=1)
+    return pseudo_values(score, towards, (score - without) / left_out, fraction)
 
 
 def _moved_means(outputs: Any, fraction: Any, steps: Sequence[Any]) -> Any:

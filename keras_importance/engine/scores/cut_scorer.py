@@ -32,6 +32,16 @@ _MAX_SCORES_A_PIECE = 1 << 24
 _MAX_KEPT_VALUES = 1 << 25
 
 
+OfBlock = Callable[[Truth, Any, Any, int], Any]
+"""What the second program makes of the outputs of a block, `(truth, outputs, row, n_slots) -> result`.
+
+- `truth`: what the predictions for all rows are scored against.
+- `outputs`: `(n_slots * n_rows, ...)` outputs of the model.
+- `row`: `(n_rows,)` indices of the rows.
+- `n_slots`: how many slots the block has.
+"""
+
+
 @dataclass(frozen=True, eq=False)
 class Group:
     """Features with about as many elements at each linear entry, and the program that scores them.
@@ -75,8 +85,9 @@ class CutScorer:
         self._no_feature = len(context.features)
         self._held = cut.held or sum(math.prod(leaf.shape[1:]) for leaf in context.data.inputs)
         self._prepare = context.compiler(prepare)
+        of_block = self._of_block
         self._groups = [
-            Group(features, context.compiler(partial(self._score, self._columns(features))))
+            Group(features, self._compiler(partial(_scored, cut, self._columns(features), of_block)))
             for features in by_width(cut)
         ]
         self._is_stateless: bool | None = None
@@ -256,28 +267,10 @@ class CutScorer:
         scores = group.score(given, self._truth, tensors, row)
         return keras.tree.map_structure(ops.convert_to_numpy, scores)
 
-    def _score(
-        self,
-        columns: Sequence[Columns | None],
-        call: Inference,
-        given: Prepared,
-        truth: Truth,
-        slots: Slots,
-        row: Any,
-    ) -> Any:
-        of_block = outputs(self._cut, columns, call, given, slots)
-        return self._of_block(truth, of_block, row, slots.feature.shape[0])
-
-    def _of_block(self, truth: Truth, outputs: Any, row: Any, n_slots: int) -> Any:
-        """The second program's result for a block: row scores `(n_slots, n_rows)`, or the outputs.
-
-        Args:
-            truth: what the predictions for all rows are scored against.
-            outputs: `(n_slots * n_rows, ...)` outputs of the model.
-            row: `(n_rows,)` indices of the rows.
-            n_slots: how many slots the block has.
-        """
-        return row_scores(self._metric, truth, outputs, row, n_slots)
+    @property
+    def _of_block(self) -> OfBlock:
+        """The second program's result for a block: row scores `(n_slots, n_rows)`, or the outputs."""
+        return partial(row_scores, self._metric.row_scores)
 
     def _finished(self, scores: Any, sample: Sample) -> Array:
         """`(n_slots, n_rows)` row scores as they are; or `(n_slots,)` metrics of outputs of all rows.
@@ -327,6 +320,20 @@ class CutScorer:
         """Whether the prepared blocks of all rows fit into memory."""
         most = _MAX_KEPT_VALUES * self._compiler.fraction
         return self._most_repeats * len(sample.rows) * self._held <= most
+
+
+def _scored(
+    cut: Cut,
+    columns: Sequence[Columns | None],
+    of_block: OfBlock,
+    call: Inference,
+    given: Prepared,
+    truth: Truth,
+    slots: Slots,
+    row: Any,
+) -> Any:
+    """The second program; it closes over no rows, as it outlives them."""
+    return of_block(truth, outputs(cut, columns, call, given, slots), row, slots.feature.shape[0])
 
 
 def values_in_outputs(outputs: Any) -> int:

@@ -75,13 +75,13 @@ class Scorer:
         donors = ((rows + 1 + n_rows // 2) % n_rows)[None].astype(np.int32)
         some = np.unique(np.linspace(0, len(cut.features) - 1, _CHECKED_FEATURES).astype(int))
         feature = np.array([n_features, *np.array(cut.features)[some]], np.int32)
-        columns = columns_of(cut, cut.features, n_features)
+        columns, packing = columns_of(cut, cut.features, n_features), self._data.packing
 
         def both(
             call: Inference, values: Values, moved: list[Any], block: Block, slots: Slots
         ) -> tuple[Any, Any]:
             given = prepared(cut, call, values, block)
-            return outputs(cut, columns, call, given, slots), call(self._data.pack(moved))
+            return outputs(cut, columns, call, given, slots), call(packing(moved))
 
         on_device = self._compiler.on_device
         values = Values(self._inputs, self._inputs, None)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import keras
@@ -16,11 +17,11 @@ from keras_importance.data.truth import Truth
 from keras_importance.engine.backends.backend import Inference, gather
 from keras_importance.engine.backends.compiler import Compiler
 from keras_importance.engine.cut.block_sizes import declared_batch, evenly, rows_at_once
-from keras_importance.engine.cut.cut import whole_model
+from keras_importance.engine.cut.cut import Cut, whole_model
 from keras_importance.engine.meter import SECONDS_A_PRODUCT, SECONDS_A_SCORE
 from keras_importance.engine.metrics.losses import loss_of_batch
 from keras_importance.engine.scores.context import ScoringContext
-from keras_importance.engine.scores.programs import prepared, row_scores
+from keras_importance.engine.scores.programs import RowScores, prepared, row_scores
 from keras_importance.engine.scores.sample import Block, FeatureScores, Sample, Values, rows_of
 from keras_importance.statistics.arrays import Array, Floats, Integers, unit_weights
 
@@ -59,7 +60,8 @@ class JointScorer:
         self._n_features = len(context.features)
         self._is_padded = context.batch_size is None
         self.n_at_once = context.batch_size or self._block_of(compiler)
-        self._program = compiler(self._score)
+        loss = partial(_loss, compiler.model, data.packing) if context.metric.by_batch else None
+        self._program = compiler(partial(_scored, self._cut, context.metric.row_scores, loss))
         # Of a model with a state, the results of calls at once would depend on their order.
         is_stateless = not compiler.model.non_trainable_variables and self._replicas.n == 1
         self._calls_at_once = max(1, compiler.calls_at_once) if is_stateless else 1
@@ -151,33 +153,58 @@ class JointScorer:
         truth, weights = rows_of((self._data.truth, self._data.row_weights), sample.rows)
         return np.asarray(self._metric.score(truth, joined, weights))
 
-    def _score(
-        self,
-        call: Inference,
-        values: Values,
-        truth: Truth,
-        weights: Any,
-        joint: _Set,
-        block: Block,
-    ) -> Any:
-        given = prepared(self._cut, call, values, block)
-        of_entries = []
-        for entry, parts in zip(self._cut.entries, given, strict=True):
-            if entry.is_fixed:
-                of_entries.append(parts[0])
-                continue
-            own, replaced = parts
-            # A row of a flat column has no axis, its dependence has the one of the column.
-            labels = np.reshape(np.maximum(entry.dependence, 0), tuple(own.shape[1:]))
-            is_member = gather(joint.is_member, ops.convert_to_tensor(labels.astype(np.int32)))
-            is_replaced = is_member[None]
-            of_entries.append(ops.where(is_replaced, gather(replaced, joint.repeat)[0], own))
-        if not self._metric.by_batch:
-            outputs = self._cut.tail(call, of_entries)
-            return row_scores(self._metric, truth, outputs, block.row, 1)
-        rows, weights = mapped(lambda leaf: gather(leaf, block.row), (truth, weights))
-        x = self._data.pack(of_entries)
-        return loss_of_batch(self._model, call, x, rows, weights)
+
+def _scored(
+    cut: Cut,
+    scores_of: RowScores | None,
+    loss: Callable[[Inference, list[Any], Truth, Any], Any] | None,
+    call: Inference,
+    values: Values,
+    truth: Truth,
+    weights: Any,
+    joint: _Set,
+    block: Block,
+) -> Any:
+    """The scores of a block of rows; the program closes over no rows, as it outlives them.
+
+    Args:
+        cut: the cut at the inputs.
+        scores_of: `Metric.row_scores`.
+        loss: the loss of the whole block as the model computes it, in place of scores of its rows.
+        call: the model's inference.
+        values: the inputs of all rows, and what replaces them.
+        truth: what the predictions for all rows are scored against.
+        weights: weights of all rows; None for equal ones.
+        joint: which features are replaced.
+        block: which rows.
+    """
+    given = prepared(cut, call, values, block)
+    of_entries = []
+    for entry, parts in zip(cut.entries, given, strict=True):
+        if entry.is_fixed:
+            of_entries.append(parts[0])
+            continue
+        own, replaced = parts
+        # A row of a flat column has no axis, its dependence has the one of the column.
+        labels = np.reshape(np.maximum(entry.dependence, 0), tuple(own.shape[1:]))
+        is_member = gather(joint.is_member, ops.convert_to_tensor(labels.astype(np.int32)))
+        is_replaced = is_member[None]
+        of_entries.append(ops.where(is_replaced, gather(replaced, joint.repeat)[0], own))
+    if loss is None:
+        return row_scores(scores_of, truth, cut.tail(call, of_entries), block.row, 1)
+    rows, weights = mapped(lambda leaf: gather(leaf, block.row), (truth, weights))
+    return loss(call, of_entries, rows, weights)
+
+
+def _loss(
+    model: Any,
+    packing: Callable[[list[Any]], Any],
+    call: Inference,
+    inputs: list[Any],
+    truth: Truth,
+    weights: Any,
+) -> Any:
+    return loss_of_batch(model, call, packing(inputs), truth, weights)
 
 
 class EachAlone:

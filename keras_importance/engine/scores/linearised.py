@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import keras
@@ -63,7 +64,7 @@ class LinearisedScorer:
             context.compiler,
             context.data,
             context.meter,
-            self._before_link,
+            None if self._link is None else partial(_before_link, self._link),
         )
         self._cut_scorer: CutScorer | None = None
 
@@ -116,6 +117,7 @@ class LinearisedScorer:
         )
         n_columns = len(of_elements) // self._n_outputs
         units = np.tile(np.eye(self._n_outputs, dtype=keras.config.floatx()), (n_columns, 1))
+        structure = keras.tree.map_structure(lambda _: 0, self._nest)
         form = LinearForm(
             elements=lambda z: z,
             kernel=lambda: ops.convert_to_tensor(units),
@@ -125,30 +127,32 @@ class LinearisedScorer:
             features=tuple(int(feature) for feature in np.unique(of_elements)),
             entries=(Entry(None, None, of_elements, form),),
             head=lambda _call, leaves, _entries: leaves,
-            tail=lambda _call, values: self._after_link(values[0]),
+            tail=partial(_outputs_of, self._link, self._shapes, structure),
             widest=self._n_outputs,
             products=_PRODUCTS_AN_OUTPUT * self._n_outputs,
             held=n_columns * self._n_outputs,
         )
         return CutScorer(self._context, cut, _effects)
 
-    # --- the link -------------------------------------------------------------------------------
 
-    def _before_link(self, outputs: Any) -> Any:
-        if self._link is None:
-            return outputs
-        p = ops.clip(outputs, _SMALLEST, 1 - _SMALLEST)
-        return ops.log(p) - ops.log(1 - p) if self._link == "sigmoid" else ops.log(p)
+# --- the link -----------------------------------------------------------------------------------
 
-    def _after_link(self, h: Any) -> Any:
-        ends = np.cumsum([math.prod(shape) for shape in self._shapes])[:-1].tolist()
-        flat = ops.split(h, ends, axis=-1) if ends else [h]
-        outputs = [
-            ops.reshape(part, (-1, *shape)) for part, shape in zip(flat, self._shapes, strict=True)
-        ]
-        if self._link is not None:
-            outputs = [getattr(ops, self._link)(output) for output in outputs]
-        return keras.tree.pack_sequence_as(self._nest, outputs)
+
+def _before_link(link: str, outputs: Any) -> Any:
+    p = ops.clip(outputs, _SMALLEST, 1 - _SMALLEST)
+    return ops.log(p) - ops.log(1 - p) if link == "sigmoid" else ops.log(p)
+
+
+def _outputs_of(
+    link: str | None, shapes: Sequence[tuple[int, ...]], structure: Any, _call: Any, values: list[Any]
+) -> Any:
+    """The nest of outputs, from the only entry: the arguments of the link, `(n_rows, n_outputs)`."""
+    ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1].tolist()
+    flat = ops.split(values[0], ends, axis=-1) if ends else [values[0]]
+    outputs = [ops.reshape(part, (-1, *shape)) for part, shape in zip(flat, shapes, strict=True)]
+    if link is not None:
+        outputs = [getattr(ops, link)(output) for output in outputs]
+    return keras.tree.pack_sequence_as(structure, outputs)
 
 
 class _Linearisation(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +14,14 @@ from keras_importance.data.arrays import mapped
 from keras_importance.data.truth import Truth
 from keras_importance.engine.backends.backend import Inference, gather
 from keras_importance.engine.cut.cut import Cut, Entry
-from keras_importance.engine.metrics.metric import Metric
 from keras_importance.engine.scores.sample import Block, Slots, ValidSteps, Values
 from keras_importance.statistics.arrays import Integers
 
 # Up to so many elements of a feature are added one after another, more by a matrix product.
 _FEW_ELEMENTS = 4
+
+RowScores = Callable[[Truth, Any], Any]
+"""`(truth, outputs) -> (n_rows,)` scores."""
 
 Prepared = list[tuple[Any, ...]]
 """For each entry of a cut its values for the rows, and what replaces them, for each repeat.
@@ -224,17 +226,17 @@ def _updated(kernel: Any, columns: Columns, own: Any, difference: Any, slots: Sl
     return value
 
 
-def row_scores(metric: Metric, truth: Truth, outputs: Any, row: Any, n_slots: int) -> Any:
+def row_scores(scores_of: RowScores | None, truth: Truth, outputs: Any, row: Any, n_slots: int) -> Any:
     """`(n_slots, n_rows)` row scores; without a row metric the outputs `(n_slots, n_rows, ...)`.
 
     Args:
-        metric: the resolved metric.
+        scores_of: `Metric.row_scores`.
         truth: what the predictions for all rows are scored against.
         outputs: `(n_slots * n_rows, ...)` outputs of the model.
         row: `(n_rows,)` indices of the rows.
         n_slots: how many slots there are.
     """
-    if metric.row_scores is None:
+    if scores_of is None:
         return keras.tree.map_structure(
             lambda leaf: ops.reshape(leaf, (n_slots, row.shape[0], *leaf.shape[1:])), outputs
         )
@@ -244,5 +246,5 @@ def row_scores(metric: Metric, truth: Truth, outputs: Any, row: Any, n_slots: in
         rows = ops.broadcast_to(rows, (n_slots, *rows.shape[1:]))
         return ops.reshape(rows, (-1, *rows.shape[2:]))
 
-    scores = metric.row_scores(mapped(repeated, truth), outputs)
+    scores = scores_of(mapped(repeated, truth), outputs)
     return ops.reshape(scores, (n_slots, row.shape[0]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -10,11 +11,11 @@ import numpy as np
 from keras import ops
 
 from keras_importance.data.truth import Truth
-from keras_importance.engine.backends.backend import Inference
+from keras_importance.engine.backends.backend import Inference, current
 from keras_importance.engine.cut.cut import Cut
 from keras_importance.engine.scores.context import ScoringContext
-from keras_importance.engine.scores.cut_scorer import CutScorer, Group, values_in_outputs
-from keras_importance.engine.scores.programs import Prepared, row_scores
+from keras_importance.engine.scores.cut_scorer import CutScorer, Group, OfBlock, values_in_outputs
+from keras_importance.engine.scores.programs import Prepared, RowScores, row_scores
 from keras_importance.engine.scores.sample import Block, Sample
 from keras_importance.statistics.arrays import Array
 
@@ -40,23 +41,10 @@ class SlopeScorer(CutScorer):
         n_slots, n_rows = super()._block_shape(sample, group)
         return min(n_slots, _FEW_SLOTS), n_rows
 
-    def _of_block(self, truth: Truth, outputs: Any, row: Any, n_slots: int) -> list[tuple[Any, Any]]:
+    @property
+    def _of_block(self) -> OfBlock:
         """For each output its slopes and its values, both `(n_slots, n_rows, ...)`."""
-        # Copies without the logits that Keras attaches to probabilities, and its losses use instead.
-        leaves = [ops.multiply(leaf, 1) for leaf in keras.tree.flatten(outputs)]
-
-        def scalar(leaves: list[Any]) -> Any:
-            nest = keras.tree.pack_sequence_as(outputs, leaves)
-            return row_scores(self._metric, truth, nest, row, n_slots)
-
-        def of_slots(leaf: Any) -> Any:
-            return ops.reshape(leaf, (n_slots, row.shape[0], *leaf.shape[1:]))
-
-        slopes = self._compiler.gradients(scalar, leaves)
-        return [
-            (of_slots(ops.zeros_like(leaf) if slope is None else slope), of_slots(leaf))
-            for slope, leaf in zip(slopes, leaves, strict=True)
-        ]
+        return partial(_slopes, self._metric.row_scores)
 
     def _finished(self, scores: list[tuple[Array, Array]], sample: Sample) -> Array:  # noqa: ARG002
         """`(n_slots, n_rows, n_outputs)` slopes."""
@@ -67,6 +55,27 @@ class SlopeScorer(CutScorer):
                 for i in range(n_slots)
             ]
         )
+
+
+def _slopes(
+    scores_of: RowScores | None, truth: Truth, outputs: Any, row: Any, n_slots: int
+) -> list[tuple[Any, Any]]:
+    """For each output its slopes and its values; the arguments are those of `OfBlock`."""
+    # Copies without the logits that Keras attaches to probabilities, and its losses use instead.
+    leaves = [ops.multiply(leaf, 1) for leaf in keras.tree.flatten(outputs)]
+
+    def scalar(leaves: list[Any]) -> Any:
+        nest = keras.tree.pack_sequence_as(outputs, leaves)
+        return row_scores(scores_of, truth, nest, row, n_slots)
+
+    def of_slots(leaf: Any) -> Any:
+        return ops.reshape(leaf, (n_slots, row.shape[0], *leaf.shape[1:]))
+
+    slopes = current().gradients(scalar, leaves)
+    return [
+        (of_slots(ops.zeros_like(leaf) if slope is None else slope), of_slots(leaf))
+        for slope, leaf in zip(slopes, leaves, strict=True)
+    ]
 
 
 def _in_logits(slopes: Array, outputs: Array) -> Array:

@@ -49,13 +49,11 @@ def held_out_scores(model: Any, data: ValidationData, metrics: Sequence[Metric])
     """For each resolved metric `(n_rows,)` scores, or one number `()` if it needs all rows at once."""
     compiler = Compiler(model)
     n_at_once = rows_at_once(model, data)
+    packing, each = data.packing, [metric.row_scores for metric in metrics]
 
     def scored(call: Any, inputs: Any, truth: Any) -> list[Any]:
-        outputs = call(data.pack(inputs))
-        return [
-            outputs if metric.row_scores is None else metric.row_scores(truth, outputs)
-            for metric in metrics
-        ]
+        outputs = call(packing(inputs))
+        return [outputs if row_scores is None else row_scores(truth, outputs) for row_scores in each]
 
     program = compiler(scored, fuse=False)
     pieces = []
