@@ -161,11 +161,11 @@ def test_a_failing_on_verdict_does_not_stop_the_training(small_data, small_model
     assert importance.history.epochs[-1] == 2
 
 
-def test_a_changed_verdict_is_a_line_at_verbose_1(small_data, small_model, capsys):
+def test_a_changed_verdict_is_told_once_at_verbose_1(small_data, small_model, capsys):
     x, y = small_data
     importance = FeatureImportance(methods="permutation", detectors=Decided(), verbose=1)
     small_model().fit(x, y, validation_split=0.5, epochs=2, verbose=0, callbacks=[importance])
-    assert capsys.readouterr().out.count("x0 is now useful (importance") == 1
+    assert capsys.readouterr().out.count("now useful: x0") == 1
 
 
 def test_a_failing_detector_does_not_stop_the_training(small_data, small_model):
