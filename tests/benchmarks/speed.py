@@ -12,12 +12,10 @@ import argparse
 import multiprocessing
 import os
 import platform
-import statistics
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +25,7 @@ import numpy as np
 from peers import Job, captum_permutation, captum_saliency, shap_gradients, sklearn_loop
 from programs import backend_version, hand_written_gradient, hand_written_permutation
 from timing import Outcome, first_words, measured, peak_memory, print_head, print_row, readable
+from trainings import TRAININGS, print_tables
 from workloads import Workload, all_workloads, mlp
 
 from keras_importance import FeatureImportance, Writer
@@ -436,58 +435,8 @@ class _Cost(Writer):
 
 
 def callback_table(options: Options) -> None:
-    """What the callback adds to a training, and how far its ranking is from the unlimited one."""
-    columns = [
-        "without",
-        "with",
-        "with log_dir",
-        "median training epoch",
-        "own time + slower epochs",
-        "the same with log_dir",
-        "compilation",
-        "rank correlation with the unlimited",
-        "of the unlimited with another seed",
-    ]
-    print_head(
-        f"FeatureImportance with its defaults in a fit of {options.epochs} epochs, batch {BATCH}: seconds of "
-        f"epochs 2 to {options.epochs}, compilation apart",
-        ["workload", *columns],
-    )
-    for make in options.workloads:
-        workload = make()
-        try:
-            cells = _callback_cells(workload, options)
-        except Exception as error:  # noqa: BLE001 (goes into the table)
-            cells = [first_words(error)] + [""] * (len(columns) - 1)
-        print_row(workload.name, *cells)
-
-
-def _callback_cells(workload: Workload, options: Options) -> list[str]:
-    runs: list[list[Fit]] = [[], [], []]
-    costs: list[list[_Cost]] = [[], []]
-    for _ in range(options.repeats):
-        with tempfile.TemporaryDirectory() as folder:
-            runs[0].append(fitted(workload, None, options.epochs))
-            for place, log_dir in enumerate((None, folder)):
-                cost = _Cost()
-                importance = FeatureImportance(log_dir=log_dir, writers=[cost])
-                fit = fitted(workload, importance, options.epochs)
-                runs[place + 1].append(replace(fit, steady=fit.steady - cost.compiling_later))
-                costs[place].append(cost)
-    steady = [statistics.median(fit.steady for fit in fits) for fits in runs]
-    own = [
-        statistics.median(sum(cost.own) / fit.epochs.sum() for cost, fit in zip(each, fits, strict=True))
-        for each, fits in zip(costs, runs[1:], strict=True)
-    ]
-    compiling = statistics.median(cost.compiling for each in costs for cost in each)
-    # Of medians: now and then an epoch of Keras' own waits, for a third of a second or more.
-    epochs = [float(np.median([fit.epochs for fit in fits])) for fits in runs]
-    cells = [*_overheads(steady), " to ".join(map(readable, epochs))]
-    cells += [
-        f"{100 * share:.1f}% {100 * (epoch / epochs[0] - 1):+.1f}%"
-        for share, epoch in zip(own, epochs[1:], strict=True)
-    ]
-    return [*cells, readable(compiling), *_rank_agreement(workload, runs[1][-1])]
+    """What the callback adds to ten trainings, and how exact its evaluations are."""
+    print_tables(TRAININGS, options.repeats)
 
 
 class _CompilerOf(ImportanceMethod):
@@ -519,13 +468,6 @@ def _compilation(make: Callable[[], Workload]) -> tuple[str, dict[str, float]]:
     methods = (GradientImportance(), PermutationImportance(), listener)
     fitted(workload, FeatureImportance(methods=methods), epochs=20)
     return workload.name, dict(listener.compiler.seconds_of)
-
-
-def _overheads(seconds: Sequence[float]) -> list[str]:
-    """The seconds without, and those with and how many percent that is more."""
-    without = seconds[0]
-    more = [f"{readable(one)} ({100 * (one / without - 1):+.1f}%)" for one in seconds[1:]]
-    return [readable(without), *more]
 
 
 def _rank_agreement(workload: Workload, fit: Fit) -> tuple[str, str]:

@@ -209,29 +209,36 @@ def in_fresh_process(function: Callable[..., list[str]], *arguments: Any) -> lis
         return pool.submit(function, *arguments).result()
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints both tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", default="", help="a part of the names of trainings")
-    parser.add_argument("--table", choices=("cost", "quality"), help="one of the tables")
-    options = parser.parse_args(arguments)
-    chosen = [training for training in TRAININGS if options.only in training.name]
-    if options.table != "quality":
+def print_tables(
+    trainings: Sequence[Training], repeats: int, tables: Sequence[str] = ("cost", "quality")
+) -> None:
+    """Prints a row for each training in each of the tables."""
+    if "cost" in tables:
         print_head(
             "What the callback adds to an epoch with default arguments, in ms; '!' where it is more than "
             "10% and more than 50 ms",
             ["training", "epoch", "added", "added with log_dir", "evaluations", "compilation, s"],
         )
-        for training in chosen:
-            print_row(training.name, *in_fresh_process(cost_row, training, options.repeats))
-    if options.table != "cost":
+        for training in trainings:
+            print_row(training.name, *in_fresh_process(cost_row, training, repeats))
+    if "quality" in tables:
         print_head(
             "How exact the evaluations are: permutation importance, beside the unlimited one of each epoch",
             ["training", "rows x repeats", "in full", "features exact", "rank correlation", "lowest"],
         )
-        for training in chosen:
+        for training in trainings:
             print_row(training.name, *in_fresh_process(quality_row, training))
+
+
+def main() -> None:
+    """Prints both tables, or what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", default="", help="a part of the names of trainings")
+    parser.add_argument("--table", choices=("cost", "quality"), help="one of the tables")
+    options = parser.parse_args()
+    chosen = [training for training in TRAININGS if options.only in training.name]
+    print_tables(chosen, options.repeats, (options.table,) if options.table else ("cost", "quality"))
 
 
 if __name__ == "__main__":
