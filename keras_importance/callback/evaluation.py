@@ -38,22 +38,20 @@ def evaluate(run: FitRun, epoch: int, *, is_last: bool) -> None:
     if run.evaluated is None:
         run.plan()
     run.evaluated = epoch
-    try:
-        with no_footprint(run.evaluator.model), np.errstate(all="ignore"), on_one_thread():
-            results = _results_of_each_method(run, epoch)
-            _warn_of_unknown(run, results)
-            run.history += results
-            changes = _findings_of_each_detector(run, epoch, results)
-            report = _report(run, epoch, start, is_last=is_last)
-            if results:
-                _write_to_each_writer(run, report)
-        # Outside `no_footprint`: changes made by `on_verdict` are intended and must stay.
-        _tell(run, changes)
-        if results:
-            _print(run, report)
-            run.cost = report.total_cost
-    finally:
+    with no_footprint(run.evaluator.model), np.errstate(all="ignore"), on_one_thread():
+        results = _results_of_each_method(run, epoch)
+        _warn_of_unknown(run, results)
+        run.history += results
+        changes = _findings_of_each_detector(run, epoch, results)
         _mend_plan(run, start)
+        report = _report(run, epoch, start, is_last=is_last)
+        if results:
+            _write_to_each_writer(run, report)
+    # Outside `no_footprint`: changes made by `on_verdict` are intended and must stay.
+    _tell(run, changes)
+    if results:
+        _print(run, report)
+        run.cost = report.total_cost
 
 
 @dataclass(frozen=True)
