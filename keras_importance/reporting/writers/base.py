@@ -44,16 +44,14 @@ class EpochReport:
     @property
     def results(self) -> tuple[ImportanceResult, ...]:
         """The results of this epoch, one per method."""
-        return tuple(result for result in self.history if result.epoch == self.epoch)
+        return self.history.at(self.epoch).results
 
     @property
     def verdicts(self) -> tuple[Verdicts, ...]:
         """The verdicts on the results of this epoch, one for each detector."""
         methods = {result.method for result in self.results}
         return tuple(
-            verdicts
-            for verdicts in self.history.judged
-            if verdicts.epoch == self.epoch and verdicts.method in methods
+            verdicts for verdicts in self.history.at(self.epoch).judged if verdicts.method in methods
         )
 
     @property

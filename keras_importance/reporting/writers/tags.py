@@ -47,12 +47,18 @@ def logged_features(history: ImportanceHistory, method: str) -> tuple[str, ...]:
     no curve has gaps.
     """
     logged: dict[str, None] = {}
-    flagged = {verdicts.epoch: verdicts.useless for verdicts in history.judged}
+    known: tuple[str, ...] | None = None
     for result in history.of(method):
         names = result.feature_names
+        if len(logged) == _MAX_CURVES:
+            break
+        if names is known and len(names) <= _MAX_CURVES:
+            continue
+        known = names
         if len(names) > _MAX_CURVES:
             most_important = np.argsort(result.rank)[:_NEW_CURVES_PER_EPOCH]
-            of_epoch = flagged.get(result.epoch, ())
+            judged = () if result.epoch is None else history.at(result.epoch).judged
+            of_epoch = judged[-1].useless if judged else ()
             names = (*(names[i] for i in most_important), *of_epoch[:_NEW_CURVES_PER_EPOCH])
         for name in names:
             if len(logged) < _MAX_CURVES:
