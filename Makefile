@@ -12,9 +12,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 TABLES ?=
 
 .PHONY: help demo tensorboard test test-pure test-backends lint types unit test-long test-sweep fuzz coverage beijing bench \
-        bench-backends bench-clicks bench-correlated bench-drift bench-intervals bench-lofo bench-lofo-backends bench-memory \
-        bench-scale \
-        bench-statistics bench-tab bench-verdicts cases house-table loss-table notebook pictures screenshots support-table clean
+        bench-backends bench-clicks bench-correlated bench-drift bench-growth bench-intervals bench-lofo \
+        bench-lofo-backends bench-memory bench-scale bench-statistics bench-tab bench-verdicts cases house-table loss-table notebook pictures screenshots support-table clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -129,6 +128,9 @@ bench-lofo-backends: $(VENV)/.bench-ready  ## how fast it is on JAX and on torch
 	for backend in jax torch; do \
 		KERAS_BACKEND=$$backend $(BIN)/python tests/benchmarks/leave_one_out.py --only speed 2>/dev/null; \
 	done
+
+bench-growth: $(READY)  ## what one more evaluation costs after 100, 1,000 and 3,000 others (some minutes)
+	$(BIN)/python tests/benchmarks/growth.py 2>/dev/null
 
 bench-memory: $(READY)  ## what many trainings and calls leave in memory, and how often they compile (ten minutes; N=200)
 	$(BIN)/python tests/benchmarks/memory.py --n $(or $(N),100) 2>/dev/null

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from keras_importance.errors import speaking_as
 from keras_importance.results import history_file, html_table
@@ -19,13 +19,13 @@ from keras_importance.results.disagreements import (
     memorised_features,
 )
 from keras_importance.results.drift import Drift, Mover, Stability, transitions
+from keras_importance.results.epochs import before, epoch_of, follow, key_of, merged
 from keras_importance.results.result import COLUMNS, ImportanceResult
+from keras_importance.results.typical_errors import TypicalErrors
 from keras_importance.results.verdict import Verdict, Verdicts
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_Dated = TypeVar("_Dated", bound="ImportanceResult | Verdicts")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,10 +48,33 @@ class ImportanceHistory:
         self, more: ImportanceResult | Verdicts | Iterable[ImportanceResult | Verdicts]
     ) -> ImportanceHistory:
         """This history with more results and verdicts, which replace those of their method and epoch."""
-        more = [more] if isinstance(more, (ImportanceResult, Verdicts)) else list(more)
+        more = (more,) if isinstance(more, (ImportanceResult, Verdicts)) else tuple(more)
         results = [fact for fact in more if isinstance(fact, ImportanceResult)]
         judged = [fact for fact in more if isinstance(fact, Verdicts)]
-        return ImportanceHistory(_merged(self.results, results), _merged(self.judged, judged))
+        if not (follow(self.results, results) and follow(self.judged, judged)):
+            return ImportanceHistory(merged(self.results, results), merged(self.judged, judged))
+        longer = ImportanceHistory((*self.results, *results), (*self.judged, *judged))
+        vars(longer).update(self._known_of(results, judged))
+        return longer
+
+    def _known_of(self, results: list[ImportanceResult], judged: list[Verdicts]) -> dict[str, Any]:
+        """The cached properties of this history with new facts at its end, without a look at the old."""
+        facts: list[ImportanceResult | Verdicts] = [*results, *judged]
+        new = dict.fromkeys(result.epoch for result in results if result.epoch is not None)
+        known: dict[str, Any] = {
+            "newest": {**self.newest, **{result.method: result for result in results}},
+            "epochs": (*self.epochs, *(epoch for epoch in new if epoch not in self.epochs[-1:])),
+            "_names": self._names | {fact.method for fact in facts},
+        }
+        if len(known["_names"]) > 1:
+            by_method = {name: self.of(name) for name in self._names}
+            for fact in facts:
+                by_method[fact.method] = by_method.get(fact.method, ImportanceHistory()) + fact
+            known["_by_method"] = by_method
+        errors = vars(self).get("typical_errors")
+        if errors is not None and all(len(r.feature_names) == len(errors.logs) for r in results):
+            known["typical_errors"] = errors.then(results)
+        return known
 
     def __len__(self) -> int:
         return len(self.results)
@@ -62,29 +85,56 @@ class ImportanceHistory:
     @property
     def methods(self) -> tuple[str, ...]:
         """Names of the methods, in order of appearance."""
-        return tuple(dict.fromkeys(result.method for result in self.results))
+        return tuple(self.newest)
 
-    @property
+    @cached_property
     def epochs(self) -> tuple[int, ...]:
         """The epochs that were evaluated, in order."""
         return tuple(sorted({result.epoch for result in self.results if result.epoch is not None}))
 
-    @property
-    def newest(self) -> dict[str, ImportanceResult]:
-        """The newest result of each method."""
+    @cached_property
+    def newest(self) -> Mapping[str, ImportanceResult]:
+        """The newest result of each method, in order of appearance."""
         return {result.method: result for result in self.results}
+
+    @cached_property
+    def typical_errors(self) -> TypicalErrors:
+        """The typical standard error of each feature; of a history of one method."""
+        return TypicalErrors.of(self.results)
 
     def of(self, method: str) -> ImportanceHistory:
         """The results of one method, and the verdicts on them."""
-        return self._only(lambda fact: fact.method == method)
+        if method not in self._names:
+            return ImportanceHistory()
+        return self if len(self._names) == 1 else self._by_method[method]
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        """The methods that there are results of, or verdicts on."""
+        return frozenset([result.method for result in self.results] + [v.method for v in self.judged])
+
+    @cached_property
+    def _by_method(self) -> dict[str, ImportanceHistory]:
+        """The history of each of several methods. A history of one method would refer to itself."""
+        return {
+            name: ImportanceHistory(
+                tuple(result for result in self.results if result.method == name),
+                tuple(verdicts for verdicts in self.judged if verdicts.method == name),
+            )
+            for name in self._names
+        }
 
     def before(self, epoch: int) -> ImportanceHistory:
         """The results and verdicts of earlier epochs."""
-        return self._only(lambda fact: _epoch_of(fact) < epoch)
+        return ImportanceHistory(
+            self.results[: before(self.results, epoch)], self.judged[: before(self.judged, epoch)]
+        )
 
     def at(self, epoch: int) -> ImportanceHistory:
         """The results and verdicts of one epoch."""
-        return self._only(lambda fact: fact.epoch == epoch)
+        first, end = before(self.results, epoch), before(self.results, epoch + 1)
+        of_judged = slice(before(self.judged, epoch), before(self.judged, epoch + 1))
+        return ImportanceHistory(self.results[first:end], self.judged[of_judged])
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """The verdicts on each feature after each evaluation, evaluation by evaluation."""
@@ -97,20 +147,11 @@ class ImportanceHistory:
 
     def verdicts_before(self, fact: ImportanceResult | Verdicts) -> Verdicts | None:
         """The newest verdicts on the same method and features from an earlier epoch."""
-        earlier = [
-            verdicts
-            for verdicts in self.judged
-            if verdicts.method == fact.method
-            and verdicts.feature_names == fact.feature_names
-            and _epoch_of(verdicts) < _epoch_of(fact)
-        ]
-        return earlier[-1] if earlier else None
-
-    def _only(self, condition: Callable[[ImportanceResult | Verdicts], bool]) -> ImportanceHistory:
-        return ImportanceHistory(
-            tuple(result for result in self.results if condition(result)),
-            tuple(verdicts for verdicts in self.judged if condition(verdicts)),
-        )
+        for index in reversed(range(before(self.judged, epoch_of(fact)))):
+            verdicts = self.judged[index]
+            if verdicts.method == fact.method and verdicts.feature_names == fact.feature_names:
+                return verdicts
+        return None
 
     def to_dataframe(self) -> pd.DataFrame:
         """A tidy table: one row for each epoch, method and feature, most important first.
@@ -121,8 +162,8 @@ class ImportanceHistory:
         Raises:
             ImportError: without pandas.
         """
-        states = {_key(verdicts): {"verdict": verdicts.states} for verdicts in self.judged}
-        tables = [result.columns() | states.get(_key(result), {}) for result in self.results]
+        states = {key_of(verdicts): {"verdict": verdicts.states} for verdicts in self.judged}
+        tables = [result.columns() | states.get(key_of(result), {}) for result in self.results]
         return as_dataframe(tables, tuple(COLUMNS))
 
     def drift(self) -> tuple[Drift, ...]:
@@ -214,8 +255,11 @@ class ImportanceHistory:
             return ()
         if (slope.epoch, slope.feature_names) != (loss.epoch, loss.feature_names):
             return ()
-        judged = [verdicts for verdicts in self.judged if _key(verdicts) == (permutation, loss.epoch)]
-        return disagreeing_features(slope, loss, judged[-1] if judged else None)
+        judged = None
+        if loss.epoch is not None:
+            of_epoch = self.at(loss.epoch).judged
+            judged = next((verdicts for verdicts in of_epoch if verdicts.method == permutation), None)
+        return disagreeing_features(slope, loss, judged)
 
     def memorised_features(
         self,
@@ -303,17 +347,3 @@ class ImportanceHistory:
         """
         with speaking_as("ImportanceHistory.load"):
             return cls(*history_file.read(path))
-
-
-def _merged(old: Iterable[_Dated], new: Iterable[_Dated]) -> tuple[_Dated, ...]:
-    """The old and the new facts by epoch; a new fact replaces the old one of its method and epoch."""
-    merged: dict[tuple[str, int | None], _Dated] = {_key(fact): fact for fact in (*old, *new)}
-    return tuple(sorted(merged.values(), key=_epoch_of))
-
-
-def _key(fact: ImportanceResult | Verdicts) -> tuple[str, int | None]:
-    return fact.method, fact.epoch
-
-
-def _epoch_of(fact: ImportanceResult | Verdicts) -> float:
-    return math.inf if fact.epoch is None else fact.epoch

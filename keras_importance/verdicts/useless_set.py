@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.joint_importance import JointImportance
 from keras_importance.results.result import ImportanceResult
@@ -28,11 +26,7 @@ def in_order(indices: Integers, history: ImportanceHistory) -> list[int]:
         indices: indices of the features to sort.
         history: the results of one method.
     """
-    n_features = len(history.results[-1].feature_names)
-    errors = np.array([result.std_error for result in history if len(result.std_error) == n_features])
-    is_known = np.isfinite(errors) & (errors > 0)
-    logs = np.log(np.where(is_known, errors, 1.0)).sum(axis=0)
-    size = np.where(is_known.any(axis=0), logs / np.maximum(is_known.sum(axis=0), 1), -math.inf)
+    size = history.typical_errors.log_size
     return sorted(map(int, indices), key=lambda index: float(size[index]))
 
 

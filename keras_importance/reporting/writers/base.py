@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
@@ -49,14 +48,15 @@ class EpochReport:
     @cached_property
     def results(self) -> tuple[ImportanceResult, ...]:
         """The results of this epoch, one per method."""
-        return tuple(_of_epoch(self.history.results, self.epoch))
+        return self.history.at(self.epoch).results
 
     @cached_property
     def verdicts(self) -> tuple[Verdicts, ...]:
         """The verdicts on the results of this epoch, one for each detector."""
         methods = {result.method for result in self.results}
-        judged = _of_epoch(self.history.judged, self.epoch)
-        return tuple(verdicts for verdicts in judged if verdicts.method in methods)
+        return tuple(
+            verdicts for verdicts in self.history.at(self.epoch).judged if verdicts.method in methods
+        )
 
     @property
     def seconds(self) -> float:
@@ -73,17 +73,6 @@ class EpochReport:
         if self.cost is None:
             raise ValueError("the report doesn't know what the evaluations took.")
         return self.cost.after_evaluation(self.seconds, self.compile_seconds)
-
-
-def _of_epoch(facts: Sequence[_Dated], epoch: int) -> list[_Dated]:
-    """The facts of an epoch; looked for from the end, so that a long history takes no longer."""
-    of_epoch: list[_Dated] = []
-    for fact in reversed(facts):
-        if fact.epoch == epoch:
-            of_epoch.append(fact)
-        elif of_epoch:
-            break
-    return of_epoch[::-1]
 
 
 class Writer(ABC):
