@@ -6,14 +6,11 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
 
 from keras_importance.reporting.summary import TrainingCost
 from keras_importance.results.history import ImportanceHistory
 from keras_importance.results.result import ImportanceResult
 from keras_importance.results.verdict import Verdicts
-
-_Dated = TypeVar("_Dated", bound="ImportanceResult | Verdicts")
 
 RUN = "importance"
 """Name of the directory inside the log directory that all files are written into.
