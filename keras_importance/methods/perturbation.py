@@ -122,7 +122,9 @@ class PerturbationMethod(ImportanceMethod):
         work, n_screened = self.affordable_work(evaluator, effort), 0
         if work.n_features < len(evaluator.features):
             n_screened = rows_to_screen(evaluator, effort.seconds / 2)
-            left = max(effort.seconds - seconds_to_screen(evaluator, n_screened), 0.0)
+            left = effort.seconds - seconds_to_screen(evaluator, n_screened)
+            # What is scored exactly is what people read: a long screen leaves it its part.
+            left = max(left, effort.seconds / 4)
             work = self.affordable_work(evaluator, replace(effort, seconds=left))
         n_features, by_feature = len(evaluator.features), self.scoring is not AVERAGED
         partial = PartialScores(evaluator, replacement, work, n_features, by_feature=by_feature)

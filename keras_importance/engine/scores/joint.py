@@ -41,7 +41,7 @@ class _Set(NamedTuple):
 class JointScorer:
     """Scores rows with a set of features replaced, through one program for all sets.
 
-    The whole model is run, uncut: few sets are ever asked for. A model that mixes the rows of a batch,
+    The whole model is run, uncut. A model that mixes the rows of a batch,
     or adds losses of its own, gets its rows in the batches in which `fit` validates.
 
     Args:
@@ -98,6 +98,8 @@ class JointScorer:
         asked = [(members, repeat) for members in sets for repeat in range(n_repeats)]
         if baseline is None:
             asked.append((np.empty(0, np.int64), 0))
+        # Not in the threads below, whose additions could get lost.
+        self._meter.count(len(asked) * len(sample.rows) * self.seconds_per_score)
         # The very first call compiles the program, alone.
         n_alone = 0 if self._is_warm else 1
         scores = [self._scores_of_set(sample, *of_set) for of_set in asked[:n_alone]]
@@ -115,6 +117,7 @@ class JointScorer:
 
     def baseline(self, sample: Sample) -> Array:
         """The scores of the untouched rows."""
+        self._meter.count(len(sample.rows) * self.seconds_per_score)
         return self._scores_of_set(sample, np.empty(0, np.int64), 0)
 
     def _scores_of_set(self, sample: Sample, members: Integers, repeat: int) -> Array:
@@ -126,7 +129,6 @@ class JointScorer:
         donors, index = (sample.donors[[repeat]], 0) if values.kept is None else (sample.donors, repeat)
         joint = _Set(self._on_device(is_member), self._on_device(np.array([index], np.int32)))
         n_rows, size = len(sample.rows), self._size_for(len(sample.rows))
-        self._meter.count(n_rows * self.seconds_per_score)
 
         def score(start: int) -> Any:
             rows = np.arange(start, start + size)
