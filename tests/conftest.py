@@ -49,6 +49,14 @@ def rng():
 
 
 @pytest.fixture
+def random_donors(monkeypatch):
+    """Random donors, the same for all features: systematic ones depend on how values are stored."""
+    import keras_importance.methods.donor_tables as donor_tables
+
+    monkeypatch.setattr(donor_tables, "can_be_systematic", lambda *_: False)
+
+
+@pytest.fixture
 def linear_model():
     """Makes a compiled linear model with the given weights."""
     import keras

@@ -90,7 +90,8 @@ class ConditionalPermutation(PerturbationMethod):
 
     def replacement_for(self, evaluator: Evaluator) -> Replacement:
         """The replacement for the evaluator's features, fitted at the first evaluation and kept."""
-        spread = self.scoring is EXACT  # the noise of a mean prediction is told from independent draws
+        # The noise of a mean prediction is told from independent draws. Only categories are drawn.
+        spread = self.scoring is EXACT and bool(evaluator.data.codes)
         return evaluator.once(
             ("conditional replacement", self.n_repeats, spread),
             lambda: conditional_replacement(

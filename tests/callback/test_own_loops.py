@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import warnings
@@ -104,18 +103,37 @@ def test_a_relative_directory_stays_where_it_was(small_model, rows, tmp_path, mo
     assert not (tmp_path / "elsewhere" / "logs").exists()
 
 
-def test_a_second_writer_is_told_and_writes_all_the_same(small_model, rows, tmp_path):
+def test_a_second_process_is_told_and_writes_all_the_same(small_model, rows, tmp_path):
+    """It is warned before its first epoch."""
+    holding = (
+        "import sys; from keras_importance.reporting.writers.claim import Claim\n"
+        "claim = Claim(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+    )
+    (tmp_path / "importance").mkdir()
+    command = [sys.executable, "-c", holding, str(tmp_path / "importance")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline().strip() == b"held"
+        importance = FeatureImportance(validation_data=rows, log_dir=tmp_path, detectors=())
+        with pytest.warns(
+            ImportanceWarning, match=f"process {other.pid} on .* as well.*a log_dir of its own"
+        ):
+            loop(small_model(), rows, importance, 1)
+        other.stdin.close()
+    importance.close()
+    assert importance.history.epochs == (0,)
+
+
+def test_a_second_callback_is_told_as_soon_as_both_write(small_model, rows, tmp_path):
     first, second = (
         FeatureImportance(validation_data=rows, log_dir=tmp_path, detectors=()) for _ in range(2)
     )
-    loop(small_model(), rows, first, 1)
-    with pytest.warns(
-        ImportanceWarning, match=f"process {os.getpid()} on .* as well.*a log_dir of its own"
-    ):
-        loop(small_model(), rows, second, 1)
+    model = small_model()
+    loop(model, rows, first, 1)
+    loop(model, rows, second, 1)
+    with pytest.warns(ImportanceWarning, match="another callback of this process.*as well"):
+        loop(model, rows, first, 1)
     second.close()
     first.close()
-    assert second.history.epochs == (0,)
 
 
 def test_who_comes_after_a_writer_is_told_nothing(small_model, rows, tmp_path):

@@ -101,6 +101,7 @@ def test_weights_count_in_what_is_explained(fixed, rng):
     assert weighted.loss == pytest.approx(explained(fixed("mse"), x[rows], y[rows]).loss, rel=1e-3)
 
 
+@pytest.mark.usefixtures("random_donors")
 def test_without_a_constant_all_features_shuffled_stand_in(fixed, rng):
     """A loss that is not finite for a constant prediction."""
 

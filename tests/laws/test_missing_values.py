@@ -49,6 +49,7 @@ def importances(data, method, model=None):
     return result
 
 
+@pytest.mark.usefixtures("random_donors")
 def test_shuffling_a_column_with_missing_values_is_shuffling_what_the_model_makes_of_them():
     """Missing values are zeros to this model: shuffled with the others, they are those of a column of zeros."""
     found, expected = (importances((x, Y), "permutation") for x in (X, ZEROS))

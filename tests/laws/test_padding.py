@@ -94,6 +94,7 @@ def test_neither_the_sentinel_nor_further_padding_changes_an_importance(series, 
     assert found.std_error == pytest.approx(expected.std_error, rel=1e-3, abs=1e-6)
 
 
+@pytest.mark.usefixtures("random_donors")
 @pytest.mark.parametrize("method", METHODS)
 def test_rows_of_one_length_have_the_importances_of_the_rows_without_padding(series, rng, method):
     values, _ = series

@@ -396,18 +396,19 @@ def test_until_it_is_calibrated_the_screen_counts_half(wide):
     method = ConditionalLOFO()
     evaluator = evaluator_of(model, data, method)
     table = PartialScores(evaluator, method.replacement_for(evaluator), Work(600, 5, 40), 40)
-    table.screen(method.screen_scale)
+    table.screen(method.screen_scale, 600)
     assert table.screened == pytest.approx(weights**2, rel=0.25)
     scores = table.scores("none")
     assert set(scores.obtained) == {"screened"}
     assert np.mean(scores.importances, axis=1) == pytest.approx(table.screened)
 
 
-def test_without_time_the_others_are_on_the_scale_of_the_exact_ones(wide):
+def test_without_time_the_others_are_on_the_scale_of_the_exact_ones(wide, monkeypatch):
     model, data, weights = wide
     method = ConditionalLOFO()
     evaluator = evaluator_of(model, data, method)
-    found = method(evaluator, 3, Effort(seconds=1e-9))
+    monkeypatch.setattr(ConditionalLOFO, "affordable_work", lambda *_: Work(500, 2, 32))
+    found = method(evaluator, 3, Effort(seconds=1.0))
     is_screened = np.array(found.obtained) == "screened"
     assert is_screened.sum() == 8
     assert found.n_repeats == 2
@@ -425,7 +426,7 @@ def test_other_numbers_of_rows_repeats_and_features_compile_nothing_anew(small_m
         method(evaluator)
     seconds, replacement = evaluator.compiler.seconds, method.replacement_for(evaluator)
     assert seconds > 0
-    for n_rows, n_repeats, features in ((700, 4, None), (300, 2, np.array([1])), (40, 3, np.arange(3))):
+    for n_rows, n_repeats, features in ((700, 4, None), (400, 2, np.array([1])), (351, 3, np.arange(3))):
         donors = Donors.draw(n_rows, n_repeats, evaluator.rng())
         request = ScoreRequest(replacement, donors, np.arange(n_rows), features)
         found = list(evaluator.scores(request, AVERAGED))
@@ -448,7 +449,7 @@ def test_ctrl_c_leaves_finished_features(small_model, small_data, monkeypatch):
 
 
 def test_it_shares_the_regressions_of_conditional_permutation(linear_model, small_data):
-    methods = [ConditionalPermutation(), ConditionalLOFO()]
+    methods = [ConditionalPermutation(5), ConditionalLOFO(5)]
     evaluator = evaluator_of(linear_model([1.0] * 4), small_data, *methods)
     first, second = (method.replacement_for(evaluator) for method in methods)
     assert first is second

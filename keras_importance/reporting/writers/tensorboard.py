@@ -60,6 +60,7 @@ class TensorBoardWriter(Writer):
         Raises:
             Exception: where a picture can't be drawn, after all else is written.
         """
+        self._claim.check()
         last = _last_transitions(report)
         self._stability.update(_stability(report, last, self._stability))
         values = [
