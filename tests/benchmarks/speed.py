@@ -436,7 +436,8 @@ class _Cost(Writer):
 
 def callback_table(options: Options) -> None:
     """What the callback adds to ten trainings, and how exact its evaluations are."""
-    print_tables(TRAININGS, options.repeats)
+    chosen = TRAININGS if options.shrink == 1 else TRAININGS[:1]
+    print_tables(chosen, options.repeats)
 
 
 class _CompilerOf(ImportanceMethod):
