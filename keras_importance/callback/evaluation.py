@@ -91,7 +91,7 @@ def _results_of_each_method(run: FitRun, epoch: int) -> list[ImportanceResult]:
     first.
     """
     evaluator = run.evaluator
-    end = evaluator.meter.seconds + run.budget.seconds
+    end = evaluator.meter.seconds + evaluator.agreed(run.budget.seconds)
     newest = run.history.newest
     results: list[ImportanceResult] = []
     for method, n_later in zip(run.methods, reversed(range(len(run.methods))), strict=True):

@@ -34,11 +34,11 @@ def split_weights(weight: Any, n_rows: int) -> tuple[Floats | None, Any]:
 
 
 def weight_of_rows(weight: Any) -> Floats | None:
-    """`(n_rows,)` sums of all weights of a row; None without weights, or for unequal lengths."""
+    """`(n_rows,)` sums of all weights of a row; None without numbers, or for unequal lengths."""
     leaves = _flat(weight)
     if not leaves or any(not isinstance(leaf, np.ndarray) or leaf.ndim == 0 for leaf in leaves):
         return None
-    if len({len(leaf) for leaf in leaves}) > 1:
+    if len({len(leaf) for leaf in leaves}) > 1 or any(leaf.dtype.kind not in "fiub" for leaf in leaves):
         return None
     sums = [leaf.sum(axis=tuple(range(1, leaf.ndim)), dtype=np.float64) for leaf in leaves]
     return np.asarray(np.sum(sums, axis=0))

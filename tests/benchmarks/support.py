@@ -16,6 +16,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 TABLES = ("models", "data")
@@ -283,12 +284,15 @@ def permuted_by_hand(model: Any, x: Any, y: Any, metric: str) -> dict[str, float
     from keras_importance.data.validation_data import ValidationData
     from keras_importance.engine.masks import with_valid_steps
     from keras_importance.methods.preparation import input_names
-    from keras_importance.statistics.arrays import generator
-    from keras_importance.statistics.donors import Donors
+
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from models.donors_by_hand import donors_of
 
     data = ValidationData.read((x, y), input_names=input_names(model))
     data = with_valid_steps(data, model)
-    donors = Donors.draw(data.n_rows, 5, generator(0, "evaluation"))
+    features = FeatureSet.from_argument(None, data.columns).features
+    is_padded = any(valid is not None for valid in data.valid)
+    donors = donors_of(features, data.inputs, 3, is_padded=is_padded)
     sign = -1 if metric == "auc" else 1
 
     def score(leaves: Iterable[Any]) -> float:
@@ -299,9 +303,9 @@ def permuted_by_hand(model: Any, x: Any, y: Any, metric: str) -> dict[str, float
 
     plain = score(data.inputs)
     means = {}
-    for feature in FeatureSet.from_argument(None, data.columns).features:
+    for feature, donors_of_feature in zip(features, donors, strict=True):
         found = []
-        for donor in donors.rows:
+        for donor in donors_of_feature:
             leaves = [np.array(leaf) for leaf in data.inputs]
             for place, column in feature.columns:
                 moved = lent(data.inputs[place], data.valid[place], donor)

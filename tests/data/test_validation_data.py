@@ -552,3 +552,8 @@ def test_fewer_overlapping_windows_than_steps_are_refused():
 def test_no_weights_for_a_row_are_the_wrong_number_of_weights():
     with pytest.raises(ValueError, match="sample_weight 0"):
         ValidationData.read((np.ones((1, 2), "float32"), np.ones(1, "float32"), np.empty(0)))
+
+
+def test_no_weights_at_all_of_texts_are_refused_by_what_they_are():
+    with pytest.raises(ValueError, match="got"):
+        ValidationData.read((np.empty((0, 2), "float32"), np.empty(0), np.empty(0, "<U3")))

@@ -416,6 +416,7 @@ def check_by_hand(
     assert sorted(column for one in sets for column in one) == columns
     seed, n = arguments["seed"], len(rows)
     is_padded = any(of_input is not None for of_input in valid)
+    n_repeats = min(n_repeats, len(data.inputs[0]) - 1)
     donors = donors_of(every, data.inputs, n_repeats, seed, is_padded=is_padded)
 
     def loss(inputs: list[Any], repeats: int) -> Any:
