@@ -16,8 +16,7 @@ from keras_importance.engine.meter import Meter
 SHORTEST_EPOCH = 0.5
 """Seconds that an epoch counts as at least: 10% of it are 50 ms.
 
-With it an epoch of milliseconds still pays for all features of a small table. See docs/cost.md for what
-other values buy.
+With it an epoch of milliseconds still pays for all features of a small table; see docs/cost.md.
 """
 
 # Of the seconds of an evaluation, those that scores and gradients may take. Statistics, verdicts and

@@ -17,16 +17,14 @@ class EarlierFit:
     """Where a `fit` ended, and what serves one that goes on.
 
     Attributes:
-        model: the model, by weak reference.
         optimizer: its optimizer, by weak reference: `compile` makes a new one.
         loss: its loss.
         n_steps: how many batches the optimizer had trained.
-        next_epoch: the epoch after the last one.
+        next_epoch: the epoch after the last one that has ended.
         n_continued: how many times the training had been continued; 0 for a single `fit`.
-        evaluator: the evaluator, whose programs serve the next `fit` as well.
+        evaluator: the evaluator of the model, whose programs serve the next `fit` as well.
     """
 
-    model: weakref.ref[Any]
     optimizer: weakref.ref[Any]
     loss: Any
     n_steps: int
@@ -39,14 +37,13 @@ class EarlierFit:
         """Where a run of `fit` ended; None if it trained nothing that can be continued."""
         model = run.evaluator.model
         optimizer = getattr(model, "optimizer", None)
-        if optimizer is None or run.epoch is None:
+        if optimizer is None:
             return None
         return cls(
-            model=weakref.ref(model),
             optimizer=weakref.ref(optimizer),
             loss=model.loss,
             n_steps=_steps_trained(optimizer),
-            next_epoch=run.epoch + 1,
+            next_epoch=(run.next_epoch or 0) if run.ended is None else run.ended + 1,
             n_continued=run.n_continued,
             evaluator=run.evaluator,
         )
@@ -58,7 +55,9 @@ class EarlierFit:
         batches.
         """
         optimizer = getattr(model, "optimizer", None)
-        is_same = self.model() is model and optimizer is not None and self.optimizer() is optimizer
+        is_same = (
+            self.evaluator.model is model and optimizer is not None and self.optimizer() is optimizer
+        )
         return is_same and self.loss is model.loss and _steps_trained(optimizer) >= self.n_steps
 
 

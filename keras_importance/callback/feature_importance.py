@@ -333,7 +333,9 @@ class FeatureImportance(keras.callbacks.Callback):
         if self._run is not None:
             self._run.close()
             self._failures = self._run.failures
-            self._earlier = EarlierFit.of(self._run)
+            self._earlier = None
+            with self._run.contained("noting where the training ended"):
+                self._earlier = EarlierFit.of(self._run)
         self._history, self._run = self.history, None
 
     def __getstate__(self) -> dict[str, Any]:

@@ -59,6 +59,7 @@ class FitRun:
         epoch_started: when the current epoch began, by `time.perf_counter`, in seconds.
         epoch_seconds: duration of the last finished epoch.
         epoch_processor_seconds: its processor time; 0 for the first epoch, in which Keras compiles.
+        ended: the last epoch that has ended; None before the first.
         evaluated: the epoch of the last evaluation; None before the first evaluation.
         n_evaluations: how many evaluations are planned; None if that isn't known.
         n_steps: how many batches an epoch trains; 0 if that isn't known.
@@ -89,6 +90,7 @@ class FitRun:
     epoch_seconds: float = 0.0
     epoch_processor_seconds: float = 0.0
     _processor_started: float | None = None
+    ended: int | None = None
     evaluated: int | None = None
     n_evaluations: int | None = None
     n_steps: int = 0
@@ -125,6 +127,7 @@ class FitRun:
 
     def end_epoch(self) -> None:
         """Stops the clock of the epoch."""
+        self.ended = self.epoch
         self.epoch_seconds = time.perf_counter() - self.epoch_started
         self.cost = self.cost.after_epoch(self.epoch_seconds)
         if self._processor_started is not None:

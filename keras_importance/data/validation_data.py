@@ -211,12 +211,16 @@ class ValidationData:
         return replace(self, **mapped(lambda leaf: leaf[rows], parts))
 
     def has_rows_of(self, other: ValidationData) -> bool:
-        """Whether both hold the same rows: inputs, targets and weights."""
+        """Whether both hold the same rows: inputs, targets, weights, valid steps, and batches."""
         ours, theirs = (
-            leaves_of((data.inputs, data.targets, data.weights, data.value_weights))
+            leaves_of((data.inputs, data.targets, data.weights, data.value_weights, data.valid))
             for data in (self, other)
         )
-        return len(ours) == len(theirs) and all(map(_are_equal, ours, theirs))
+        return (
+            self.batch_size == other.batch_size
+            and len(ours) == len(theirs)
+            and all(map(_are_equal, ours, theirs))
+        )
 
     def followed_by(self, other: ValidationData) -> ValidationData:
         """These rows, then the rows of `other`, which must have the same inputs and targets.

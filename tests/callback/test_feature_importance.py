@@ -678,6 +678,21 @@ def test_a_second_fit_of_the_same_model_goes_on_with_the_history(small_model, sm
     assert importance.history.results[:3] == first
 
 
+def test_an_epoch_that_did_not_end_is_no_epoch_of_the_training(small_model, small_data):
+    """The first fit breaks off within its second epoch: the next one trains that epoch anew."""
+
+    class BreaksOff(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                raise RuntimeError("out of luck")
+
+    importance, model = FeatureImportance(methods="gradient"), small_model()
+    with pytest.raises(RuntimeError, match="out of luck"):
+        fit(model, small_data, [importance, BreaksOff()], epochs=3)
+    fit(model, small_data, [importance], epochs=2)
+    assert importance.history.epochs == (0, 1, 2)
+
+
 @pytest.mark.parametrize("change", ["another model", "compiled anew", "optimizer set back"])
 def test_another_training_starts_the_history_anew(change, small_model, small_data):
     importance, model = FeatureImportance(methods="gradient"), small_model()

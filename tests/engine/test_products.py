@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_importance import PermutationImportance
+from keras_importance import FeatureImportance, PermutationImportance
 from keras_importance.engine.cut.products import products_of_model, turns_of_model
 from keras_importance.engine.planned_work import seconds_of_epoch
 from keras_importance.methods.preparation import prepared_evaluator
@@ -75,7 +75,26 @@ def test_a_model_written_in_python_counts_its_weights():
         model, (x, x[:, :1]), [PermutationImportance(1)], features=None, metric="loss",
         max_samples=None, seed=0,
     )  # fmt: skip
-    assert products_of_model(model, evaluator.data) == 5 * 7 + 7
+    assert products_of_model(model, evaluator.data) == 5 * 7 + 7 + ELEMENT * 5
+
+
+def test_a_model_without_kernels_takes_its_inputs_and_is_evaluated():
+    """Its weights are vectors of its own, in no layer: nothing is multiplied that could be counted."""
+
+    class Weighted(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.w = self.add_weight(shape=(4,), initializer="ones")
+
+        def call(self, x):
+            return keras.ops.sum(x * self.w, axis=-1, keepdims=True)
+
+    x = np.random.default_rng(0).standard_normal((300, 4)).astype("float32")
+    model, importance = Weighted(), FeatureImportance(detectors=())
+    model.compile("sgd", "mse")
+    model.fit(x, x[:, :1], validation_split=0.5, verbose=0, callbacks=[importance])
+    assert np.isfinite(importance.results["gradient"].importances_mean).all()
+    assert np.isfinite(importance.results["permutation"].importances_mean).all()
 
 
 def test_recurrent_layers_take_their_steps_in_turn():

@@ -10,7 +10,7 @@ import keras
 
 from keras_importance.data.validation_data import ValidationData
 from keras_importance.engine.cut.graph import Graph, LayerCall
-from keras_importance.engine.keras_internals import has_sublayers, layers_of
+from keras_importance.engine.keras_internals import layers_of
 
 # An element of a layer's output is written, activated and read: it takes as long as so many products.
 _PRODUCTS_AN_ELEMENT = 8
@@ -30,8 +30,10 @@ def products_of_model(model: Any, data: ValidationData) -> float:
     if graph is not None:
         return products_of_calls(graph.calls, data)
     n_positions = max((math.prod(leaf.shape[1:-1]) for leaf in data.inputs), default=1)
-    leaves = [layer for layer in layers_of(model) if not has_sublayers(layer)]
-    return float(n_positions * sum(map(_in_weights, leaves)))
+    n_elements = sum(math.prod(leaf.shape[1:]) for leaf in data.inputs)
+    looked_up = sum(map(_in_kernels, (layer for layer in layers_of(model) if _looks_up(layer))))
+    n_products = n_positions * (_in_kernels(model) - looked_up)
+    return float(n_products + _PRODUCTS_AN_ELEMENT * n_elements)
 
 
 def turns_of_model(model: Any, data: ValidationData) -> int:
@@ -73,8 +75,15 @@ def _of_call(call: LayerCall, length: int) -> float:
 
 def _in_weights(layer: Any) -> int:
     """Products with the weights of a layer at one position; those of an embedding are looked up."""
-    if not isinstance(layer, keras.Layer) or isinstance(layer, keras.layers.Embedding):
-        return 0
+    return 0 if not isinstance(layer, keras.Layer) or _looks_up(layer) else _in_kernels(layer)
+
+
+def _looks_up(layer: Any) -> bool:
+    return isinstance(layer, keras.layers.Embedding)
+
+
+def _in_kernels(layer: Any) -> int:
+    """Values of the weights of a layer or model that are no vectors."""
     return sum(math.prod(weight.shape) for weight in layer.weights if len(weight.shape) > 1)
 
 

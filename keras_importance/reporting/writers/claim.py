@@ -14,7 +14,7 @@ from keras_importance.errors import warn
 try:
     import fcntl
 except ImportError:  # Windows has no such locks: there nobody is told
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # a module's place, empty
 
 _FILE = ".writer"
 
