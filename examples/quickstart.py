@@ -52,8 +52,7 @@ def main() -> None:
 
     keras.utils.set_random_seed(0)
     x, y = diabetes_with_noise()
-    # Epochs of a table this small take less than pictures do: without a limit all of them are drawn.
-    importance = FeatureImportance(log_dir=arguments.log_dir, time_budget=None)
+    importance = FeatureImportance(log_dir=arguments.log_dir)
     history = network().fit(
         x, y.to_numpy(), validation_split=0.3, epochs=arguments.epochs, verbose=0, callbacks=[importance]
     )

@@ -25,7 +25,7 @@ import numpy as np
 from peers import Job, captum_permutation, captum_saliency, shap_gradients, sklearn_loop
 from programs import backend_version, hand_written_gradient, hand_written_permutation
 from timing import Outcome, first_words, measured, peak_memory, print_head, print_row, readable
-from trainings import TRAININGS, print_tables
+from trainings import TRAININGS, Clock, print_tables
 from workloads import Workload, all_workloads, mlp
 
 from keras_importance import FeatureImportance, Writer
@@ -373,21 +373,6 @@ def _exact_of_top(workload: Workload, model: Any, n_top: int = 100) -> Job:
 # --- the callback -------------------------------------------------------------------------------
 
 
-class _Clock(keras.callbacks.Callback):  # type: ignore[misc] # Keras is untyped
-    """When each epoch began and ended: with what the callbacks before this one took at its end."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.begins: list[float] = []
-        self.ends: list[float] = []
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.begins.append(time.perf_counter())
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.ends.append(time.perf_counter())
-
-
 @dataclass(frozen=True)
 class Fit:
     """One training.
@@ -406,7 +391,7 @@ class Fit:
 def fitted(workload: Workload, importance: Any, epochs: int) -> Fit:
     """A training of a new network, with the callback or None."""
     keras.utils.set_random_seed(0)
-    model, first, last = workload.build(), _Clock(), _Clock()
+    model, first, last = workload.build(), Clock(), Clock()
     model.fit(
         workload.x_train,
         workload.y_train,

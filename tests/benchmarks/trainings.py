@@ -71,8 +71,8 @@ TRAININGS = (
 )
 
 
-class _Clock(keras.callbacks.Callback):  # type: ignore[misc] # Keras is untyped
-    """When each epoch began and ended."""
+class Clock(keras.callbacks.Callback):  # type: ignore[misc] # Keras is untyped
+    """When each epoch began and ended: with what the callbacks before this one took at its end."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ class Run:
 def run(workload: Workload, epochs: int, importance: Any = None, costs: _Costs | None = None) -> Run:
     """Trains a new network with the callback, or without."""
     keras.utils.set_random_seed(0)
-    model, first, last = workload.build(), _Clock(), _Clock()
+    model, first, last = workload.build(), Clock(), Clock()
     callbacks = [first, last] if importance is None else [first, importance, last]
     model.fit(
         workload.x_train,
